@@ -1,0 +1,11 @@
+export type {
+  Broker,
+  Delivery,
+  Message,
+  Publisher,
+  PublishResult,
+  SubscribeOptions,
+  Subscription,
+} from './broker.ts'
+export { BrokerUnavailableError } from './errors.ts'
+export { partitionOf } from './partition.ts'

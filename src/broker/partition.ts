@@ -1,0 +1,11 @@
+/**
+ * The partition of a key: FNV-1a over its UTF-16 code units, finished with a multiplicative mix so that short keys
+ * spread. Stored in tables and broker names, so it can never change.
+ * @see http://www.isthe.com/chongo/tech/comp/fnv/
+ */
+export function partitionOf(key: string, partitions: number): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return ((hash ^ (hash >>> 13)) >>> 0) % partitions
+}

@@ -1,0 +1,31 @@
+export { anySignal, orAbort, throwIfAborted } from './abort.ts'
+export { type Background, Bell } from './background.ts'
+export { type Backoff, backoffMs } from './backoff.ts'
+export { type Clock, systemClock } from './clock.ts'
+export {
+  ConfigError,
+  HoldfastError,
+  isHoldfastError,
+  type Outcome,
+  PayloadError,
+  UnsupportedError,
+} from './errors.ts'
+export { type FailpointHook, failpoint, failpointSync, setFailpointHook } from './failpoint.ts'
+export { encodeJson } from './json.ts'
+export { type Log, silentLog } from './log.ts'
+export {
+  type Check,
+  checkOptions,
+  isCount,
+  isDuration,
+  isDurationOrZero,
+  isName,
+} from './options.ts'
+export {
+  checkSchema,
+  type SchemaInput,
+  type SchemaOutput,
+  type StandardIssue,
+  type StandardResult,
+  type StandardSchemaV1,
+} from './standard-schema.ts'

@@ -1,0 +1,60 @@
+import { ConfigError } from './errors.ts'
+
+/** `true`, or the sentence that says what is wrong. */
+export type Check = true | string
+
+/** Reports every problem at once, unknown keys included, and returns normally when there is none. */
+export function checkOptions(
+  subject: string,
+  given: object,
+  known: readonly string[],
+  checks: readonly Check[],
+): void {
+  const unknown = Object.keys(given)
+    .filter((key) => !known.includes(key))
+    .map((key) => `unknown option "${key}" (known: ${known.join(', ')})`)
+  const problems = [...unknown, ...checks.filter((c) => c !== true)]
+  if (problems.length > 0) throw new ConfigError(subject, problems)
+}
+
+/** A finite number of milliseconds above zero and at most 2^31 - 1, the longest that a timer can wait. */
+export function isDuration(name: string, value: unknown): Check {
+  return (
+    (typeof value === 'number' && value > 0 && value <= 2_147_483_647) ||
+    `${name} must be a number of milliseconds above 0 and at most 2147483647, got ${show(value)}`
+  )
+}
+
+/** Like `isDuration`, zero allowed. */
+export function isDurationOrZero(name: string, value: unknown): Check {
+  return (
+    value === 0 ||
+    isDuration(name, value) === true ||
+    `${name} must be 0 or a positive number of milliseconds, got ${show(value)}`
+  )
+}
+
+export function isCount(name: string, value: unknown, min: number, max: number): Check {
+  return (
+    (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) ||
+    `${name} must be a whole number from ${min} to ${max}, got ${show(value)}`
+  )
+}
+
+/**
+ * A name that is stored: topic, group, scope. Quotes and any script are fine, since names travel as parameters;
+ * a NUL is not (PostgreSQL cannot store it), nor is an unpaired surrogate (no UTF-8 form).
+ */
+export function isName(name: string, value: unknown, lengthMax = 200): Check {
+  if (typeof value !== 'string' || value.length === 0)
+    return `${name} must be a non-empty string, got ${show(value)}`
+  if (value.length > lengthMax)
+    return `${name} must have at most ${lengthMax} characters, got ${value.length}`
+  if (value.includes('\0')) return `${name} must not contain a NUL character`
+  if (!value.isWellFormed()) return `${name} must not contain an unpaired surrogate`
+  return true
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : String(value)
+}

@@ -1,0 +1,181 @@
+import { randomUUID } from 'node:crypto'
+import { anySignal, orAbort, throwIfAborted } from '../core/abort.ts'
+import { type Backoff, backoffMs } from '../core/backoff.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
+import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { failpoint } from '../core/failpoint.ts'
+import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import type { Engine } from './engine.ts'
+import { AfterCommitError, CommitUnknownError, isRetriable, TransactionTimeoutError } from './errors.ts'
+import { JoinedScope, OwnScope, SyncScope } from './scope.ts'
+import { sql } from './sql.ts'
+import type { Store, TransactionOptions } from './store.ts'
+import { resolveWitness, writeWitness } from './witness.ts'
+
+/** Options that every adapter takes. */
+export interface StoreOptions {
+  /** Put before the name of each of Holdfast's tables. Default `holdfast_`. */
+  readonly prefix?: string
+  /** The schema that holds Holdfast's tables. Default: none, which means the connection's search path. */
+  readonly schema?: string
+  readonly clock?: Clock
+}
+
+export const STORE_OPTION_NAMES = ['prefix', 'schema', 'clock'] as const
+
+const RETRY_BACKOFF: Backoff = { baseMs: 4, capMs: 250 }
+
+/** Makes a Store of an adapter's engine: the rules of transactions, written once for all databases. */
+export function createStore(engine: Engine, options: StoreOptions): Store {
+  const { prefix = 'holdfast_', schema, clock = systemClock } = options
+
+  const store: Store = {
+    dialect: engine.dialect,
+    clock,
+    table: (name) => (schema === undefined ? sql.ident(prefix + name) : sql.ident(schema, prefix + name)),
+    tableName: (name) => prefix + name,
+
+    async transaction(work, given = {}) {
+      const { timeoutMs, retries, signal: callerSignal } = resolveTransactionOptions(given)
+      throwIfAborted(callerSignal)
+      const timeout = new AbortController()
+      const timer = setTimeout(() => timeout.abort(new TransactionTimeoutError(timeoutMs)), timeoutMs)
+      const signal = anySignal(timeout.signal, callerSignal) as AbortSignal
+      try {
+        for (let attempt = 1; ; attempt++) {
+          try {
+            return await runOnce(work, attempt, given, signal)
+          } catch (error) {
+            if (attempt > retries || !mayRunAgain(error) || signal.aborted) throw error
+            await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), signal)
+          }
+        }
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+
+    query: (statement, values) => store.transaction((tx) => tx.query(statement, values)),
+    execute: (statement, values) => store.transaction((tx) => tx.execute(statement, values)),
+
+    async join(handle, work) {
+      const scope = new JoinedScope(store, engine.adopt(handle))
+      try {
+        const result = await work(scope)
+        await scope.flush()
+        return result
+      } finally {
+        scope.end()
+      }
+    },
+
+    joinSync(handle, work) {
+      const scope = new SyncScope(store, engine.adoptSync(handle))
+      try {
+        const result = work(scope)
+        if (result instanceof Promise) {
+          result.catch(() => {})
+          throw new ConfigError('joinSync', [
+            'the callback must be synchronous; use join for an asynchronous one',
+          ])
+        }
+        return result
+      } finally {
+        scope.end()
+      }
+    },
+
+    resolve: (error) => resolveWitness(store, error),
+    close: () => engine.close(),
+    [Symbol.asyncDispose]: () => engine.close(),
+  }
+  return store
+
+  async function runOnce<T>(
+    work: (tx: OwnScope, attempt: number) => Promise<T>,
+    attempt: number,
+    { isolation, readOnly = false, witness = false }: TransactionOptions,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const session = await engine.begin({ isolation, readOnly, signal })
+    const scope = new OwnScope(store, session, attempt, signal)
+    const transactionId = witness ? randomUUID() : undefined
+    let result: T
+    try {
+      result = await orAbort(work(scope, attempt), signal)
+      await orAbort(scope.flush(), signal)
+      if (transactionId !== undefined) await writeWitness(scope, transactionId)
+      throwIfAborted(signal)
+    } catch (error) {
+      scope.end()
+      await undo(error)
+      throw error
+    }
+    scope.end()
+    await commit()
+    await afterCommit()
+    return result
+
+    async function undo(first: unknown): Promise<void> {
+      const lost = isHoldfastError(first) && first.code === 'STORE_UNAVAILABLE'
+      if (signal.aborted) session.cancel()
+      try {
+        if (!lost) await session.rollback()
+        session.release(lost)
+      } catch (second) {
+        session.release(true)
+        if (isHoldfastError(first)) first.suppressed = second
+      }
+    }
+
+    async function commit(): Promise<void> {
+      try {
+        await failpoint('store.commit.before')
+        await orAbort(session.commit(), signal)
+        await failpoint('store.commit.after')
+      } catch (error) {
+        session.release(true)
+        if (isHoldfastError(error) && error.outcome === 'not-applied' && error !== signal.reason) throw error
+        throw new CommitUnknownError(transactionId ?? randomUUID(), witness, { cause: error })
+      }
+      session.release(false)
+    }
+
+    async function afterCommit(): Promise<void> {
+      const errors: unknown[] = []
+      for (const hook of scope.hooks) {
+        try {
+          await hook()
+        } catch (error) {
+          errors.push(error)
+        }
+      }
+      if (errors.length > 0) throw new AfterCommitError(result, errors)
+    }
+  }
+}
+
+/** What failed after COMMIT was sent must not run again, whatever caused it. */
+function mayRunAgain(error: unknown): boolean {
+  const outcome = (error as Partial<HoldfastError> | undefined)?.outcome
+  return outcome !== 'applied' && outcome !== 'unknown' && isRetriable(error)
+}
+
+function resolveTransactionOptions(given: TransactionOptions): {
+  timeoutMs: number
+  retries: number
+  signal: AbortSignal | undefined
+} {
+  const { timeoutMs = 30_000, retries = 10, isolation, signal } = given
+  checkOptions('transaction', given, TRANSACTION_OPTION_NAMES, [
+    isDuration('timeoutMs', timeoutMs),
+    isCount('retries', retries, 0, 1000),
+    isolation === undefined ||
+      ['read-committed', 'repeatable-read', 'serializable'].includes(isolation) ||
+      `isolation must be read-committed, repeatable-read or serializable, got ${String(isolation)}`,
+    !(given.readOnly && given.witness) || 'witness needs a transaction that may write, not readOnly',
+  ])
+  return { timeoutMs, retries, signal }
+}
+
+const TRANSACTION_OPTION_NAMES = ['isolation', 'readOnly', 'timeoutMs', 'retries', 'signal', 'witness']

@@ -1,0 +1,60 @@
+import type { Sql, SqlValue } from './sql.ts'
+
+export type DialectName = 'postgres' | 'sqlite' | 'mysql'
+
+/** The least isolation a transaction accepts; a store may give more. */
+export type Isolation = 'read-committed' | 'repeatable-read' | 'serializable'
+
+/** The strengths of PostgreSQL's row locks, strongest first. */
+export type LockStrength = 'update' | 'no-key-update' | 'share' | 'key-share'
+
+export type LockWait = 'block' | 'nowait' | 'skip-locked' | { readonly waitMs: number }
+
+/** A column of a multi-row insert, with the type its values travel as. */
+export interface InsertColumn {
+  readonly name: string
+  readonly type: 'text' | 'integer' | 'bigint'
+}
+
+/**
+ * How one database differs, as data and SQL text. Capabilities write their statements with it and never ask for the
+ * database's name, except in their migrations.
+ */
+export interface Dialect {
+  readonly name: DialectName
+  quoteName(name: string): string
+  /** The placeholder of the parameter at `position`, counted from 1. */
+  placeholder(position: number): string
+
+  /** What each isolation level really gives here, in words (docs/reference/isolation.md says more). */
+  readonly isolation: Readonly<Record<Isolation, string>>
+  /** Lock strengths that exist here. Asking for another is an UnsupportedError. */
+  readonly lockStrengths: readonly LockStrength[]
+  readonly skipLocked: boolean
+  /** False where a CREATE TABLE commits the transaction it stands in (MariaDB): a migration is then not atomic. */
+  readonly transactionalDdl: boolean
+  /** True where one transaction writes at a time, so that a row needs no lock of its own once a transaction writes. */
+  readonly singleWriter: boolean
+
+  /** The store's clock, in whole milliseconds since 1970, read when the statement runs (not when the transaction began). */
+  readonly nowMs: Sql
+
+  /** One statement that inserts all rows. `onConflict: 'ignore'` leaves existing rows alone. */
+  insertRows(
+    table: Sql,
+    columns: readonly InsertColumn[],
+    rows: readonly (readonly SqlValue[])[],
+    options?: { onConflict?: 'ignore' },
+  ): Sql
+
+  /** `column in (values)` whose text does not change with the number of values, where the database allows it. */
+  isOneOf(column: Sql, type: InsertColumn['type'], values: readonly SqlValue[]): Sql
+
+  /** The suffix that locks the selected rows to the end of the transaction; empty where the whole store is locked. */
+  forUpdate(options?: { skipLocked?: boolean }): Sql
+  /**
+   * Locks the selected row against removal and key change but not against ordinary updates of it; used to hold an
+   * epoch in place. Empty where the whole store is locked.
+   */
+  readonly forKeyShare: Sql
+}

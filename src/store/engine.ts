@@ -1,0 +1,74 @@
+import type { Dialect, Isolation, LockStrength, LockWait } from './dialect.ts'
+import type { Sql, SqlValue } from './sql.ts'
+import type { Row } from './transaction.ts'
+
+/**
+ * What an adapter supplies; `createStore` makes a Store of it. The rules of transactions (retries, nesting, hooks,
+ * time-outs, witness) are written once there, and an adapter holds only what is peculiar to its database and driver.
+ */
+export interface Engine {
+  readonly dialect: Dialect
+  /**
+   * Opens a transaction. An engine may put BEGIN off to the first statement, so long as the store cannot tell.
+   * Rejects with `signal.reason` when it fires first; what arrives late is given back.
+   */
+  begin(options: BeginOptions): Promise<Session>
+  /** Lends an open transaction of the user's own library. Throws ConfigError for an unknown shape. */
+  adopt(handle: unknown): Statements
+  adoptSync(handle: unknown): SyncStatements
+  close(): Promise<void>
+}
+
+export interface BeginOptions {
+  readonly isolation: Isolation | undefined
+  readonly readOnly: boolean
+  readonly signal: AbortSignal
+}
+
+/** One statement as it goes to the driver. `prepare` is true for the program's own constant texts. */
+export interface Statement {
+  readonly text: string
+  readonly values: readonly SqlValue[]
+  readonly prepare: boolean
+}
+
+export interface StatementResult {
+  readonly rows: Row[]
+  /** Rows inserted, updated or deleted. */
+  readonly changes: number
+}
+
+export interface Statements {
+  /** Rejects with one of our errors, translated by the adapter's table. */
+  run(statement: Statement): Promise<StatementResult>
+  lockRows(request: LockRequest): Promise<Row[]>
+}
+
+export interface SyncStatements {
+  runSync(statement: Statement): StatementResult
+}
+
+/** One open transaction on one connection. */
+export interface Session extends Statements {
+  /**
+   * Rejects with an error whose `outcome` is `not-applied` when the database answered that it rolled back, and
+   * `unknown` when the answer is missing.
+   */
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  /** Stops the running statement at the server, best effort, so that what it waits for does not hold its locks. */
+  cancel(): void
+  /** Gives the connection back, or throws it away when `broken`. */
+  release(broken: boolean): void
+}
+
+export interface LockRequest {
+  /** How the table is called in error messages. */
+  readonly table: string
+  readonly from: Sql
+  readonly where: Sql
+  readonly orderBy: Sql | undefined
+  readonly limit: number | undefined
+  readonly strength: LockStrength
+  readonly wait: LockWait
+}

@@ -1,0 +1,40 @@
+import type { Dialect } from '../dialect.ts'
+import { Sql, sql } from '../sql.ts'
+
+/** PostgreSQL 13 and later. */
+export const postgresDialect: Dialect = {
+  name: 'postgres',
+  quoteName: (name) => `"${name.replaceAll('"', '""')}"`,
+  placeholder: (position) => `$${position}`,
+  isolation: {
+    'read-committed':
+      'each statement sees what was committed when it began; lost updates and write skew happen',
+    'repeatable-read': 'snapshot isolation: a lost update is refused, write skew happens',
+    serializable: 'serializable snapshot isolation: every anomaly is refused',
+  },
+  lockStrengths: ['update', 'no-key-update', 'share', 'key-share'],
+  skipLocked: true,
+  transactionalDdl: true,
+  singleWriter: false,
+  nowMs: sql.raw('(extract(epoch from clock_timestamp()) * 1000)::bigint'),
+
+  insertRows(table, columns, rows, options = {}) {
+    const names = sql.join(columns.map((c) => sql.ident(c.name)))
+    const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
+    const [only] = rows
+    if (rows.length === 1 && only !== undefined) {
+      // The casts give the parameters the same types whatever their values, so one prepared text serves all.
+      const values = sql.join(columns.map((c, i) => sql`${only[i] ?? null}${sql.raw(`::${c.type}`)}`))
+      return sql`insert into ${table} (${names}) values (${values})${conflict}`
+    }
+    // One array parameter per column: the text, and so the prepared plan, is the same for any number of rows.
+    const arrays = sql.join(
+      columns.map((c, i) => sql`${rows.map((row) => row[i] ?? null)}${sql.raw(`::${c.type}[]`)}`),
+    )
+    return sql`insert into ${table} (${names}) select * from unnest(${arrays})${conflict}`
+  },
+
+  isOneOf: (column, type, values) => sql`${column} = any(${values}${sql.raw(`::${type}[]`)})`,
+  forUpdate: (options = {}) => sql.raw(options.skipLocked ? ' for update skip locked' : ' for update'),
+  forKeyShare: new Sql([{ kind: 'text', text: ' for key share' }]),
+}

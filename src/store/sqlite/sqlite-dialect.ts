@@ -1,0 +1,43 @@
+import type { Dialect } from '../dialect.ts'
+import { type SqlValue, sql } from '../sql.ts'
+
+const SERIAL = 'serializable: one transaction writes at a time, and each reads one snapshot'
+
+/** SQLite 3.38 and later (the JSON operators), in WAL mode. */
+export const sqliteDialect: Dialect = {
+  name: 'sqlite',
+  quoteName: (name) => `"${name.replaceAll('"', '""')}"`,
+  placeholder: () => '?',
+  isolation: { 'read-committed': SERIAL, 'repeatable-read': SERIAL, serializable: SERIAL },
+  lockStrengths: ['update'],
+  skipLocked: false,
+  transactionalDdl: true,
+  singleWriter: true,
+  nowMs: sql.raw("cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"),
+
+  insertRows(table, columns, rows, options = {}) {
+    const names = sql.join(columns.map((c) => sql.ident(c.name)))
+    const verb = sql.raw(options.onConflict === 'ignore' ? 'insert or ignore' : 'insert')
+    const [only] = rows
+    if (rows.length === 1 && only !== undefined) {
+      return sql`${verb} into ${table} (${names}) values (${sql.join(columns.map((_, i) => sql`${only[i] ?? null}`))})`
+    }
+    // One JSON parameter for all rows: the text stays the same, and no bound on the number of parameters is met.
+    const members = sql.join(columns.map((_, i) => sql.raw(`value ->> ${i}`)))
+    return sql`${verb} into ${table} (${names}) select ${members} from json_each(${toJson(rows.map((row) => toJson(row.map(member))))})`
+  },
+
+  isOneOf: (column, _type, values) =>
+    sql`${column} in (select value from json_each(${toJson(values.map(member))}))`,
+  forUpdate: () => sql.raw(''),
+  forKeyShare: sql.raw(''),
+}
+
+function toJson(members: readonly string[]): string {
+  return `[${members.join(',')}]`
+}
+
+/** JSON text of one value; a bigint keeps all its digits, which JSON.stringify would refuse and a number would lose. */
+function member(value: SqlValue | undefined): string {
+  return typeof value === 'bigint' ? value.toString() : JSON.stringify(value ?? null)
+}

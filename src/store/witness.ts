@@ -1,0 +1,50 @@
+import { ConfigError } from '../core/errors.ts'
+import type { CommitUnknownError } from './errors.ts'
+import { sql } from './sql.ts'
+import type { Store } from './store.ts'
+import type { Transaction } from './transaction.ts'
+
+const COLUMNS = [
+  { name: 'id', type: 'text' },
+  { name: 'decision', type: 'text' },
+  { name: 'decided_at_ms', type: 'bigint' },
+] as const
+
+/**
+ * The witness is the last row of the transaction. Commit and "it never will" compete for its primary key, so asking
+ * afterwards decides as well as reports: there is no moment in which the answer can still change.
+ */
+export async function writeWitness(tx: Transaction, transactionId: string): Promise<void> {
+  await tx.execute(
+    tx.store.dialect.insertRows(tx.store.table('witness'), COLUMNS, [
+      [transactionId, 'applied', tx.store.clock.now()],
+    ]),
+  )
+}
+
+/**
+ * Inserts the opposite decision under the same key. While the lost transaction is still open at the server, the insert
+ * waits for it (unique key); if ours is stored, the lost one can only fail on that key.
+ */
+export async function resolveWitness(
+  store: Store,
+  error: CommitUnknownError,
+): Promise<'applied' | 'not-applied'> {
+  if (!error.witnessed) {
+    throw new ConfigError('resolve', ['the transaction wrote no witness row; run it with { witness: true }'])
+  }
+  return store.transaction(async (tx) => {
+    await tx.execute(
+      store.dialect.insertRows(
+        store.table('witness'),
+        COLUMNS,
+        [[error.transactionId, 'not-applied', store.clock.now()]],
+        { onConflict: 'ignore' },
+      ),
+    )
+    const [row] = await tx.query<{ decision: 'applied' | 'not-applied' }>(
+      sql`select decision from ${store.table('witness')} where id = ${error.transactionId}`,
+    )
+    return row?.decision ?? 'not-applied'
+  })
+}
