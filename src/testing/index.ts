@@ -1,0 +1,25 @@
+// Faults by name, at the places between two effects.
+export { failpoint, failpointSync } from '../core/failpoint.ts'
+export {
+  type ArmedFailpoint,
+  type ArmOptions,
+  armFailpointsFromEnv,
+  type FailpointAction,
+  FailpointError,
+  failpoints,
+} from './failpoints.ts'
+// Messages that come twice, late and out of order.
+export { type Fault, type FaultyBrokerOptions, faultyBroker } from './faulty-broker.ts'
+// Time and randomness in a test's hands.
+export { type ManualClock, manualClock } from './manual-clock.ts'
+export { type MemoryBroker, memoryBroker, testMessage } from './memory-broker.ts'
+// Processes that are killed, frozen and thawed.
+export {
+  isStopped,
+  type KillerOptions,
+  killAtRandom,
+  type ProcessExit,
+  spawnProcess,
+  type TestProcess,
+} from './process-killer.ts'
+export { seededRandom } from './seeded-random.ts'
