@@ -1,0 +1,6 @@
+import type { Command, ForeignCommand } from './command.ts'
+import { demo } from './commands/demo.ts'
+import { migrateCommand } from './commands/migrate.ts'
+
+/** The command table, in the order of the help. */
+export const commands: readonly (Command | ForeignCommand)[] = [demo, migrateCommand]

@@ -1,0 +1,63 @@
+import { migrate, planMigration, printMigrations } from '../../store/index.ts'
+import { usageError } from '../cli-error.ts'
+import { type Command, EXIT, flag, type Report } from '../command.ts'
+import { STORE_OPTIONS, unconnectedStore, withStore } from '../open-store.ts'
+import { readRevisions } from '../revisions.ts'
+import { allTables } from '../tables.ts'
+
+export const migrateCommand: Command = {
+  name: 'migrate',
+  summary: "create Holdfast's tables, or bring them to the newest revision",
+  description: [
+    'Runs in one transaction, and may be run by many processes at once: one does the work.',
+    'The role needs the right to create tables; nothing else in Holdfast does.',
+  ].join('\n'),
+  options: {
+    ...STORE_OPTIONS,
+    print: { type: 'boolean', summary: 'print the SQL for an empty database; does not connect' },
+    'dry-run': { type: 'boolean', summary: 'show what would be done to this database, and do nothing' },
+  },
+  examples: [
+    { line: 'holdfast migrate --store sqlite:shop.db', does: 'create the tables in a file' },
+    {
+      line: 'holdfast migrate --store postgres://deploy@db/shop --schema holdfast',
+      does: 'the same on PostgreSQL, in a schema that exists',
+    },
+    {
+      line: 'holdfast migrate --store postgres:// --print > holdfast.sql',
+      does: 'give the SQL to your own migration tool',
+    },
+  ],
+
+  async run(given) {
+    if (flag(given, 'print') && flag(given, 'dry-run')) {
+      throw usageError('--print does not connect and --dry-run does: choose one')
+    }
+    if (flag(given, 'print')) return printed(printMigrations(unconnectedStore(given), allTables))
+    const dryRun = flag(given, 'dry-run')
+    return withStore(
+      given,
+      async ({ store, label }) => {
+        const steps = dryRun
+          ? (await readRevisions(store, allTables)).flatMap(({ capability, found }) =>
+              allTables
+                .filter((set) => set.capability === capability)
+                .flatMap((set) => planMigration(store, set, found)),
+            )
+          : await migrate(store, allTables)
+        const lines = steps.map(({ capability, revision }) => `  ${capability}: revision ${revision}`)
+        const text =
+          steps.length === 0
+            ? `${label}: the tables are up to date\n`
+            : `${label}: ${dryRun ? 'would migrate' : 'migrated'}\n${lines.join('\n')}\n`
+        return { exitCode: EXIT.ok, text, data: { store: label, dryRun, steps } }
+      },
+      { create: !dryRun },
+    )
+  },
+}
+
+function printed(statements: readonly string[]): Report {
+  const text = `begin;\n${statements.map((s) => `${s};\n`).join('')}commit;\n`
+  return { exitCode: EXIT.ok, text, data: { statements } }
+}
