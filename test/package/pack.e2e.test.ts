@@ -1,0 +1,105 @@
+/** The package as npm would publish it, installed into an empty folder and used by each supported Node. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { tempFolder } from '../support/files.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const INSTALL_MS = 300_000
+
+/** One script, written for both module systems: `load` is `import` or `require`. */
+const script = (load: string) => `
+  const root = ${load}('holdfast')
+  const outbox = ${load}('holdfast/outbox')
+  const result = { node: process.versions.node, root: Object.keys(root).length, outbox: Object.keys(outbox).length }
+  process.stdout.write(JSON.stringify(result))
+`
+const scripts = {
+  'esm.mjs': `const load = (name) => import(name)\n${script('await load')}`,
+  'cjs.cjs': script('require'),
+}
+
+const application = tempFolder('application')
+afterAll(application.remove)
+
+beforeAll(() => {
+  expect(existsSync(join(root, 'dist/index.js')), 'dist is built: npm run build').toBe(true)
+  // Without the scripts: `prepack` would rebuild dist while other tests use it.
+  run('npm', ['pack', '--ignore-scripts', '--pack-destination', application.path], root)
+  const [tarball = ''] = readdirSync(application.path)
+  writeFileSync(application.file('package.json'), '{ "private": true }\n')
+  run('npm', ['install', '--no-audit', '--no-fund', `./${tarball}`], application.path)
+  for (const [name, text] of Object.entries(scripts)) writeFileSync(application.file(name), text)
+}, INSTALL_MS)
+
+it('carries what a user needs and nothing else', () => {
+  const shipped = readdirSync(application.file('node_modules/holdfast'))
+  expect(shipped).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'dist', 'package.json']))
+  expect(shipped).not.toEqual(expect.arrayContaining(['src']))
+  expect(shipped).not.toEqual(expect.arrayContaining(['test']))
+})
+
+it('brings no driver that the user did not ask for', () => {
+  const installed = readdirSync(application.file('node_modules'))
+  for (const driver of ['pg', 'better-sqlite3', 'rabbitmq-client', '@nats-io']) {
+    expect(installed).not.toContain(driver)
+  }
+})
+
+describe.each(['20', '22', '24'])('on Node %s', (major) => {
+  let node = ''
+  beforeAll(() => {
+    node = nodeBinary(major)
+  }, INSTALL_MS)
+
+  it.each(Object.keys(scripts))('%s loads the entries', (name) => {
+    const result = JSON.parse(run(node, [name], application.path)) as {
+      node: string
+      root: number
+      outbox: number
+    }
+    expect(result.node.split('.')[0]).toBe(major)
+    expect(result.root).toBeGreaterThan(0)
+    expect(result.outbox).toBeGreaterThan(0)
+  })
+})
+
+/** The Node that runs the tests where it is that one, else one from npm, kept between runs outside the repository. */
+function nodeBinary(major: string): string {
+  if (process.versions.node.split('.')[0] === major) return process.execPath
+  const cache = join(tmpdir(), 'holdfast-nodes')
+  const folder = join(cache, major)
+  const binary = join(
+    folder,
+    'node_modules',
+    'node',
+    'bin',
+    process.platform === 'win32' ? 'node.exe' : 'node',
+  )
+  if (existsSync(binary)) return binary
+  mkdirSync(cache, { recursive: true })
+  const fresh = mkdtempSync(join(cache, 'new-'))
+  writeFileSync(join(fresh, 'package.json'), '{ "private": true }\n')
+  run('npm', ['install', '--no-audit', '--no-fund', `node@${major}`], fresh)
+  try {
+    renameSync(fresh, folder) // whole or not at all, so that an interrupted download is not taken for a Node
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true })
+    if (!existsSync(binary)) throw error
+  }
+  return binary
+}
+
+function run(command: string, args: readonly string[], cwd: string): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  })
+  if (error !== undefined) throw error
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}\n${stdout}\n${stderr}`)
+  return stdout
+}

@@ -1,0 +1,160 @@
+/**
+ * Brokers for the tests: the one named by the environment, else an installed one, started on free ports by the first
+ * test file that asks and shared by the others of the run. The run's teardown stops it.
+ */
+import { spawn } from 'node:child_process'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { describe } from 'vitest'
+import { freePorts, isListening } from './ports.ts'
+import { until } from './wait.ts'
+
+/** Names the environment variable that carries the folder shared by all processes of one test run. */
+export const RUN_FOLDER = 'HOLDFAST_TEST_RUN_FOLDER'
+
+export type Server = { readonly url: string } | { readonly missing: string }
+
+/** Describes a suite that needs `server`; without it the suite is skipped, with the reason in its title. */
+export function describeWith(server: Server, title: string, suite: (url: string) => void): void {
+  if ('url' in server) describe(title, () => suite(server.url))
+  else describe.skip(`${title} (skipped: ${server.missing})`, () => suite(''))
+}
+
+/** A NATS server with JetStream. Its subjects and streams are shared: give them random names. */
+export async function natsServer(): Promise<Server> {
+  const given = process.env.HOLDFAST_TEST_NATS_URL
+  if (given !== undefined) return { url: given }
+  const binary = findBinary('nats-server')
+  if (binary === undefined)
+    return { missing: 'nats-server is not installed and HOLDFAST_TEST_NATS_URL is not set' }
+  return await shared('nats', async (folder) => {
+    const [port = 0] = await freePorts(1)
+    const url = `nats://127.0.0.1:${port}`
+    const pid = launch(folder, binary, ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', folder])
+    return { url, pid, ready: () => isListening(port) }
+  })
+}
+
+/** A RabbitMQ node. Its queues and exchanges are shared: give them random names. */
+export async function rabbitmqServer(): Promise<Server> {
+  const given = process.env.HOLDFAST_TEST_RABBITMQ_URL
+  if (given !== undefined) return { url: given }
+  // Debian's wrapper on the PATH changes to another user; the script behind it runs as whoever calls it.
+  const binary = findBinary('rabbitmq-server', ['/usr/lib/rabbitmq/bin'])
+  if (binary === undefined) {
+    return { missing: 'rabbitmq-server is not installed and HOLDFAST_TEST_RABBITMQ_URL is not set' }
+  }
+  return await shared('rabbitmq', async (folder) => {
+    const [port = 0, distPort, epmdPort] = await freePorts(3)
+    writeFileSync(join(folder, '.erlang.cookie'), 'holdfast-tests', { mode: 0o400 })
+    writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
+    writeFileSync(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\n`)
+    // The port mapper would stay behind as a daemon; in the foreground it belongs to the group that is killed.
+    const pid = launch(folder, '/bin/sh', ['-c', 'epmd -address 127.0.0.1 & exec "$0"', binary], {
+      HOME: folder,
+      ERL_EPMD_PORT: String(epmdPort),
+      RABBITMQ_NODENAME: `holdfast-${port}@localhost`,
+      RABBITMQ_DIST_PORT: String(distPort),
+      RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
+      RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
+      RABBITMQ_LOG_BASE: join(folder, 'log'),
+      RABBITMQ_PID_FILE: join(folder, 'pid'),
+    })
+    return { url: `amqp://guest:guest@127.0.0.1:${port}`, pid, ready: () => isListening(port) }
+  })
+}
+
+/** Kills every process group that `shared` started. */
+export function stopSharedServers(runFolder: string): void {
+  if (!existsSync(runFolder)) return
+  for (const name of readdirSync(runFolder)) {
+    const pidFile = join(runFolder, name, 'group')
+    if (!existsSync(pidFile)) continue
+    try {
+      process.kill(-Number(readFileSync(pidFile, 'utf8')), 'SIGKILL')
+    } catch {
+      // it has ended by itself
+    }
+  }
+}
+
+interface Starting {
+  readonly url: string
+  readonly pid: number
+  readonly ready: () => Promise<boolean>
+}
+
+/** Making the folder is the lock: who makes it starts the server, the others wait for the answer. */
+async function shared(name: string, start: (folder: string) => Promise<Starting>): Promise<Server> {
+  const runFolder = process.env[RUN_FOLDER]
+  if (runFolder === undefined)
+    throw new Error('name the test file .db, .fault or .e2e: unit tests have no servers')
+  const folder = join(runFolder, name)
+  const answerFile = join(folder, 'answer.json')
+  try {
+    mkdirSync(folder)
+  } catch {
+    await until(() => existsSync(answerFile), {
+      deadlineMs: 60_000,
+      what: `${name}, which another test file starts`,
+    })
+    return JSON.parse(readFileSync(answerFile, 'utf8')) as Server
+  }
+  const answer = (server: Server): Server => {
+    writeFileSync(`${answerFile}.new`, JSON.stringify(server))
+    renameSync(`${answerFile}.new`, answerFile)
+    return server
+  }
+  try {
+    const { url, pid, ready } = await start(folder)
+    writeFileSync(join(folder, 'group'), String(pid))
+    await until(ready, { deadlineMs: 45_000, everyMs: 50, what: `${name} to start` })
+    return answer({ url })
+  } catch (error) {
+    return answer({ missing: `${name} is installed and did not start: ${String(error)}` })
+  }
+}
+
+/** Starts a process group of its own, so that it outlives this worker and is killed whole. */
+function launch(
+  folder: string,
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): number {
+  const log = openSync(join(folder, 'output.log'), 'a')
+  const child = spawn(command, args, {
+    cwd: folder,
+    detached: true,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', log, log],
+  })
+  child.on('error', () => {}) // the server then never becomes ready, which is what is reported
+  child.unref()
+  return child.pid ?? 0
+}
+
+function findBinary(name: string, preferred: readonly string[] = []): string | undefined {
+  const folders = [...preferred, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  return folders.map((folder) => join(folder, name)).find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

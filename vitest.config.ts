@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+/** `holdfast/x` means the source while testing. The list of entries is the one of package.json. */
+const { exports } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as {
+  exports: Record<string, { default?: string }>
+}
+const alias = Object.entries(exports).flatMap(([entry, { default: built }]) => {
+  if (built === undefined) return []
+  const source = built.replace('./dist/', './src/').replace(/\.js$/, '.ts')
+  return {
+    find: new RegExp(`^holdfast${entry.slice(1)}$`),
+    replacement: fileURLToPath(new URL(source, import.meta.url)),
+  }
+})
+
+const shared = { testTimeout: 30_000, hookTimeout: 60_000, retry: 0, pool: 'forks' } as const
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      {
+        resolve: { alias },
+        test: { ...shared, name: 'unit', include: ['test/**/*.unit.test.ts'] },
+      },
+      {
+        resolve: { alias },
+        test: {
+          ...shared,
+          name: 'systems',
+          include: ['test/**/*.{db,fault,e2e}.test.ts'],
+          globalSetup: 'test/support/global-setup.ts',
+        },
+      },
+    ],
+  },
+})
