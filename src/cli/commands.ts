@@ -1,6 +1,7 @@
 import type { Command, ForeignCommand } from './command.ts'
 import { demo } from './commands/demo.ts'
+import { doctor } from './commands/doctor.ts'
 import { migrateCommand } from './commands/migrate.ts'
 
 /** The command table, in the order of the help. */
-export const commands: readonly (Command | ForeignCommand)[] = [demo, migrateCommand]
+export const commands: readonly (Command | ForeignCommand)[] = [demo, migrateCommand, doctor]

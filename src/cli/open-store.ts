@@ -128,7 +128,8 @@ async function openPostgres({ url }: { url: string }, given: Given): Promise<Ope
       },
     )
   }
-  const store = postgres(pool, postgresNames(given))
+  // Not prepared: a command runs each statement once, and a pooling proxy may lead it to another server process.
+  const store = postgres(pool, { prepare: false, ...postgresNames(given) })
   return { kind: 'postgres', store, pool, label: withoutPassword(url) }
 }
 

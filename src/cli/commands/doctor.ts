@@ -1,0 +1,108 @@
+import { usageError } from '../cli-error.ts'
+import { type Command, EXIT, flag, type Given, textValue } from '../command.ts'
+import { judgeClock, measureClock } from '../doctor/clock-difference.ts'
+import type { Finding } from '../doctor/finding.ts'
+import { judgePostgres } from '../doctor/judge-postgres.ts'
+import { judgeRevisions } from '../doctor/judge-revisions.ts'
+import { readPostgresFacts } from '../doctor/postgres-facts.ts'
+import { judgeProxy, readProxyFacts } from '../doctor/proxy.ts'
+import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
+import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
+import { readRevisions } from '../revisions.ts'
+import { allTables } from '../tables.ts'
+
+const LEASE_MS = 10_000
+
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'look for tables, rights, clocks and settings that will hurt',
+  description: [
+    'Changes nothing. Ends with 1 when it found a problem; warnings count too with --strict.',
+    'Run it as the role that the application uses: rights and timeouts belong to the role.',
+  ].join('\n'),
+  options: {
+    ...STORE_OPTIONS,
+    strict: { type: 'boolean', summary: 'end with 1 for warnings as well' },
+    'pool-size': {
+      type: 'string',
+      value: 'N',
+      summary: 'the `max` of your pool, to compare with max_connections',
+    },
+    processes: { type: 'string', value: 'N', summary: 'how many processes have such a pool; default 1' },
+  },
+  examples: [
+    { line: 'holdfast doctor --store sqlite:shop.db', does: 'check a file' },
+    {
+      line: 'holdfast doctor --store postgres://app@db/shop --pool-size 10 --processes 8',
+      does: 'check a server, and whether it has connections enough for your deployment',
+    },
+    {
+      line: 'holdfast doctor --strict --json',
+      does: 'a gate before a deploy; the store comes from HOLDFAST_STORE',
+    },
+  ],
+
+  run: (given) =>
+    withStore(given, async (opened) => {
+      const findings = await examine(opened, given)
+      const bad = findings.filter(
+        (f) => f.level === 'problem' || (flag(given, 'strict') && f.level === 'warning'),
+      )
+      const exitCode = bad.length > 0 ? EXIT.problem : EXIT.ok
+      return {
+        exitCode,
+        text: `${opened.label}\n${findings.map((f) => print(f, given.io.colour)).join('')}${summary(findings)}\n`,
+        data: { store: opened.label, ok: exitCode === EXIT.ok, findings },
+      }
+    }),
+}
+
+async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
+  const { store } = opened
+  const plan = { leaseMs: LEASE_MS, poolConnections: poolConnections(given) }
+  const schema = textValue(given, 'schema')
+  const own =
+    opened.kind === 'sqlite'
+      ? judgeSqlite(await readSqliteFacts(store, opened.path))
+      : [
+          judgeProxy(await readProxyFacts(opened.pool)),
+          ...judgePostgres(
+            await readPostgresFacts(opened.pool, { prefix: store.tableName(''), schema }),
+            plan,
+          ),
+        ]
+  const revisions = judgeRevisions(await readRevisions(store, allTables))
+  return [...revisions, judgeClock(await measureClock(store)), ...own]
+}
+
+function poolConnections(given: Given): number | undefined {
+  const poolSize = count(given, 'pool-size')
+  const processes = count(given, 'processes') ?? 1
+  return poolSize === undefined ? undefined : poolSize * processes
+}
+
+function count(given: Given, name: string): number | undefined {
+  const text = textValue(given, name)
+  if (text === undefined) return undefined
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw usageError(`--${name} must be a whole number above 0, got "${text}"`)
+  return Number(text)
+}
+
+const LABELS = {
+  ok: ['ok     ', 32],
+  note: ['note   ', 36],
+  warning: ['WARNING', 33],
+  problem: ['PROBLEM', 31],
+} as const
+
+function print({ level, found, advice }: Finding, colour: boolean): string {
+  const [label, code] = LABELS[level]
+  const shown = colour ? `\u001b[${code}m${label}\u001b[0m` : label
+  return `  ${shown}  ${found}\n${advice === undefined ? '' : `           ${advice}\n`}`
+}
+
+function summary(findings: readonly Finding[]): string {
+  const count = (level: Finding['level']): number => findings.filter((f) => f.level === level).length
+  return `${count('problem')} problems, ${count('warning')} warnings, ${count('note')} notes, ${count('ok')} checks passed`
+}
