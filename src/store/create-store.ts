@@ -5,10 +5,17 @@ import { type Clock, systemClock } from '../core/clock.ts'
 import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { checkOptions, isCount, isDuration } from '../core/options.ts'
-import type { Engine } from './engine.ts'
-import { AfterCommitError, CommitUnknownError, isRetriable, TransactionTimeoutError } from './errors.ts'
+import type { Engine, Session } from './engine.ts'
+import {
+  AfterCommitError,
+  CommitUnknownError,
+  isRetriable,
+  StoreUnavailableError,
+  TransactionTimeoutError,
+} from './errors.ts'
+import { noTransactionToLockIn, refuseLoneLock } from './lock-clause.ts'
 import { JoinedScope, OwnScope, SyncScope } from './scope.ts'
-import { sql } from './sql.ts'
+import { compileSql, type Sql, sql } from './sql.ts'
 import type { Store, TransactionOptions } from './store.ts'
 import { resolveWitness, writeWitness } from './witness.ts'
 
@@ -24,6 +31,9 @@ export interface StoreOptions {
 export const STORE_OPTION_NAMES = ['prefix', 'schema', 'clock'] as const
 
 const RETRY_BACKOFF: Backoff = { baseMs: 4, capMs: 250 }
+
+/** The longest that ROLLBACK may take before the connection is thrown away instead. */
+const UNDO_WAIT_MS = 2_000
 
 /** Makes a Store of an adapter's engine: the rules of transactions, written once for all databases. */
 export function createStore(engine: Engine, options: StoreOptions): Store {
@@ -55,8 +65,15 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
       }
     },
 
-    query: (statement, values) => store.transaction((tx) => tx.query(statement, values)),
-    execute: (statement, values) => store.transaction((tx) => tx.execute(statement, values)),
+    async query(statement, values) {
+      refuseLoneLock(textOf(statement))
+      return store.transaction((tx) => tx.query(statement, values))
+    },
+    async execute(statement, values) {
+      refuseLoneLock(textOf(statement))
+      return store.transaction((tx) => tx.execute(statement, values))
+    },
+    lockRows: () => Promise.reject(noTransactionToLockIn()),
 
     async join(handle, work) {
       const scope = new JoinedScope(store, engine.adopt(handle))
@@ -91,6 +108,10 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   }
   return store
 
+  function textOf(statement: Sql | string): string {
+    return typeof statement === 'string' ? statement : compileSql(statement, engine.dialect).text
+  }
+
   async function runOnce<T>(
     work: (tx: OwnScope, attempt: number) => Promise<T>,
     attempt: number,
@@ -104,7 +125,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     try {
       result = await orAbort(work(scope, attempt), signal)
       await orAbort(scope.flush(), signal)
-      if (transactionId !== undefined) await writeWitness(scope, transactionId)
+      if (transactionId !== undefined) await orAbort(writeWitness(scope, transactionId), signal)
       throwIfAborted(signal)
     } catch (error) {
       scope.end()
@@ -113,14 +134,13 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     }
     scope.end()
     await commit()
-    await afterCommit()
+    if (scope.hooks.length > 0) await afterCommit()
     return result
 
     async function undo(first: unknown): Promise<void> {
       const lost = isHoldfastError(first) && first.code === 'STORE_UNAVAILABLE'
-      if (signal.aborted) session.cancel()
       try {
-        if (!lost) await session.rollback()
+        if (!lost) await rollBack(session, scope)
         session.release(lost)
       } catch (second) {
         session.release(true)
@@ -134,8 +154,9 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
         await orAbort(session.commit(), signal)
         await failpoint('store.commit.after')
       } catch (error) {
-        session.release(true)
-        if (isHoldfastError(error) && error.outcome === 'not-applied' && error !== signal.reason) throw error
+        const answered = isHoldfastError(error) && error.outcome === 'not-applied' && error !== signal.reason
+        session.release(!answered || error.code === 'STORE_UNAVAILABLE')
+        if (answered) throw error
         throw new CommitUnknownError(transactionId ?? randomUUID(), witness, { cause: error })
       }
       session.release(false)
@@ -152,6 +173,38 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
       }
       if (errors.length > 0) throw new AfterCommitError(result, errors)
     }
+  }
+}
+
+/**
+ * ROLLBACK waits behind a statement that still runs, so that statement is stopped first: a throw gives the locks back at
+ * once. A cancel that overtakes its statement finds nothing to stop, hence the repetition.
+ */
+async function rollBack(session: Session, scope: OwnScope): Promise<void> {
+  if (!scope.busy) return within(UNDO_WAIT_MS, session.rollback())
+  await session.cancel()
+  const rolledBack = session.rollback()
+  for (let waitMs = 50; ; waitMs *= 2) {
+    try {
+      return await within(waitMs, rolledBack)
+    } catch (error) {
+      if (!(error instanceof Late) || waitMs > UNDO_WAIT_MS / 4) throw error
+      await session.cancel()
+    }
+  }
+}
+
+class Late extends StoreUnavailableError {}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Late('ROLLBACK got no answer in time', 'not-applied')), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -36,6 +36,9 @@ export interface Dialect {
   /** True where one transaction writes at a time, so that a row needs no lock of its own once a transaction writes. */
   readonly singleWriter: boolean
 
+  /** True where a subquery in FROM may use the tables before it, so that each of several partitions is read by index. */
+  readonly lateral: boolean
+
   /** The store's clock, in whole milliseconds since 1970, read when the statement runs (not when the transaction began). */
   readonly nowMs: Sql
 
@@ -47,6 +50,23 @@ export interface Dialect {
     options?: { onConflict?: 'ignore' },
   ): Sql
 
+  /** A table for a FROM clause, made of parameters: `rows` under the name `alias` with `columns`. The text never changes. */
+  rowsAs(alias: string, columns: readonly InsertColumn[], rows: readonly (readonly SqlValue[])[]): Sql
+
+  /**
+   * One statement that inserts what `select` gives; `select` must have a WHERE. `returning` names columns of the rows
+   * that were inserted, which then are the statement's rows.
+   */
+  insertSelect(
+    table: Sql,
+    columns: readonly string[],
+    select: Sql,
+    options?: { onConflict?: 'ignore'; returning?: readonly string[] },
+  ): Sql
+
+  /** The values as a table expression named `alias` with one column, `value`, in their order. */
+  listRows(type: InsertColumn['type'], values: readonly SqlValue[], alias: string): Sql
+
   /** `column in (values)` whose text does not change with the number of values, where the database allows it. */
   isOneOf(column: Sql, type: InsertColumn['type'], values: readonly SqlValue[]): Sql
 
@@ -57,4 +77,10 @@ export interface Dialect {
    * epoch in place. Empty where the whole store is locked.
    */
   readonly forKeyShare: Sql
+
+  /**
+   * Waits for each of `ids`, in ascending order, and holds them until the end of the transaction. Undefined where one
+   * transaction writes at a time, which needs no such lock.
+   */
+  readonly lockIds: ((ids: readonly bigint[]) => Sql) | undefined
 }

@@ -56,8 +56,12 @@ export interface Session extends Statements {
    */
   commit(): Promise<void>
   rollback(): Promise<void>
-  /** Stops the running statement at the server, best effort, so that what it waits for does not hold its locks. */
-  cancel(): void
+  /**
+   * Stops the statement that runs at the server, so that what it waits for does not hold its locks. Bounded.
+   * Fulfils when the request can hit no later statement; rejects when that is not certain, and the connection must then
+   * be thrown away.
+   */
+  cancel(): void | Promise<void>
   /** Gives the connection back, or throws it away when `broken`. */
   release(broken: boolean): void
 }

@@ -52,3 +52,4 @@ export type {
   TransactionBase,
   Where,
 } from './transaction.ts'
+export { pruneWitnesses } from './witness.ts'

@@ -1,6 +1,7 @@
-import { ConfigError } from '../core/errors.ts'
+import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import type { LockStrength } from './dialect.ts'
 import type { LockRequest, Session, Statement, Statements, SyncStatements } from './engine.ts'
-import { TransactionStateError } from './errors.ts'
+import { TransactionAbortedError, TransactionStateError } from './errors.ts'
 import { compileSql, Sql, type SqlValue, sql } from './sql.ts'
 import type { Store } from './store.ts'
 import type {
@@ -20,43 +21,46 @@ import type {
  *
  * open: statements run. Left for `nested` when a nested transaction begins, for `ended` when the work is over.
  * nested: an inner transaction is open, and a statement here would silently become part of it, so it is refused.
+ * doomed: an inner transaction could not be undone, so what it wrote may still be there; only rolling back is left.
  * ended: every use is refused; what the work function still had in the air cannot reach the next transaction.
  */
-type State = 'open' | 'nested' | 'ended'
+type State = 'open' | 'nested' | 'doomed' | 'ended'
 
 abstract class Scope implements TransactionBase {
   readonly store: Store
-  readonly signal: AbortSignal
   readonly #statements: Statements
   #state: State = 'open'
-  readonly #inFlight = new Set<Promise<unknown>>()
+  /** Statements under way, each with the promise that the caller holds. */
+  readonly #inFlight = new Map<Promise<unknown>, Promise<unknown>>()
   #flushes = new Map<Flush<unknown>, unknown[]>()
+  #doom: unknown
 
-  constructor(store: Store, statements: Statements, signal: AbortSignal) {
+  constructor(store: Store, statements: Statements) {
     this.store = store
-    this.signal = signal
     this.#statements = statements
   }
 
-  async query<R extends object = Row>(statement: Sql | string, values?: readonly SqlValue[]): Promise<R[]> {
-    this.assertOpen()
-    const { rows } = await this.#track(this.#statements.run(toStatement(this.store, statement, values)))
-    return rows as R[]
+  abstract readonly signal: AbortSignal
+
+  query<R extends object = Row>(statement: Sql | string, values?: readonly SqlValue[]): Promise<R[]> {
+    return this.#start(
+      () => this.#statements.run(toStatement(this.store, statement, values)),
+      ({ rows }) => rows as R[],
+    )
   }
 
-  async execute(statement: Sql | string, values?: readonly SqlValue[]): Promise<number> {
-    this.assertOpen()
-    const { changes } = await this.#track(this.#statements.run(toStatement(this.store, statement, values)))
-    return changes
+  execute(statement: Sql | string, values?: readonly SqlValue[]): Promise<number> {
+    return this.#start(
+      () => this.#statements.run(toStatement(this.store, statement, values)),
+      ({ changes }) => changes,
+    )
   }
 
-  async lockRows<R extends object = Row>(
-    table: string,
-    where: Where,
-    options: LockRowsOptions = {},
-  ): Promise<R[]> {
-    this.assertOpen()
-    return (await this.#track(this.#statements.lockRows(lockRequest(table, where, options)))) as R[]
+  lockRows<R extends object = Row>(table: string, where: Where, options: LockRowsOptions = {}): Promise<R[]> {
+    return this.#start(
+      () => this.#statements.lockRows(lockRequest(table, where, options)),
+      (rows) => rows as R[],
+    )
   }
 
   beforeCommit<Item>(flush: Flush<Item>, item: Item): void {
@@ -68,8 +72,7 @@ abstract class Scope implements TransactionBase {
 
   /** Waits for statements that nobody awaited, then runs what was queued; a flush may queue more. */
   async flush(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight)
-    this.assertOpen()
+    await this.settleInFlight()
     while (this.#flushes.size > 0) {
       const flushes = this.#flushes
       this.#flushes = new Map()
@@ -77,49 +80,82 @@ abstract class Scope implements TransactionBase {
     }
   }
 
+  /** True while a statement is under way. */
+  get busy(): boolean {
+    return this.#inFlight.size > 0
+  }
+
   end(): void {
     this.#state = 'ended'
   }
 
   protected setNested(nested: boolean): void {
-    if (this.#state !== 'ended') this.#state = nested ? 'nested' : 'open'
+    if (this.#state === 'open' || this.#state === 'nested') this.#state = nested ? 'nested' : 'open'
+  }
+
+  protected doom(cause: unknown): void {
+    this.#state = 'doomed'
+    this.#doom = cause
   }
 
   protected adoptFlushes(inner: Scope): void {
     for (const [flush, items] of inner.#flushes) for (const item of items) this.beforeCommit(flush, item)
   }
 
-  protected async settleInFlight(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight)
+  /**
+   * Waits for statements that nobody awaited. One that fails here fails the transaction, so the promise that the caller
+   * let go of need not end the process as an unhandled rejection too.
+   */
+  async settleInFlight(): Promise<void> {
+    while (this.#inFlight.size > 0) {
+      for (const held of this.#inFlight.values()) held.catch(() => {})
+      await Promise.all(this.#inFlight.keys())
+    }
+    this.assertOpen()
   }
 
   protected assertOpen(): void {
-    if (this.#state === 'ended')
-      throw new TransactionStateError('the transaction is over; its `tx` cannot be used any more')
-    if (this.#state === 'nested') {
-      throw new TransactionStateError(
-        'a nested transaction is open; use its own `tx`, one nested transaction at a time',
-      )
+    switch (this.#state) {
+      case 'open':
+        return
+      case 'ended':
+        throw new TransactionStateError('the transaction is over; its `tx` cannot be used any more')
+      case 'doomed':
+        throw new TransactionAbortedError({ cause: this.#doom })
+      case 'nested':
+        throw new TransactionStateError(
+          'a nested transaction is open; use its own `tx`, one nested transaction at a time',
+        )
     }
   }
 
-  #track<T>(promise: Promise<T>): Promise<T> {
-    this.#inFlight.add(promise)
-    const forget = (): void => void this.#inFlight.delete(promise)
-    promise.then(forget, forget)
-    return promise
+  #start<A, B>(send: () => Promise<A>, pick: (answer: A) => B): Promise<B> {
+    let sent: Promise<A>
+    try {
+      this.assertOpen()
+      sent = send()
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    const forget = (): void => void this.#inFlight.delete(sent)
+    const held = sent.then(pick)
+    this.#inFlight.set(sent, held)
+    sent.then(forget, forget)
+    return held
   }
 }
 
 export class OwnScope extends Scope implements OwnTransaction {
   readonly joined = false
   readonly attempt: number
+  readonly signal: AbortSignal
   hooks: (() => void | Promise<void>)[] = []
   readonly #session: Session
   readonly #depth: number
 
   constructor(store: Store, session: Session, attempt: number, signal: AbortSignal, depth = 0) {
-    super(store, session, signal)
+    super(store, session)
+    this.signal = signal
     this.#session = session
     this.attempt = attempt
     this.#depth = depth
@@ -139,9 +175,7 @@ export class OwnScope extends Scope implements OwnTransaction {
         inner.end()
       } catch (error) {
         inner.end()
-        // When this fails too, the connection is gone or was aborted, and the outer rollback deals with that.
-        await this.#run(`rollback to savepoint ${savepoint}`).catch(() => {})
-        await this.#run(`release savepoint ${savepoint}`).catch(() => {})
+        await this.#undo(savepoint, inner)
         throw error
       }
       await this.#run(`release savepoint ${savepoint}`)
@@ -159,6 +193,17 @@ export class OwnScope extends Scope implements OwnTransaction {
     this.hooks.push(hook)
   }
 
+  /** When this fails, the whole transaction is gone or beyond repair, and going on could write outside of any. */
+  async #undo(savepoint: string, inner: OwnScope): Promise<void> {
+    try {
+      if (inner.busy) await this.#session.cancel()
+      await this.#run(`rollback to savepoint ${savepoint}`)
+      await this.#run(`release savepoint ${savepoint}`)
+    } catch (cause) {
+      this.doom(cause)
+    }
+  }
+
   async #run(text: string): Promise<void> {
     await this.#session.run({ text, values: [], prepare: false })
   }
@@ -166,10 +211,7 @@ export class OwnScope extends Scope implements OwnTransaction {
 
 export class JoinedScope extends Scope implements JoinedTransaction {
   readonly joined = true
-
-  constructor(store: Store, statements: Statements) {
-    super(store, statements, NEVER)
-  }
+  readonly signal = NEVER
 }
 
 const NEVER = new AbortController().signal
@@ -213,19 +255,26 @@ function toStatement(
   return { ...compileSql(statement, store.dialect), prepare: true }
 }
 
+const STRENGTHS: readonly LockStrength[] = ['update', 'no-key-update', 'share', 'key-share']
+
 function lockRequest(table: string, where: Where, options: LockRowsOptions): LockRequest {
   const { strength = 'update', wait = 'block', orderBy, limit } = options
-  const problems = [
-    table !== '' || 'the table name is empty',
-    limit === undefined ||
-      (Number.isInteger(limit) && limit > 0) ||
-      `limit must be a whole number above 0, got ${limit}`,
-    typeof wait !== 'object' || (wait.waitMs > 0 && Number.isFinite(wait.waitMs)) || 'waitMs must be above 0',
-    where instanceof Sql ||
-      Object.keys(where).length > 0 ||
-      'where is empty; to lock every row, pass sql`true`',
-  ].filter((p) => p !== true)
-  if (problems.length > 0) throw new ConfigError('lockRows', problems as string[])
+  checkOptions(
+    'lockRows',
+    options,
+    ['strength', 'wait', 'orderBy', 'limit'],
+    [
+      (typeof table === 'string' && table !== '') || 'the table must be named by a non-empty string',
+      limit === undefined || isCount('limit', limit, 1, Number.MAX_SAFE_INTEGER),
+      // The strength becomes part of the statement's text, so nothing but these words may pass.
+      STRENGTHS.includes(strength) ||
+        `strength must be one of ${STRENGTHS.join(', ')}, got ${String(strength)}`,
+      checkWait(wait),
+      where instanceof Sql ||
+        Object.keys(where ?? {}).length > 0 ||
+        'where is empty; to lock every row, pass sql`true`',
+    ],
+  )
   return {
     table,
     from: sql.ident(...table.split('.')),
@@ -235,6 +284,13 @@ function lockRequest(table: string, where: Where, options: LockRowsOptions): Loc
     strength,
     wait,
   }
+}
+
+function checkWait(wait: LockRequest['wait']): true | string {
+  if (wait === 'block' || wait === 'nowait' || wait === 'skip-locked') return true
+  if (typeof wait === 'object' && wait !== null && Object.keys(wait).join() === 'waitMs')
+    return isDuration('waitMs', wait.waitMs)
+  return 'wait must be block, nowait, skip-locked or { waitMs }'
 }
 
 /** `a = ? and b is null` of a record of column values. */

@@ -2,13 +2,22 @@ import type { Clock } from '../core/clock.ts'
 import type { Dialect, Isolation } from './dialect.ts'
 import type { CommitUnknownError } from './errors.ts'
 import type { Sql, SqlValue } from './sql.ts'
-import type { JoinedTransaction, OwnTransaction, Row, SyncTransaction } from './transaction.ts'
+import type {
+  JoinedTransaction,
+  OwnTransaction,
+  Row,
+  SyncTransaction,
+  TransactionBase,
+} from './transaction.ts'
 
 export interface TransactionOptions {
   /** The least isolation accepted. Default: the database's own default (PostgreSQL: read committed; SQLite: serializable). */
   readonly isolation?: Isolation
   readonly readOnly?: boolean
-  /** Bound of all attempts together, waiting for a connection included. Default 30 000. */
+  /**
+   * Bound of all attempts together, waiting for a connection included. Default 30 000. A server that answers neither
+   * the cancel request nor ROLLBACK costs up to two seconds more.
+   */
   readonly timeoutMs?: number
   /** Attempts after the first, made only for what the database calls retriable. Default 10; 0 switches retrying off. */
   readonly retries?: number
@@ -40,9 +49,18 @@ export interface Store extends AsyncDisposable {
     options?: TransactionOptions,
   ): Promise<T>
 
-  /** One statement in a transaction of its own. */
+  /**
+   * One statement in a transaction of its own.
+   * @throws UnsupportedError when all it does is lock (`select … for update`): the lock would end with the statement
+   */
   query<R extends object = Row>(statement: Sql | string, values?: readonly SqlValue[]): Promise<R[]>
   execute(statement: Sql | string, values?: readonly SqlValue[]): Promise<number>
+
+  /**
+   * Always refused: a row lock ends with its transaction, and here none is open. Use `tx.lockRows`.
+   * @throws UnsupportedError
+   */
+  lockRows(...lock: Parameters<TransactionBase['lockRows']>): Promise<never>
 
   /**
    * Lends the open transaction of your own library (a `pg` client, Kysely's or Drizzle's `tx`, an SQLite handle) to

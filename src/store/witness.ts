@@ -1,5 +1,6 @@
 import { ConfigError } from '../core/errors.ts'
-import type { CommitUnknownError } from './errors.ts'
+import { checkOptions, isDuration } from '../core/options.ts'
+import { type CommitUnknownError, StoreUnavailableError } from './errors.ts'
 import { sql } from './sql.ts'
 import type { Store } from './store.ts'
 import type { Transaction } from './transaction.ts'
@@ -34,7 +35,7 @@ export async function resolveWitness(
     throw new ConfigError('resolve', ['the transaction wrote no witness row; run it with { witness: true }'])
   }
   return store.transaction(async (tx) => {
-    await tx.execute(
+    const inserted = await tx.execute(
       store.dialect.insertRows(
         store.table('witness'),
         COLUMNS,
@@ -42,9 +43,24 @@ export async function resolveWitness(
         { onConflict: 'ignore' },
       ),
     )
+    if (inserted === 1) return 'not-applied'
     const [row] = await tx.query<{ decision: 'applied' | 'not-applied' }>(
       sql`select decision from ${store.table('witness')} where id = ${error.transactionId}`,
     )
-    return row?.decision ?? 'not-applied'
+    if (row === undefined)
+      throw new StoreUnavailableError('the witness row was removed while it was read', 'unknown')
+    return row.decision
   })
+}
+
+/**
+ * Removes witnesses older than `olderThanMs`, on this process's clock, and gives their number. `resolve` of a
+ * transaction whose witness is gone would answer `not-applied`, so leave far more time than anyone takes to ask.
+ * Nothing removes witnesses by itself.
+ */
+export function pruneWitnesses(store: Store, { olderThanMs }: { olderThanMs: number }): Promise<number> {
+  checkOptions('pruneWitnesses', { olderThanMs }, ['olderThanMs'], [isDuration('olderThanMs', olderThanMs)])
+  return store.execute(
+    sql`delete from ${store.table('witness')} where decided_at_ms < ${store.clock.now() - olderThanMs}`,
+  )
 }

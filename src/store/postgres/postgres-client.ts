@@ -7,21 +7,25 @@ export interface PgPoolLike {
   connect(): Promise<PgClientLike>
   on?(event: 'error', listener: (error: Error) => void): unknown
   listenerCount?(event: 'error'): number
-  // biome-ignore lint/suspicious/noExplicitAny: pg's Pool carries its Client class and options without public types
+  // biome-ignore lint/suspicious/noExplicitAny: pg's Pool carries its Client class without public types
   readonly Client?: any
-  // biome-ignore lint/suspicious/noExplicitAny: see above
-  readonly options?: any
 }
 
 export interface PgClientLike {
   // biome-ignore lint/suspicious/noExplicitAny: pg overloads `query` over callbacks, configs and submittables
-  query(config: any, values?: any): Promise<PgResultLike>
+  query(config: any, values?: any): any
   release(error?: Error | boolean): void
   on(event: 'error', listener: (error: Error) => void): unknown
-  /** The server process of this connection; behind a transaction-pooling proxy, the proxy's number for it. */
-  readonly processID?: number
   /** 'I' idle, 'T' in a transaction, 'E' in a failed one; absent before pg 8.18. */
   getTransactionStatus?(): string | null
+  /** What a cancel request needs: the key of this connection, and where the server listens. */
+  readonly processID?: number
+  // biome-ignore lint/suspicious/noExplicitAny: not in pg's types
+  readonly secretKey?: any
+  readonly host?: string
+  readonly port?: number
+  // biome-ignore lint/suspicious/noExplicitAny: false, true, or the options of tls.connect
+  readonly ssl?: any
 }
 
 export interface PgResultLike {

@@ -16,6 +16,7 @@ export const postgresDialect: Dialect = {
   skipLocked: true,
   transactionalDdl: true,
   singleWriter: false,
+  lateral: true,
   nowMs: sql.raw('(extract(epoch from clock_timestamp()) * 1000)::bigint'),
 
   insertRows(table, columns, rows, options = {}) {
@@ -34,7 +35,28 @@ export const postgresDialect: Dialect = {
     return sql`insert into ${table} (${names}) select * from unnest(${arrays})${conflict}`
   },
 
+  rowsAs(alias, columns, rows) {
+    const arrays = columns.map((c, i) => sql`${rows.map((row) => row[i] ?? null)}${sql.raw(`::${c.type}[]`)}`)
+    const names = sql.join(columns.map((c) => sql.ident(c.name)))
+    return sql`unnest(${sql.join(arrays)}) as ${sql.ident(alias)} (${names})`
+  },
+
+  insertSelect(table, columns, select, options = {}) {
+    const names = sql.join(columns.map((c) => sql.ident(c)))
+    const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
+    const returning = options.returning
+      ? sql` returning ${sql.join(options.returning.map((c) => sql.ident(c)))}`
+      : sql.raw('')
+    return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
+  },
+
+  listRows: (type, values, alias) =>
+    sql`unnest(${values}${sql.raw(`::${type}[]`)}) as ${sql.ident(alias)}(value)`,
+
   isOneOf: (column, type, values) => sql`${column} = any(${values}${sql.raw(`::${type}[]`)})`,
   forUpdate: (options = {}) => sql.raw(options.skipLocked ? ' for update skip locked' : ' for update'),
   forKeyShare: new Sql([{ kind: 'text', text: ' for key share' }]),
+  // The sort stands in a subquery, since a select list may be computed before the rows are sorted.
+  lockIds: (ids) =>
+    sql`select pg_advisory_xact_lock(id) from (select id from unnest(${ids}::bigint[]) as ids (id) order by id) as sorted`,
 }

@@ -33,6 +33,13 @@ const constraint =
   (cause) =>
     new ConstraintError(kind, cause.constraint, { cause })
 
+const unprepared: Make = (cause) =>
+  new StatementError(
+    cause.code,
+    'a proxy does not keep prepared statements; use postgres(pool, { prepare: false })',
+    { cause },
+  )
+
 /**
  * SQLSTATE, or its class of two characters, to our errors. Messages never repeat the server's text, since that can
  * hold values of rows; the driver's error is the `cause`.
@@ -52,12 +59,23 @@ const TABLE: Readonly<Record<string, Make>> = {
   '57P03': unavailable('is starting up and takes no connections yet'),
   '57P05': unavailable('ended the connection: idle for too long'),
   '53300': unavailable('has no connection left; lower the size of the pools, or raise max_connections'),
+  '53': unavailable('ran out of disk, memory or another resource'),
+  '58': unavailable('met an error of its operating system'),
   '08': unavailable('lost the connection'),
+  '28': unavailable('refused the login; check user, password and pg_hba.conf'),
+  '3D000': unavailable('has no database of that name'),
   '23505': constraint('unique'),
   '23503': constraint('foreign-key'),
   '23514': constraint('check'),
   '23502': constraint('not-null'),
   '23P01': constraint('exclusion'),
+  '26000': unprepared,
+  '42P05': unprepared,
+  // A prepared statement whose table changed under it. A new connection prepares it anew, hence worth another run.
+  '0A000': (cause) =>
+    /cached plan/.test(cause.message)
+      ? new SerializationError({ cause })
+      : new StatementError('0A000', 'PostgreSQL does not support it', { cause }),
   '25006': (cause) => new StatementError('25006', 'the transaction is read-only', { cause }),
   '42501': (cause) =>
     new StatementError(
@@ -79,7 +97,7 @@ const LOST = new Set([
   'EAI_AGAIN',
 ])
 const LOST_TEXT =
-  /terminated|connection error|timeout exceeded when trying to connect|Client was closed|Connection ended|socket/i
+  /terminated|connection error|Query read timeout|timeout exceeded when trying to connect|Client was closed|Connection ended|socket/i
 
 /** Translates what `pg` throws; errors of ours pass unchanged. `prefix` tells our missing tables from the user's. */
 export function translatePostgresError(error: unknown, phase: Phase, prefix: string): unknown {

@@ -1,0 +1,111 @@
+import type { BeginOptions, Session } from '../engine.ts'
+import { StoreUnavailableError, TransactionAbortedError } from '../errors.ts'
+import { beginWith } from './postgres-begin.ts'
+import { cancelStatement } from './postgres-cancel.ts'
+import type { PgClientLike, PgPoolLike, PgResultLike } from './postgres-client.ts'
+import type { Phase } from './postgres-errors.ts'
+import { type PgStatement, PostgresStatements, type StatementOptions } from './postgres-statements.ts'
+
+/**
+ * One transaction on one connection of the pool. BEGIN is put off to the first statement and travels with it, so that a
+ * transaction costs one round trip less and one that never touches the store costs none.
+ */
+export class PostgresSession extends PostgresStatements implements Session {
+  readonly #client: PgClientLike
+  readonly #health: Health
+  #begun = false
+  #stale = false
+
+  constructor(client: PgClientLike, pool: PgPoolLike, options: StatementOptions, begin: BeginOptions) {
+    const beginText = textOfBegin(begin)
+    super(options, async (statement: PgStatement) => {
+      if (this.#begun) return client.query(statement)
+      const together = beginWith(pool, client, beginText, statement)
+      if (together === undefined) await client.query(beginText)
+      this.#begun = true
+      return together ?? client.query(statement)
+    })
+    this.#client = client
+    this.#health = healthOf(client)
+  }
+
+  async commit(): Promise<void> {
+    if (!this.#begun) return
+    if (this.#health.error !== undefined) {
+      throw new StoreUnavailableError(
+        'PostgreSQL lost the connection before COMMIT was sent',
+        'not-applied',
+        {
+          cause: this.#health.error,
+        },
+      )
+    }
+    let command: string
+    try {
+      command = await this.#send('commit', 'commit')
+    } catch (error) {
+      if ((error as { code?: string }).code !== undefined) throw error
+      throw new StoreUnavailableError('the driver failed while COMMIT was under way', 'unknown', {
+        cause: error,
+      })
+    }
+    // After a failed statement PostgreSQL answers COMMIT with ROLLBACK, without an error.
+    if (command === 'ROLLBACK') throw new TransactionAbortedError()
+  }
+
+  async rollback(): Promise<void> {
+    this.close()
+    await this.#send('rollback', 'statement')
+  }
+
+  cancel(): Promise<void> {
+    return cancelStatement(this.#client)
+  }
+
+  release(broken: boolean): void {
+    this.#client.release(broken || this.#stale || this.#health.error !== undefined)
+  }
+
+  /** A connection whose prepared statements no longer fit their tables is not handed out again. */
+  protected override translate(error: unknown, phase: Phase): unknown {
+    this.#stale ||= (error as { code?: string }).code === '0A000'
+    return super.translate(error, phase)
+  }
+
+  /** COMMIT or ROLLBACK, behind what is under way. */
+  async #send(text: string, phase: Phase): Promise<string> {
+    try {
+      return await this.inTurn(async () => {
+        if (!this.#begun) return ''
+        return ((await this.#client.query(text)) as PgResultLike).command
+      }, true)
+    } catch (error) {
+      throw this.translate(error, phase)
+    }
+  }
+}
+
+function textOfBegin({ isolation, readOnly }: BeginOptions): string {
+  const level = isolation === undefined ? '' : ` isolation level ${isolation.replace('-', ' ')}`
+  return `begin${level}${readOnly ? ' read only' : ''}`
+}
+
+interface Health {
+  error: Error | undefined
+}
+
+const healths = new WeakMap<object, Health>()
+
+/** Listens once to each connection: one that breaks while it is checked out would otherwise end the process. */
+function healthOf(client: PgClientLike): Health {
+  let health = healths.get(client)
+  if (health === undefined) {
+    const made: Health = { error: undefined }
+    client.on('error', (error) => {
+      made.error = error
+    })
+    healths.set(client, made)
+    health = made
+  }
+  return health
+}
