@@ -8,4 +8,4 @@ export type {
   Subscription,
 } from './broker.ts'
 export { BrokerUnavailableError } from './errors.ts'
-export { partitionOf } from './partition.ts'
+export { partitionOf, partitionOfMessage } from './partition.ts'

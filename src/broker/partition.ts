@@ -1,3 +1,5 @@
+import type { Message } from './broker.ts'
+
 /**
  * The partition of a key: FNV-1a over its UTF-16 code units, finished with a multiplicative mix so that short keys
  * spread. Stored in tables and broker names, so it can never change.
@@ -8,4 +10,9 @@ export function partitionOf(key: string, partitions: number): number {
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
   return ((hash ^ (hash >>> 13)) >>> 0) % partitions
+}
+
+/** The partition of a message: that of its key; one without a key has no order and is spread by its id. */
+export function partitionOfMessage(message: Pick<Message, 'key' | 'id'>, partitions: number): number {
+  return partitionOf(message.key ?? message.id, partitions)
 }

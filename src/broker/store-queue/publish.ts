@@ -1,0 +1,160 @@
+import { orAbort } from '../../core/abort.ts'
+import { ConfigError, isHoldfastError } from '../../core/errors.ts'
+import type { Store } from '../../store/store.ts'
+import type { Message, Publisher, PublishResult } from '../broker.ts'
+import { checkMessage } from '../check.ts'
+import { BrokerUnavailableError } from '../errors.ts'
+import { partitionOfMessage } from '../partition.ts'
+import { append, PartitionGoneError, type Placed } from './append.ts'
+import type { Topics } from './topics.ts'
+
+/** Bounds of one transaction of a batch. */
+const CHUNK_MESSAGES = 1_000
+const CHUNK_CHARACTERS = 8 * 1024 * 1024
+
+interface Target {
+  readonly store: Store
+  readonly topics: Topics
+  readonly partitions: number
+  readonly timeoutMs: number
+}
+
+interface PublishCall {
+  readonly signal: AbortSignal
+  readonly publisher?: Publisher
+  readonly onStored: (ends: ReadonlyMap<bigint, bigint>) => void
+}
+
+/** `publish` of the store queue: the whole batch in one transaction, or in a few where it is large. */
+export async function publishBatch(
+  target: Target,
+  batch: readonly Message[],
+  call: PublishCall,
+): Promise<readonly PublishResult[]> {
+  call.signal.throwIfAborted()
+  const results: (PublishResult | undefined)[] = batch.map(() => undefined)
+  const stopped = new StoppedKeys()
+  const deadline = target.store.clock.monotonic() + target.timeoutMs
+  let ended: unknown
+
+  const accepted: number[] = []
+  batch.forEach((message, i) => {
+    const check = checkMessage(message)
+    if (check !== true) {
+      results[i] = { kind: 'refused', error: new ConfigError('message', [check]) }
+      stopped.add(message)
+    } else if (!stopped.has(message)) {
+      accepted.push(i)
+    }
+  })
+  for (const chunk of chunks(batch, accepted)) {
+    if (ended !== undefined) break
+    await storeChunk(chunk)
+  }
+  if (ended !== undefined && !results.some((r) => r?.kind === 'stored' || r?.kind === 'unknown')) {
+    throw asRejection(ended, call.signal)
+  }
+  const untried: PublishResult = {
+    kind: 'unknown',
+    error: ended ?? new Error('not tried, since an earlier message of the key was refused'),
+  }
+  return results.map((result) => result ?? untried)
+
+  /** Bisects down to the message that the database will not take, and keeps the order while doing so. */
+  async function storeChunk(indexes: readonly number[]): Promise<void> {
+    const wanted = indexes.filter((i) => !stopped.has(batch[i] as Message))
+    if (wanted.length === 0 || ended !== undefined) return
+    try {
+      call.onStored(await store(wanted.map((i) => batch[i] as Message)))
+      for (const i of wanted) results[i] = STORED
+    } catch (error) {
+      if (!isAboutAValue(error)) {
+        ended = error
+        if (isHoldfastError(error) && error.outcome !== 'not-applied')
+          for (const i of wanted) results[i] = { kind: 'unknown', error }
+        return
+      }
+      const [only] = wanted
+      if (wanted.length === 1 && only !== undefined) {
+        results[only] = { kind: 'refused', error }
+        stopped.add(batch[only] as Message)
+        return
+      }
+      const half = Math.ceil(wanted.length / 2)
+      await storeChunk(wanted.slice(0, half))
+      await storeChunk(wanted.slice(half))
+    }
+  }
+
+  async function store(messages: readonly Message[]): Promise<ReadonlyMap<bigint, bigint>> {
+    const placed: Placed[] = []
+    for (const message of messages) {
+      const ids = await orAbort(target.topics.ids(message.topic), call.signal)
+      const partitionId = ids[partitionOfMessage(message, target.partitions)] as bigint
+      placed.push({ partitionId, message })
+    }
+    const timeoutMs = Math.max(1, deadline - target.store.clock.monotonic())
+    try {
+      return await target.store.transaction((tx) => append(tx, placed), {
+        // Others' appends that were committed while this one waited for the row must be seen.
+        isolation: 'read-committed',
+        timeoutMs,
+        signal: call.signal,
+      })
+    } catch (error) {
+      if (error instanceof PartitionGoneError) target.topics.forget()
+      throw error
+    }
+  }
+}
+
+const STORED: PublishResult = { kind: 'stored' }
+
+/** Nothing of the batch was stored. */
+function asRejection(error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted && error === signal.reason) return error
+  const code = (error as { code?: string }).code
+  if (code !== undefined && OPERATOR_CODES.has(code)) return error
+  return new BrokerUnavailableError('store-queue', { cause: error })
+}
+
+/** Errors that a person has to put right, and a publisher that has been replaced: said as they are. */
+const OPERATOR_CODES: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'SCHEMA_REVISION', 'FENCED'])
+
+/** SQLSTATE class 22 (data exception) and 54 (limit exceeded), SQLITE_TOOBIG: this row, not the database. */
+function isAboutAValue(error: unknown): boolean {
+  const { code, sqlState } = error as { code?: string; sqlState?: string }
+  return code === 'STATEMENT_FAILED' && /^(22|54|SQLITE_TOOBIG|SQLITE_18$)/.test(sqlState ?? '')
+}
+
+/** Keys of which a message was not stored, so that no later one of the batch may be. */
+class StoppedKeys {
+  readonly #keys = new Map<string, Set<string>>()
+
+  add({ topic, key }: Message): void {
+    if (key === null) return
+    const keys = this.#keys.get(topic)
+    if (keys === undefined) this.#keys.set(topic, new Set([key]))
+    else keys.add(key)
+  }
+
+  has({ topic, key }: Message): boolean {
+    return key !== null && this.#keys.get(topic)?.has(key) === true
+  }
+}
+
+function* chunks(batch: readonly Message[], indexes: readonly number[]): Generator<number[]> {
+  let chunk: number[] = []
+  let characters = 0
+  for (const i of indexes) {
+    const size = batch[i]?.payload.length ?? 0
+    if (chunk.length > 0 && (chunk.length >= CHUNK_MESSAGES || characters + size > CHUNK_CHARACTERS)) {
+      yield chunk
+      chunk = []
+      characters = 0
+    }
+    chunk.push(i)
+    characters += size
+  }
+  if (chunk.length > 0) yield chunk
+}

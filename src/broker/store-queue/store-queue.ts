@@ -1,0 +1,254 @@
+import { type Log, silentLog } from '../../core/log.ts'
+import { checkOptions, isCount, isDuration, isDurationOrZero } from '../../core/options.ts'
+import { sql } from '../../store/sql.ts'
+import type { Store } from '../../store/store.ts'
+import type { Broker, Delivery, PublishResult, SubscribeOptions } from '../broker.ts'
+import { checkSubscription } from '../check.ts'
+import { BrokerUnavailableError } from '../errors.ts'
+import { CursorWriter } from './cursor-writer.ts'
+import { readCursor, registerGroup } from './cursors.ts'
+import { type GroupFigures, readGroupFigures } from './figures.ts'
+import { Poller } from './poller.ts'
+import { publishBatch } from './publish.ts'
+import { sweep } from './retention.ts'
+import { QueueSubscription } from './subscription.ts'
+import { Topics } from './topics.ts'
+
+export interface StoreQueueOptions {
+  /** Default 8. Fixed for the life of a topic. */
+  readonly partitions?: number
+  /** Wait between two reads while messages come, in milliseconds. Default 5. */
+  readonly pollMinMs?: number
+  /** The wait grows to this while nothing comes. Default 100. */
+  readonly pollMaxMs?: number
+  /** How often acknowledgements are stored, in milliseconds. Default 50; a crash redelivers at most that much. */
+  readonly ackEveryMs?: number
+  /** Bound of one call of `publish`, in milliseconds. Default 10 000. */
+  readonly publishTimeoutMs?: number
+  /** How far one group may run ahead of its oldest unacknowledged message in a partition. Default 10 000 messages. */
+  readonly aheadMax?: number
+  /** What every known group has acknowledged is kept for at least this long. Default one hour. */
+  readonly retentionMs?: number
+  /** What some group has not acknowledged is removed after this long. Default: never. */
+  readonly retentionMaxMs?: number
+  /** Pause between two rounds of removing, in milliseconds. Default 5 000. */
+  readonly sweepEveryMs?: number
+  readonly log?: Log
+}
+
+export interface StoreQueue extends Broker {
+  /** Makes a group known, so that it receives what is published from now on (and, from `earliest`, what is kept). */
+  declare(options: { topic: string; group: string; from?: 'earliest' | 'latest' }): Promise<void>
+  /** Forgets a group, so that nothing is kept for it any more. No one may be subscribed. */
+  removeGroup(options: { topic: string; group: string }): Promise<void>
+  /** Removes one round of old messages now; subscribed processes do it by themselves. */
+  sweep(): Promise<{ removed: number }>
+  figures(): Promise<{ readonly groups: readonly GroupFigures[] }>
+}
+
+/**
+ * A store as the queue: one SQLite file or one PostgreSQL database that the services share. The tables are
+ * `queueTables`; the store stays the application's.
+ *
+ * Guarantee: as `Broker` says. Stored means committed in the store. A log per partition, a cursor per group; what a
+ * process had not acknowledged when it died is read again by whoever subscribes next, at once.
+ * @throws ConfigError for options that cannot work
+ */
+export function storeQueue(store: Store, options: StoreQueueOptions = {}): StoreQueue {
+  const {
+    partitions,
+    pollMinMs,
+    pollMaxMs,
+    ackEveryMs,
+    publishTimeoutMs,
+    aheadMax,
+    retentionMs,
+    retentionMaxMs,
+    sweepEveryMs,
+    log,
+  } = resolveStoreQueueOptions(options)
+  const topics = new Topics(store, partitions, publishTimeoutMs)
+  const poller = new Poller(store, { pollMinMs, pollMaxMs, log })
+  const cursors = new CursorWriter(store, ackEveryMs, log)
+  const subscriptions = new Set<QueueSubscription>()
+  const publishing = new Set<Promise<unknown>>()
+  const stop = new AbortController()
+  let sweeping: Promise<void> | undefined
+  let closing: Promise<void> | undefined
+
+  const queue: StoreQueue = {
+    name: 'store-queue',
+    partitions,
+
+    async publish(batch, { signal, publisher }): Promise<readonly PublishResult[]> {
+      assertOpen()
+      const call = publishBatch({ store, topics, partitions, timeoutMs: publishTimeoutMs }, batch, {
+        signal,
+        ...(publisher && { publisher }),
+        onStored: (ends) => poller.announce(ends),
+      })
+      publishing.add(call)
+      try {
+        return await call
+      } finally {
+        publishing.delete(call)
+      }
+    },
+
+    async subscribe(subscription, deliver) {
+      assertOpen()
+      checkSubscription(subscription, partitions)
+      const opened = await open(subscription, deliver)
+      if (stop.signal.aborted) {
+        await opened.close()
+        assertOpen()
+      }
+      return opened
+    },
+
+    async declare({ topic, group, from = 'earliest' }) {
+      assertOpen()
+      checkSubscription({ topic, group, from, partition: 0, prefetch: 1 }, partitions)
+      await registerGroup(store, group, await topics.ids(topic), from)
+    },
+
+    async removeGroup({ topic, group }) {
+      const ids = await topics.ids(topic)
+      await store.execute(
+        sql`delete from ${store.table('queue_cursor')} where group_name = ${group} and ${store.dialect.isOneOf(sql`partition_id`, 'bigint', ids)}`,
+      )
+    },
+
+    sweep: async () => {
+      const { removed } = await sweep(store, { retentionMs, retentionMaxMs }, stop.signal)
+      return { removed }
+    },
+
+    figures: async () => ({ groups: await readGroupFigures(store) }),
+
+    close() {
+      closing ??= close()
+      return closing
+    },
+    [Symbol.asyncDispose]: () => queue.close(),
+  }
+  return queue
+
+  async function open(
+    subscription: SubscribeOptions,
+    deliver: (delivery: Delivery) => void,
+  ): Promise<QueueSubscription> {
+    const { topic, group, partition, from = 'earliest' } = subscription
+    const ids = await topics.ids(topic)
+    const partitionId = ids[partition] as bigint
+    await registerGroup(store, group, ids, from)
+    const cursor = await readCursor(store, group, partitionId)
+    if (cursor === undefined) throw new BrokerUnavailableError(queue.name)
+    const opened = new QueueSubscription(subscription, { partitionId, cursor, aheadMax }, deliver, {
+      onProgress: (s) => cursors.mark(s),
+      onRoom: (s) => {
+        if (poller.isWorthReading(s)) poller.wake()
+      },
+      onClose: async (s) => {
+        poller.remove(s)
+        subscriptions.delete(s)
+        try {
+          await cursors.flush()
+        } finally {
+          cursors.forget(s)
+        }
+      },
+    })
+    subscriptions.add(opened)
+    poller.add(opened)
+    sweeping ??= sweepRounds()
+    return opened
+  }
+
+  async function sweepRounds(): Promise<void> {
+    const { clock } = store
+    const { signal } = stop
+    let soon = false
+    while (!signal.aborted) {
+      try {
+        // Processes part by the random half, so that they do not sweep the same rows together.
+        await clock.sleep(soon ? 100 : sweepEveryMs * (0.5 + clock.random()), signal)
+        soon = (await sweep(store, { retentionMs, retentionMaxMs }, signal)).more
+      } catch (error) {
+        soon = false
+        if (!signal.aborted) log.warn('removing old messages of the queue failed', { error })
+      }
+    }
+  }
+
+  async function close(): Promise<void> {
+    stop.abort(new BrokerUnavailableError(queue.name, { cause: 'the queue was closed' }))
+    const closed = await Promise.allSettled([...subscriptions].map((s) => s.close()))
+    await Promise.allSettled(publishing)
+    await Promise.all([poller.stop(), cursors.stop(), sweeping])
+    const failed = closed.find((c) => c.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  function assertOpen(): void {
+    if (stop.signal.aborted) throw stop.signal.reason
+  }
+}
+
+function resolveStoreQueueOptions(given: StoreQueueOptions) {
+  const {
+    partitions = 8,
+    pollMinMs = 5,
+    pollMaxMs = 100,
+    ackEveryMs = 50,
+    publishTimeoutMs = 10_000,
+    aheadMax = 10_000,
+    retentionMs = 3_600_000,
+    retentionMaxMs,
+    sweepEveryMs = 5_000,
+    log = silentLog,
+  } = given
+  checkOptions(
+    'storeQueue',
+    given,
+    [
+      'partitions',
+      'pollMinMs',
+      'pollMaxMs',
+      'ackEveryMs',
+      'publishTimeoutMs',
+      'aheadMax',
+      'retentionMs',
+      'retentionMaxMs',
+      'sweepEveryMs',
+      'log',
+    ],
+    [
+      isCount('partitions', partitions, 1, 1_000),
+      isDuration('pollMinMs', pollMinMs),
+      isDuration('pollMaxMs', pollMaxMs),
+      pollMinMs <= pollMaxMs || `pollMinMs (${pollMinMs}) must be at most pollMaxMs (${pollMaxMs})`,
+      isDuration('ackEveryMs', ackEveryMs),
+      isDuration('publishTimeoutMs', publishTimeoutMs),
+      isCount('aheadMax', aheadMax, 1, 10_000_000),
+      isDurationOrZero('retentionMs', retentionMs),
+      retentionMaxMs === undefined || isDuration('retentionMaxMs', retentionMaxMs),
+      retentionMaxMs === undefined ||
+        retentionMaxMs >= retentionMs ||
+        `retentionMaxMs (${retentionMaxMs}) must be at least retentionMs (${retentionMs})`,
+      isDuration('sweepEveryMs', sweepEveryMs),
+    ],
+  )
+  return Object.freeze({
+    partitions,
+    pollMinMs,
+    pollMaxMs,
+    ackEveryMs,
+    publishTimeoutMs,
+    aheadMax,
+    retentionMs: Math.ceil(retentionMs),
+    retentionMaxMs: retentionMaxMs === undefined ? undefined : Math.ceil(retentionMaxMs),
+    sweepEveryMs,
+    log,
+  })
+}
