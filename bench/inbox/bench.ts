@@ -1,0 +1,64 @@
+import { migrate, sql } from 'holdfast'
+import type { Message } from 'holdfast/broker'
+import { effectTables } from 'holdfast/effects'
+import { createInbox, inboxTables } from 'holdfast/inbox'
+import { leaseTables } from 'holdfast/lease'
+import { postgres } from 'holdfast/postgres'
+import pg from 'pg'
+import { perSecond } from '../lib/clients.ts'
+import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
+import { withDatabase } from '../lib/server.ts'
+import type { Bench } from '../main.ts'
+
+/** What the effect row costs a handler that writes one business row, on PostgreSQL. */
+export const bench: Bench = {
+  async run({ serverUrl, rounds, scale, progress }) {
+    const samples: Sample[] = []
+    for (let round = 1; round <= rounds; round++) {
+      await withDatabase(serverUrl, async (url) => {
+        const pool = new pg.Pool({ connectionString: url, max: 16 })
+        const store = postgres(pool)
+        await migrate(store, [leaseTables, effectTables, inboxTables])
+        await pool.query('create table business (id text primary key, v text)')
+        const inbox = createInbox(store)
+        let n = 0
+        const write = (id: string) => sql`insert into business (id, v) values (${id}, ${'x'})`
+        const ways: Record<string, () => Promise<unknown>> = {
+          'without effect row': () => store.transaction((tx) => tx.execute(write(`${round}-${n++}`))),
+          'inbox.handle': () => {
+            const message = toMessage(`${round}-${n++}`)
+            return store.transaction((tx) =>
+              inbox.handle(tx, message, () => tx.execute(write(message.id)), { group: 'bench' }),
+            )
+          },
+        }
+        for (const clients of [1, 16]) {
+          const sums = new Map<string, number>()
+          const turns = 10
+          for (let turn = 0; turn < turns; turn++) {
+            for (const [system, way] of Object.entries(ways)) {
+              const value = await perSecond(clients, (4000 * scale) / turns, way)
+              sums.set(system, (sums.get(system) ?? 0) + value / turns)
+            }
+          }
+          for (const [system, value] of sums) {
+            samples.push({ system, metric: `handled, ${clients} at a time`, unit: 'messages/s', value })
+            progress(`round ${round}: ${clients} at a time: ${system}: ${value.toFixed(0)}/s`)
+          }
+        }
+        await pool.end()
+      })
+    }
+    const ratio = (clients: number): number =>
+      pairedRatio(samples, `handled, ${clients} at a time`, 'inbox.handle', 'without effect row')
+    return {
+      bench: 'inbox',
+      rows: toRows(samples),
+      targets: [atLeast('inbox.vsPlain', ratio(16), 0.7), atLeast('inbox.vsPlain1', ratio(1), 0.7)],
+    }
+  },
+}
+
+function toMessage(id: string): Message {
+  return { id, topic: 'bench', key: id, payload: '{}', headers: {}, publishedAtMs: 0 }
+}

@@ -1,0 +1,46 @@
+/** Runs `work` in `clients` loops until `durationMs` has passed; gives how many calls were completed per second. */
+export async function perSecond(
+  clients: number,
+  durationMs: number,
+  work: (client: number, n: number) => Promise<unknown>,
+): Promise<number> {
+  const began = performance.now()
+  let done = 0
+  await Promise.all(
+    Array.from({ length: clients }, async (_, client) => {
+      while (performance.now() - began < durationMs) {
+        await work(client, done)
+        done++
+      }
+    }),
+  )
+  return (done / (performance.now() - began)) * 1000
+}
+
+/** Waits until `condition`, or throws after `deadlineMs` with what it waited for. */
+export async function until(what: string, condition: () => boolean, deadlineMs: number): Promise<void> {
+  const deadline = performance.now() + deadlineMs
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** Counts what a handler was given: each number once is right; less is lost, more is duplicated. */
+export class Ledger {
+  readonly #seen = new Map<number, number>()
+
+  record(n: number): void {
+    this.#seen.set(n, (this.#seen.get(n) ?? 0) + 1)
+  }
+
+  get distinct(): number {
+    return this.#seen.size
+  }
+
+  audit(sent: number): { lost: number; duplicated: number } {
+    let duplicated = 0
+    for (const times of this.#seen.values()) duplicated += times - 1
+    return { lost: sent - this.#seen.size, duplicated }
+  }
+}

@@ -1,0 +1,64 @@
+import { parseArgs } from 'node:util'
+import type { BenchResult } from './lib/report.ts'
+import { printReport } from './lib/report.ts'
+import { startServer } from './lib/server.ts'
+
+/** One benchmark: measures in rounds on the given server and says what was reached. */
+export interface Bench {
+  run(options: BenchOptions): Promise<BenchResult>
+}
+
+export interface BenchOptions {
+  /** A PostgreSQL server with default durability; each measurement makes a database of its own there. */
+  readonly serverUrl: string
+  readonly rounds: number
+  /** Scales durations and counts; 1 is what the documentation quotes, 0.1 a smoke test. */
+  readonly scale: number
+  /** Only metrics whose name contains this text. */
+  readonly only: string | undefined
+  readonly progress: (text: string) => void
+}
+
+const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
+  outbox: () => import('./outbox/bench.ts'),
+  transactions: () => import('./transactions/bench.ts'),
+  inbox: () => import('./inbox/bench.ts'),
+}
+
+const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--scale X] [--only METRIC]
+NAME is one of: ${Object.keys(BENCHES).join(', ')}
+PostgreSQL: HOLDFAST_BENCH_POSTGRES_URL, else one from npm with default durability.`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '3' },
+    scale: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+})
+const load = BENCHES[positionals[0] ?? '']
+if (values.help || load === undefined) {
+  console.error(USAGE)
+  process.exit(values.help ? 0 : 64)
+}
+
+const { bench } = await load()
+const server = await startServer()
+try {
+  const result = await bench.run({
+    serverUrl: server.url,
+    rounds: Number(values.rounds),
+    scale: Number(values.scale),
+    only: values.only,
+    progress: (text) => console.error(text),
+  })
+  if (values.json) console.log(JSON.stringify(result))
+  else printReport(result)
+  process.exitCode = result.rows.some((row) => row.lost > 0) ? 1 : 0
+} finally {
+  await server.stop()
+}
+process.exit()

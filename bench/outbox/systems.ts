@@ -1,0 +1,16 @@
+import { control } from './control.ts'
+import { graphileWorker } from './graphile-worker.ts'
+import { holdfast } from './holdfast.ts'
+import { pgBossNotify, pgBossPolling } from './pg-boss.ts'
+import { pgTransactionalOutbox } from './pg-transactional-outbox.ts'
+import type { OutboxSystem } from './system.ts'
+
+export { control, graphileWorker, holdfast, pgBossNotify, pgBossPolling, pgTransactionalOutbox }
+
+export const PEERS: readonly OutboxSystem[] = [
+  pgBossPolling,
+  pgBossNotify,
+  graphileWorker,
+  pgTransactionalOutbox,
+]
+export const SYSTEMS: readonly OutboxSystem[] = [holdfast, control, ...PEERS]
