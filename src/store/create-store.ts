@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { anySignal, orAbort, throwIfAborted } from '../core/abort.ts'
+import { throwIfAborted } from '../core/abort.ts'
 import { type Backoff, backoffMs } from '../core/backoff.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import { Deadline } from './deadline.ts'
+import type { Isolation } from './dialect.ts'
 import type { Engine, Session } from './engine.ts'
 import {
   AfterCommitError,
@@ -46,22 +48,20 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     tableName: (name) => prefix + name,
 
     async transaction(work, given = {}) {
-      const { timeoutMs, retries, signal: callerSignal } = resolveTransactionOptions(given)
-      throwIfAborted(callerSignal)
-      const timeout = new AbortController()
-      const timer = setTimeout(() => timeout.abort(new TransactionTimeoutError(timeoutMs)), timeoutMs)
-      const signal = anySignal(timeout.signal, callerSignal) as AbortSignal
+      const { timeoutMs, retries, signal } = resolveTransactionOptions(given)
+      throwIfAborted(signal)
+      const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
       try {
         for (let attempt = 1; ; attempt++) {
           try {
-            return await runOnce(work, attempt, given, signal)
+            return await runOnce(work, attempt, given, deadline)
           } catch (error) {
-            if (attempt > retries || !mayRunAgain(error) || signal.aborted) throw error
-            await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), signal)
+            if (attempt > retries || !mayRunAgain(error) || deadline.fired) throw error
+            await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), deadline.signal)
           }
         }
       } finally {
-        clearTimeout(timer)
+        deadline.clear()
       }
     },
 
@@ -108,6 +108,28 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   }
   return store
 
+  /** What arrives after the deadline is given back. */
+  async function begin(options: {
+    isolation: Isolation | undefined
+    readOnly: boolean
+    deadline: Deadline
+  }): Promise<Session> {
+    const { isolation, readOnly, deadline } = options
+    const beginning = engine.begin({
+      isolation,
+      readOnly,
+      get signal() {
+        return deadline.signal
+      },
+    })
+    try {
+      return await deadline.race(beginning)
+    } catch (error) {
+      beginning.then((late) => late.release(false)).catch(() => {})
+      throw error
+    }
+  }
+
   function textOf(statement: Sql | string): string {
     return typeof statement === 'string' ? statement : compileSql(statement, engine.dialect).text
   }
@@ -116,17 +138,15 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     work: (tx: OwnScope, attempt: number) => Promise<T>,
     attempt: number,
     { isolation, readOnly = false, witness = false }: TransactionOptions,
-    signal: AbortSignal,
+    deadline: Deadline,
   ): Promise<T> {
-    const session = await engine.begin({ isolation, readOnly, signal })
-    const scope = new OwnScope(store, session, attempt, signal)
+    const session = await begin({ isolation, readOnly, deadline })
+    const scope = new OwnScope(store, session, attempt, deadline)
     const transactionId = witness ? randomUUID() : undefined
     let result: T
     try {
-      result = await orAbort(work(scope, attempt), signal)
-      await orAbort(scope.flush(), signal)
-      if (transactionId !== undefined) await orAbort(writeWitness(scope, transactionId), signal)
-      throwIfAborted(signal)
+      result = await deadline.race(run())
+      deadline.throwIfFired()
     } catch (error) {
       scope.end()
       await undo(error)
@@ -136,6 +156,13 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     await commit()
     if (scope.hooks.length > 0) await afterCommit()
     return result
+
+    async function run(): Promise<T> {
+      const result = await work(scope, attempt)
+      await scope.flush()
+      if (transactionId !== undefined) await writeWitness(scope, transactionId)
+      return result
+    }
 
     async function undo(first: unknown): Promise<void> {
       const lost = isHoldfastError(first) && first.code === 'STORE_UNAVAILABLE'
@@ -151,10 +178,11 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     async function commit(): Promise<void> {
       try {
         await failpoint('store.commit.before')
-        await orAbort(session.commit(), signal)
+        await deadline.race(session.commit())
         await failpoint('store.commit.after')
       } catch (error) {
-        const answered = isHoldfastError(error) && error.outcome === 'not-applied' && error !== signal.reason
+        const answered =
+          isHoldfastError(error) && error.outcome === 'not-applied' && error !== deadline.reason
         session.release(!answered || error.code === 'STORE_UNAVAILABLE')
         if (answered) throw error
         throw new CommitUnknownError(transactionId ?? randomUUID(), witness, { cause: error })

@@ -10,7 +10,7 @@ export interface Engine {
   readonly dialect: Dialect
   /**
    * Opens a transaction. An engine may put BEGIN off to the first statement, so long as the store cannot tell.
-   * Rejects with `signal.reason` when it fires first; what arrives late is given back.
+   * The store stops waiting when `signal` fires, and releases a session that arrives later.
    */
   begin(options: BeginOptions): Promise<Session>
   /** Lends an open transaction of the user's own library. Throws ConfigError for an unknown shape. */
@@ -22,6 +22,7 @@ export interface Engine {
 export interface BeginOptions {
   readonly isolation: Isolation | undefined
   readonly readOnly: boolean
+  /** Made when it is first read, so read it only to wait with it. */
   readonly signal: AbortSignal
 }
 

@@ -1,4 +1,5 @@
 import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import type { Deadline } from './deadline.ts'
 import type { LockStrength } from './dialect.ts'
 import type { LockRequest, Session, Statement, Statements, SyncStatements } from './engine.ts'
 import { TransactionAbortedError, TransactionStateError } from './errors.ts'
@@ -137,10 +138,17 @@ abstract class Scope implements TransactionBase {
     } catch (error) {
       return Promise.reject(error)
     }
-    const forget = (): void => void this.#inFlight.delete(sent)
-    const held = sent.then(pick)
+    const held = sent.then(
+      (answer) => {
+        this.#inFlight.delete(sent)
+        return pick(answer)
+      },
+      (error) => {
+        this.#inFlight.delete(sent)
+        throw error
+      },
+    )
     this.#inFlight.set(sent, held)
-    sent.then(forget, forget)
     return held
   }
 }
@@ -148,24 +156,28 @@ abstract class Scope implements TransactionBase {
 export class OwnScope extends Scope implements OwnTransaction {
   readonly joined = false
   readonly attempt: number
-  readonly signal: AbortSignal
   hooks: (() => void | Promise<void>)[] = []
   readonly #session: Session
+  readonly #deadline: Deadline
   readonly #depth: number
 
-  constructor(store: Store, session: Session, attempt: number, signal: AbortSignal, depth = 0) {
+  constructor(store: Store, session: Session, attempt: number, deadline: Deadline, depth = 0) {
     super(store, session)
-    this.signal = signal
+    this.#deadline = deadline
     this.#session = session
     this.attempt = attempt
     this.#depth = depth
+  }
+
+  get signal(): AbortSignal {
+    return this.#deadline.signal
   }
 
   async transaction<T>(work: (tx: OwnTransaction) => Promise<T>): Promise<T> {
     this.assertOpen()
     this.setNested(true)
     const savepoint = `holdfast_${this.#depth + 1}`
-    const inner = new OwnScope(this.store, this.#session, this.attempt, this.signal, this.#depth + 1)
+    const inner = new OwnScope(this.store, this.#session, this.attempt, this.#deadline, this.#depth + 1)
     try {
       await this.#run(`savepoint ${savepoint}`)
       let result: T

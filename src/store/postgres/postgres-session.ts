@@ -18,15 +18,18 @@ export class PostgresSession extends PostgresStatements implements Session {
 
   constructor(client: PgClientLike, pool: PgPoolLike, options: StatementOptions, begin: BeginOptions) {
     const beginText = textOfBegin(begin)
-    super(options, async (statement: PgStatement) => {
-      if (this.#begun) return client.query(statement)
-      const together = beginWith(pool, client, beginText, statement)
-      if (together === undefined) await client.query(beginText)
-      this.#begun = true
-      return together ?? client.query(statement)
-    })
+    super(options, (statement) =>
+      this.#begun ? client.query(statement) : this.#begin(pool, beginText, statement),
+    )
     this.#client = client
     this.#health = healthOf(client)
+  }
+
+  async #begin(pool: PgPoolLike, beginText: string, statement: PgStatement): Promise<PgResultLike> {
+    const together = beginWith(pool, this.#client, beginText, statement)
+    if (together === undefined) await this.#client.query(beginText)
+    this.#begun = true
+    return together ?? this.#client.query(statement)
   }
 
   async commit(): Promise<void> {

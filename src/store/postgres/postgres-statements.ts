@@ -72,21 +72,19 @@ export class PostgresStatements implements Statements {
    * `last` is for COMMIT and ROLLBACK, which still pass when the rest is closed.
    */
   protected inTurn<T>(send: () => Promise<T>, last = false): Promise<T> {
-    const before = this.#tail
-    const sent =
-      before === undefined ? this.#sendOpen(send, last) : before.then(() => this.#sendOpen(send, last))
-    const tail = sent.then(nothing, nothing)
-    this.#tail = tail
-    void tail.then(() => {
+    const sendOpen = (): Promise<T> => {
+      if (!this.#closed || last) return send()
+      return Promise.reject(
+        new TransactionStateError('the transaction was rolled back before this statement'),
+      )
+    }
+    const sent = this.#tail === undefined ? sendOpen() : this.#tail.then(sendOpen)
+    const done = (): void => {
       if (this.#tail === tail) this.#tail = undefined
-    })
+    }
+    const tail: Promise<void> = sent.then(done, done)
+    this.#tail = tail
     return sent
-  }
-
-  async #sendOpen<T>(send: () => Promise<T>, last: boolean): Promise<T> {
-    if (this.#closed && !last)
-      throw new TransactionStateError('the transaction was rolled back before this statement was sent')
-    return send()
   }
 
   /**
@@ -102,8 +100,6 @@ export class PostgresStatements implements Statements {
     return String(rows[0]?.before)
   }
 }
-
-function nothing(): void {}
 
 /** Several statements in one text give several results; the last one is the answer. */
 function last(result: PgResultLike | readonly PgResultLike[]): PgResultLike {

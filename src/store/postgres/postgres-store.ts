@@ -1,4 +1,3 @@
-import { orAbort } from '../../core/abort.ts'
 import { ConfigError, UnsupportedError } from '../../core/errors.ts'
 import { checkOptions } from '../../core/options.ts'
 import { createStore, STORE_OPTION_NAMES, type StoreOptions } from '../create-store.ts'
@@ -47,17 +46,9 @@ class PostgresEngine implements Engine {
   }
 
   async begin(options: BeginOptions): Promise<Session> {
-    const connecting = this.#pool.connect()
     try {
-      const client = await orAbort(connecting, options.signal)
-      return new PostgresSession(client, this.#pool, this.#options, options)
+      return new PostgresSession(await this.#pool.connect(), this.#pool, this.#options, options)
     } catch (error) {
-      // Aborted while waiting: give back the connection that still arrives.
-      connecting.then(
-        (client) => client.release(),
-        () => {},
-      )
-      if (error === options.signal.reason) throw error
       throw translatePostgresError(error, 'connect', this.#options.prefix)
     }
   }

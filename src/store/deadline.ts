@@ -1,0 +1,99 @@
+/**
+ * The end of one transaction's time: its own time-out, or the caller's signal, whichever comes first.
+ *
+ * An AbortSignal and its listeners cost more than the rest of a short transaction, so the signal is made only when
+ * somebody asks for it, and waiting goes through `race`.
+ */
+export class Deadline {
+  #fired = false
+  #reason: unknown
+  #controller: AbortController | undefined
+  readonly #listeners = new Set<() => void>()
+  readonly #timer: NodeJS.Timeout
+  readonly #caller: AbortSignal | undefined
+  readonly #onCaller = (): void => this.#fire(this.#caller?.reason)
+
+  constructor(ms: number, makeReason: () => unknown, caller: AbortSignal | undefined) {
+    this.#timer = setTimeout(() => this.#fire(makeReason()), ms)
+    this.#caller = caller
+    if (caller?.aborted) this.#fire(caller.reason)
+    else if (caller) waitersOf(caller).add(this.#onCaller)
+  }
+
+  get fired(): boolean {
+    return this.#fired
+  }
+
+  get reason(): unknown {
+    return this.#reason
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#fired) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** Rejects with the reason when the deadline fires before `promise` settles. The promise itself goes on. */
+  race<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stop = (): void => reject(this.#reason)
+      this.#listeners.add(stop)
+      const forget = (): void => void this.#listeners.delete(stop)
+      promise.then(
+        (value) => {
+          forget()
+          resolve(value)
+        },
+        (error) => {
+          forget()
+          reject(error)
+        },
+      )
+      if (this.#fired) stop()
+    })
+  }
+
+  throwIfFired(): void {
+    if (this.#fired) throw this.#reason
+  }
+
+  /** Lets go of the timer and of the caller's signal. */
+  clear(): void {
+    clearTimeout(this.#timer)
+    if (this.#caller) waitersOf(this.#caller).delete(this.#onCaller)
+  }
+
+  #fire(reason: unknown): void {
+    if (this.#fired) return
+    this.#fired = true
+    this.#reason = reason
+    this.#controller?.abort(reason)
+    for (const stop of this.#listeners) stop()
+  }
+}
+
+const waiting = new WeakMap<AbortSignal, Set<() => void>>()
+
+/**
+ * One listener on each signal, however many transactions run under it: a signal for the whole process is common, and
+ * Node warns of a leak when a signal has more than ten listeners.
+ */
+function waitersOf(signal: AbortSignal): Set<() => void> {
+  let waiters = waiting.get(signal)
+  if (waiters === undefined) {
+    const made = new Set<() => void>()
+    signal.addEventListener(
+      'abort',
+      () => {
+        for (const fire of [...made]) fire()
+      },
+      { once: true },
+    )
+    waiting.set(signal, made)
+    waiters = made
+  }
+  return waiters
+}
