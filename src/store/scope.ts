@@ -4,6 +4,7 @@ import type { LockStrength } from './dialect.ts'
 import type { LockRequest, Session, Statement, Statements, SyncStatements } from './engine.ts'
 import { TransactionAbortedError, TransactionStateError } from './errors.ts'
 import { compileSql, Sql, type SqlValue, sql } from './sql.ts'
+import { StatementPromise } from './statement-promise.ts'
 import type { Store } from './store.ts'
 import type {
   Flush,
@@ -31,8 +32,8 @@ abstract class Scope implements TransactionBase {
   readonly store: Store
   readonly #statements: Statements
   #state: State = 'open'
-  /** Statements under way, each with the promise that the caller holds. */
-  readonly #inFlight = new Map<Promise<unknown>, Promise<unknown>>()
+  readonly #inFlight = new Set<StatementPromise<unknown>>()
+  readonly #failed: StatementPromise<unknown>[] = []
   #flushes = new Map<Flush<unknown>, unknown[]>()
   #doom: unknown
 
@@ -103,15 +104,10 @@ abstract class Scope implements TransactionBase {
     for (const [flush, items] of inner.#flushes) for (const item of items) this.beforeCommit(flush, item)
   }
 
-  /**
-   * Waits for statements that nobody awaited. One that fails here fails the transaction, so the promise that the caller
-   * let go of need not end the process as an unhandled rejection too.
-   */
+  /** Waits for statements that nobody awaited; one that failed without anybody looking fails the transaction. */
   async settleInFlight(): Promise<void> {
-    while (this.#inFlight.size > 0) {
-      for (const held of this.#inFlight.values()) held.catch(() => {})
-      await Promise.all(this.#inFlight.keys())
-    }
+    while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight].map((held) => held.settled()))
+    for (const { observed, failure } of this.#failed) if (!observed) throw failure?.error
     this.assertOpen()
   }
 
@@ -138,17 +134,22 @@ abstract class Scope implements TransactionBase {
     } catch (error) {
       return Promise.reject(error)
     }
-    const held = sent.then(
-      (answer) => {
-        this.#inFlight.delete(sent)
-        return pick(answer)
-      },
-      (error) => {
-        this.#inFlight.delete(sent)
-        throw error
-      },
-    )
-    this.#inFlight.set(sent, held)
+    const held = new StatementPromise<B>((resolve, reject) => {
+      sent.then(
+        (answer) => {
+          this.#inFlight.delete(held)
+          resolve(pick(answer))
+        },
+        (error) => {
+          this.#inFlight.delete(held)
+          this.#failed.push(held)
+          held.failure = { error }
+          void held.settled() // no unhandled rejection: the transaction reports it
+          reject(error)
+        },
+      )
+    })
+    this.#inFlight.add(held)
     return held
   }
 }

@@ -23,3 +23,6 @@ export {
   type TestProcess,
 } from './process-killer.ts'
 export { seededRandom } from './seeded-random.ts'
+// What every store must do.
+export { describeStoreContract, type StoreUnderTest } from './store-contract.ts'
+export type { TestKit } from './test-kit.ts'
