@@ -2,6 +2,7 @@ import type { Command, ForeignCommand } from './command.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { status } from './commands/status.ts'
 
 /** The command table, in the order of the help. */
-export const commands: readonly (Command | ForeignCommand)[] = [demo, migrateCommand, doctor]
+export const commands: readonly (Command | ForeignCommand)[] = [demo, migrateCommand, status, doctor]

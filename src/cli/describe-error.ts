@@ -1,4 +1,4 @@
-import { isHoldfastError } from '../core/errors.ts'
+import { type HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { CliError } from './cli-error.ts'
 import { EXIT } from './command.ts'
 
@@ -25,7 +25,7 @@ export function describeError(error: unknown): DescribedError {
       exitCode,
       code,
       outcome,
-      message: oneSentence(`${error.message}${because(error.cause)}${remedy(code)}`),
+      message: oneSentence(`${error.message}${because(error)}${remedy(code)}`),
     }
   }
   const message = oneSentence(error instanceof Error ? error.message : String(error))
@@ -38,8 +38,8 @@ export function describeError(error: unknown): DescribedError {
 }
 
 /** The driver says why a server cannot be reached (refused, unknown host, password); that is what helps. */
-function because(cause: unknown): string {
-  if (!(cause instanceof Error)) return ''
+function because({ code: ours, cause }: HoldfastError): string {
+  if (!['STORE_UNAVAILABLE', 'STATEMENT_FAILED'].includes(ours) || !(cause instanceof Error)) return ''
   const { code, message, errors } = cause as Error & { code?: string; errors?: unknown[] }
   // Node tries each address of a name; the errors of all of them differ in the address alone.
   const first = errors?.[0]

@@ -61,18 +61,15 @@ async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
   const { store } = opened
   const plan = { leaseMs: LEASE_MS, poolConnections: poolConnections(given) }
   const schema = textValue(given, 'schema')
-  const own =
-    opened.kind === 'sqlite'
-      ? judgeSqlite(await readSqliteFacts(store, opened.path))
-      : [
-          judgeProxy(await readProxyFacts(opened.pool)),
-          ...judgePostgres(
-            await readPostgresFacts(opened.pool, { prefix: store.tableName(''), schema }),
-            plan,
-          ),
-        ]
+  // First, since it goes through the store: what makes it fail is explained there.
   const revisions = judgeRevisions(await readRevisions(store, allTables))
-  return [...revisions, judgeClock(await measureClock(store)), ...own]
+  const clock = judgeClock(await measureClock(store))
+  if (opened.kind === 'sqlite') {
+    return [...revisions, clock, ...judgeSqlite(await readSqliteFacts(store, opened.path))]
+  }
+  const proxy = judgeProxy(await readProxyFacts(opened.pool))
+  const facts = await readPostgresFacts(opened.pool, { prefix: store.tableName(''), schema })
+  return [...revisions, clock, proxy, ...judgePostgres(facts, plan)]
 }
 
 function poolConnections(given: Given): number | undefined {

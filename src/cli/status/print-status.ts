@@ -1,0 +1,70 @@
+import type { LeaseInfo } from '../../lease/list.ts'
+import { printAge } from '../age.ts'
+import { alignColumns } from '../text-table.ts'
+import type { Rates } from './measure-rates.ts'
+import type { Status } from './read-status.ts'
+
+/** The status for people. Pure. */
+export function printStatus(status: Status, rates: Rates | undefined): string {
+  const { outboxes, queueGroups, retried, leases, deadLetters } = status
+  const sections = [
+    section(
+      'outbox: nothing waits',
+      ['outbox', 'backlog', 'lag', 'failing', 'later'],
+      outboxes.map((o) => [o.name, `${o.backlog}`, age(o), `${o.failing}`, `${o.later}`]),
+    ),
+    rates === undefined
+      ? ''
+      : `published ${rates.publishedPerSecond}/s, relayed ${rates.relayedPerSecond}/s, over ${printAge(rates.overMs)}\n`,
+    section(
+      '',
+      ['queue topic', 'group', 'backlog', 'lag'],
+      queueGroups.map((g) => [g.topic, g.group, `${g.backlog}`, age(g)]),
+    ),
+    section(
+      '',
+      ['retried by', 'messages', 'attempts at most'],
+      retried.map((r) => [r.scope, `${r.messages}`, `${r.attemptsMax}`]),
+    ),
+    section('leases: none', ['lease scope', 'holder', 'names', 'epoch', 'left'], leaseRows(leases)),
+    section(
+      'dead letters: none',
+      ['dead letters of', 'topic', 'count', 'oldest'],
+      deadLetters.map((d) => [d.source, d.topic, `${d.count}`, printAge(d.oldestAgeMs)]),
+    ),
+  ]
+  return sections.filter((text) => text !== '').join('\n')
+}
+
+function age({ backlog, oldestAgeMs }: { backlog: number; oldestAgeMs: number }): string {
+  return backlog === 0 ? '-' : printAge(oldestAgeMs)
+}
+
+function section(none: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return none === '' ? '' : `${none}\n`
+  return alignColumns([head, ...rows])
+    .map((line) => `${line}\n`)
+    .join('')
+}
+
+/** One line for all that a holder holds in a scope: a relay alone holds sixteen partitions. Ended ones are not shown. */
+function leaseRows(leases: readonly LeaseInfo[]): string[][] {
+  const groups = new Map<string, LeaseInfo[]>()
+  for (const lease of leases.filter((l) => l.running)) {
+    const key = JSON.stringify([lease.scope, lease.owner])
+    groups.set(key, [...(groups.get(key) ?? []), lease])
+  }
+  return [...groups.values()].map((group) => {
+    const [{ scope, owner }] = group as [LeaseInfo]
+    const epochs = group.map((l) => l.epoch).sort((a, b) => (a < b ? -1 : 1))
+    const [first, last] = [epochs[0], epochs.at(-1)]
+    const names = group.length <= 3 ? group.map((l) => l.name).join(', ') : `${group.length} of them`
+    return [
+      scope,
+      owner,
+      names,
+      first === last ? `${first}` : `${first} to ${last}`,
+      printAge(Math.min(...group.map((l) => l.leftMs))),
+    ]
+  })
+}

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest'
+import { parseAge, printAge } from '../../src/cli/age.ts'
+import { commands } from '../../src/cli/commands.ts'
+import { parse } from '../../src/cli/parse.ts'
+import { holdfast } from './run.ts'
+
+describe('the command line', () => {
+  it.each(commands.filter((c) => 'run' in c).map((c) => c.name))(
+    '%s --help shows examples and ends with 0',
+    async (name) => {
+      const { code, out, err } = await holdfast([...name.split(' '), '--help'])
+      expect({ code, err }).toEqual({ code: 0, err: '' })
+      expect(out).toMatch(/^Usage: holdfast /)
+      expect(out).toMatch(/Examples:\n {2}# .+\n {2}holdfast /)
+      expect(out).toMatch(/--json /)
+      expect(out).toMatch(/Exit codes: 0 /)
+    },
+  )
+
+  it.each(commands.flatMap((c) => ('run' in c ? c.examples : [])))(
+    'the example "$line" is understood',
+    ({ line }) => {
+      const [program, ...argv] = line.replace(/ [>|].*$/, '').split(' ')
+      expect(program).toBe('holdfast')
+      expect(parse(argv, commands).kind).toBe('run')
+    },
+  )
+
+  it.each([
+    ['--help', 0],
+    ['help', 0],
+    ['help migrate', 0],
+    ['dead-letters --help', 0],
+    ['--version', 0],
+  ])('"%s" answers', async (line, code) => {
+    const outcome = await holdfast(line.split(' '))
+    expect(outcome.code).toBe(code)
+    expect(outcome.out + outcome.err).not.toBe('')
+  })
+
+  it.each([
+    ['stauts', /^holdfast: there is no command "stauts": choose demo, migrate, .*\n$/],
+    ['migrate --stroe x', /^holdfast: unknown option '--stroe': run "holdfast migrate --help"\n$/],
+    [
+      'migrate --store',
+      /^holdfast: option '--store <value>' argument missing: run "holdfast migrate --help"\n$/,
+    ],
+    ['migrate --json=yes', /^holdfast: option '--json' does not take an argument.*\n$/],
+    ['migrate here', /^holdfast: "here" is one argument too many: run "holdfast migrate --help"\n$/],
+    ['migrate', /^holdfast: no store is named: give --store .*\n$/],
+    ['migrate --store shop.db', /^holdfast: --store must begin with sqlite: or postgres:\/\/.*\n$/],
+    ['migrate --store mysql://me:secret@db/x', /^holdfast: --store must begin with .* got "mysql:"\n$/],
+    ['migrate --store sqlite::memory:', /^holdfast: sqlite::memory: would be .*\n$/],
+    ['migrate --store sqlite:x --schema y', /^holdfast: --schema is for PostgreSQL.*\n$/],
+    ['migrate --store sqlite:x --print --dry-run', /^holdfast: --print does not connect.*\n$/],
+    ['doctor --store sqlite:/tmp --pool-size 0', /^holdfast: .*\n$/],
+  ])('"%s" ends with 64 and one sentence', async (line, sentence) => {
+    const { code, out, err } = await holdfast(line.split(' '))
+    expect(err).toMatch(sentence)
+    expect({ code, out }).toEqual({ code: 64, out: '' })
+  })
+
+  it('tells a failure as JSON too when asked', async () => {
+    const { code, json, err } = await holdfast(['migrate', '--json'])
+    expect(code).toBe(64)
+    expect(json()).toMatchObject({ error: { code: 'USAGE', outcome: 'not-applied' } })
+    expect(err).toMatch(/^holdfast: no store/)
+  })
+
+  it('shows the stack only when asked', async () => {
+    expect((await holdfast(['migrate'])).err).not.toMatch(/ at /)
+    expect((await holdfast(['migrate', '--verbose'])).err).toMatch(/ at /)
+  })
+
+  it('names no password in an error', async () => {
+    const { code, err } = await holdfast([
+      'doctor',
+      '--store',
+      'postgres://me:sesame@127.0.0.1:1/x',
+      '--verbose',
+    ])
+    expect(code).toBe(2)
+    expect(err).toMatch(/could not be reached \(.*ECONNREFUSED.*\): check the address/)
+    expect(err).not.toMatch(/sesame/)
+  })
+
+  it('takes the store from HOLDFAST_STORE', async () => {
+    const { code, err } = await holdfast(['doctor'], { HOLDFAST_STORE: 'sqlite:/nowhere/x.db' })
+    expect(code).toBe(2)
+    expect(err).toMatch(/^holdfast: there is no file \/nowhere\/x\.db: check the path/)
+  })
+})
+
+describe('ages', () => {
+  it.each([
+    ['90s', 90_000],
+    ['15m', 900_000],
+    ['36h', 129_600_000],
+    ['7d', 604_800_000],
+    ['250ms', 250],
+    ['0s', 0],
+  ])('%s is %i ms', (text, ms) => {
+    expect(parseAge('older-than', text)).toBe(ms)
+  })
+
+  it.each(['', '7', 'd', '-1d', '1.5h', '1w', '9999999999d'])('"%s" is refused', (text) => {
+    expect(() => parseAge('older-than', text)).toThrow(/--older-than must be a number and a unit/)
+  })
+
+  it.each([
+    [3, '3 ms'],
+    [1_500, '1.5 s'],
+    [61_000, '61 s'],
+    [600_000, '10 min'],
+    [7_200_000, '2 h'],
+    [604_800_000, '7 d'],
+    [-2_000, '-2.0 s'],
+  ])('%i ms is shown as %s', (ms, text) => {
+    expect(printAge(ms)).toBe(text)
+  })
+})

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { passedBounds } from '../../src/cli/commands/status.ts'
+import { ratesBetween } from '../../src/cli/status/measure-rates.ts'
+import { printStatus } from '../../src/cli/status/print-status.ts'
+import type { Status } from '../../src/cli/status/read-status.ts'
+
+const quiet: Status = { outboxes: [], queueGroups: [], retried: [], leases: [], deadLetters: [] }
+const busy: Status = {
+  outboxes: [{ name: 'default', backlog: 12, oldestAgeMs: 61_000, failing: 1, later: 2 }],
+  queueGroups: [{ topic: 'order.placed', group: 'kitchen', backlog: 3, oldestAgeMs: 5_000 }],
+  retried: [{ scope: 'inbox/kitchen', messages: 1, attemptsMax: 4 }],
+  leases: [1n, 2n, 3n, 4n].map((epoch) => ({
+    scope: 'outbox/default',
+    name: `${epoch}`,
+    owner: 'host-1',
+    epoch,
+    running: true,
+    leftMs: 3_000,
+  })),
+  deadLetters: [{ source: 'outbox/default', topic: 'order.placed', count: 2, oldestAgeMs: 90_000 }],
+}
+
+describe('status', () => {
+  it('says what waits, who relays it and what was given up', () => {
+    expect(printStatus(busy, { publishedPerSecond: 12.5, relayedPerSecond: 10, overMs: 2_000 })).toBe(`\
+outbox   backlog  lag   failing  later
+default  12       61 s  1        2
+
+published 12.5/s, relayed 10/s, over 2.0 s
+
+queue topic   group    backlog  lag
+order.placed  kitchen  3        5.0 s
+
+retried by     messages  attempts at most
+inbox/kitchen  1         4
+
+lease scope     holder  names      epoch   left
+outbox/default  host-1  4 of them  1 to 4  3.0 s
+
+dead letters of  topic         count  oldest
+outbox/default   order.placed  2      90 s
+`)
+  })
+
+  it('says that nothing waits', () => {
+    expect(printStatus(quiet, undefined)).toBe(
+      'outbox: nothing waits\n\nleases: none\n\ndead letters: none\n',
+    )
+  })
+
+  it.each([
+    [busy, { lagMaxMs: 60_000, deadMax: undefined }, ['the outbox "default" lags by 61 s']],
+    [busy, { lagMaxMs: 61_000, deadMax: 2 }, []],
+    [busy, { lagMaxMs: undefined, deadMax: 1 }, ['there are 2 dead letters']],
+    [quiet, { lagMaxMs: 0, deadMax: 0 }, []],
+  ])('a bound is passed only beyond it', (status, bounds, problems) => {
+    expect(passedBounds(status, bounds)).toEqual(problems)
+  })
+
+  it('counts what was relayed while more was published', () => {
+    const before = { last: 100, waiting: 10, atMs: 1_000 }
+    const after = { last: 160, waiting: 30, atMs: 3_000 }
+    expect(ratesBetween(before, after)).toEqual({
+      publishedPerSecond: 30,
+      relayedPerSecond: 20,
+      overMs: 2_000,
+    })
+  })
+})
