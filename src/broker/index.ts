@@ -7,5 +7,6 @@ export type {
   SubscribeOptions,
   Subscription,
 } from './broker.ts'
-export { BrokerUnavailableError } from './errors.ts'
+export { type DirectBrokerOptions, directBroker } from './direct/direct-broker.ts'
+export { BrokerUnavailableError, MessageNotSentError, MessageRefusedError } from './errors.ts'
 export { partitionOf, partitionOfMessage } from './partition.ts'

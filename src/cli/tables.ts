@@ -3,7 +3,7 @@ import { effectTables } from '../effects/tables.ts'
 import { fenceTables } from '../fence/tables.ts'
 import { inboxTables } from '../inbox/tables.ts'
 import { leaseTables } from '../lease/tables.ts'
-import { outboxTables } from '../outbox/tables.ts'
+import { deadLetterTables, outboxTables } from '../outbox/tables.ts'
 import { storeTables, type TableSet } from '../store/index.ts'
 
 /** The tables of every part that stores something, in the order in which they are made. */
@@ -13,6 +13,7 @@ export const allTables: readonly TableSet[] = [
   effectTables,
   fenceTables,
   outboxTables,
+  deadLetterTables,
   inboxTables,
   queueTables,
 ]

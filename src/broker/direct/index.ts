@@ -1,0 +1,1 @@
+export { type DirectBrokerOptions, directBroker } from './direct-broker.ts'

@@ -1,0 +1,7 @@
+export { describeError, type NewDeadLetter, putDeadLetter } from './dead-letter.ts'
+export type { OutboundMessage, PayloadOf, TopicName, TopicOptions, Topics } from './message.ts'
+export { createOutbox, type Outbox, type OutboxFigures, type Published } from './outbox.ts'
+export type { OutboxOptions } from './outbox-options.ts'
+export type { Relay, RelayFigures } from './relay.ts'
+export type { RelayOptions } from './relay-options.ts'
+export { deadLetterTables, outboxTables } from './tables.ts'

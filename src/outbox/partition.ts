@@ -1,0 +1,101 @@
+import type { SqlValue } from '../store/sql.ts'
+import type { ReadyRow } from './relay-statements.ts'
+
+/** A lease on a partition, as far as the relay uses it. */
+export interface PartitionLease {
+  readonly epoch: bigint
+  /** False once the lease may have ended, by a clock that does not jump. */
+  isHeld(): boolean
+  /** Fires when the lease is lost. */
+  readonly signal: AbortSignal
+}
+
+/** Keys of one partition that may wait for another attempt at a time; past that the whole partition waits. */
+export const BLOCKED_KEYS_MAX = 1_000
+
+/**
+ * What a relay knows of a partition that it holds. Times are on the monotonic clock.
+ *
+ * A partition is read again only when the publish of what was read before has settled; that is what keeps the order
+ * within it, whatever the order in which transactions commit.
+ */
+export class Partition {
+  readonly id: number
+  readonly lease: PartitionLease
+  /** Fires when the lease is lost or the relay stops without waiting any longer. */
+  readonly aborter = new AbortController()
+  /** True while messages of it are with the broker or their failure is being recorded. */
+  busy = false
+  /** There may be messages that have not been read. */
+  dirty = true
+  /** Stored by the broker, not yet deleted. */
+  readonly deleting = new Set<SqlValue>()
+  /** Publishes in a row that got no answer. */
+  silences = 0
+  #pausedUntilMs = 0
+  /** Keys whose first message failed, with the time of its next attempt. */
+  readonly #blocked = new Map<string, number>()
+  #nextUnblockMs = Number.POSITIVE_INFINITY
+
+  constructor(id: number, lease: PartitionLease) {
+    this.id = id
+    this.lease = lease
+  }
+
+  get blockedKeys(): readonly string[] {
+    return this.#blocked.size === 0 ? NONE : [...this.#blocked.keys()]
+  }
+
+  get blockedCount(): number {
+    return this.#blocked.size
+  }
+
+  get nextUnblockMs(): number {
+    return this.#nextUnblockMs
+  }
+
+  isReadable(nowMs: number): boolean {
+    return this.dirty && !this.busy && nowMs >= this.#pausedUntilMs && !this.aborter.signal.aborted
+  }
+
+  block(key: string, untilMs: number): void {
+    this.#blocked.set(key, untilMs)
+    this.#nextUnblockMs = Math.min(this.#nextUnblockMs, untilMs)
+    if (this.#blocked.size >= BLOCKED_KEYS_MAX)
+      this.#pausedUntilMs = Math.max(this.#pausedUntilMs, this.#nextUnblockMs)
+  }
+
+  pause(untilMs: number): void {
+    this.#pausedUntilMs = untilMs
+    this.#nextUnblockMs = Math.min(this.#nextUnblockMs, untilMs)
+  }
+
+  /** Lets go of the keys whose time has come. */
+  unblock(nowMs: number): void {
+    if (nowMs < this.#nextUnblockMs) return
+    let next = this.#pausedUntilMs > nowMs ? this.#pausedUntilMs : Number.POSITIVE_INFINITY
+    for (const [key, untilMs] of this.#blocked) {
+      if (untilMs <= nowMs) this.#blocked.delete(key)
+      else next = Math.min(next, untilMs)
+    }
+    this.#nextUnblockMs = next
+    this.dirty = true
+  }
+
+  /**
+   * The rows that may go now. A row whose next attempt is not due blocks its key (the attempt was made by a relay that
+   * held the partition before), and so the later rows of that key are left out too.
+   */
+  admit(rows: readonly ReadyRow[], nowMs: number): readonly ReadyRow[] {
+    if (!rows.some((row) => row.wait_ms !== null && Number(row.wait_ms) > 0)) return rows
+    return rows.filter((row) => {
+      if (row.key !== null && this.#blocked.has(row.key)) return false
+      const waitMs = row.wait_ms === null ? 0 : Number(row.wait_ms)
+      if (waitMs <= 0) return true
+      if (row.key !== null) this.block(row.key, nowMs + waitMs)
+      return false
+    })
+  }
+}
+
+const NONE: readonly string[] = []

@@ -1,0 +1,102 @@
+import type { Broker } from '../broker/broker.ts'
+import type { Backoff } from '../core/backoff.ts'
+import { type Log, silentLog } from '../core/log.ts'
+import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
+
+export interface RelayOptions {
+  readonly broker: Broker
+  /** Messages read, published and deleted at a time. Default 500. */
+  readonly batchSize?: number
+  /** Batches that may be on their way (being published or deleted) at once. Default 4. */
+  readonly inFlight?: number
+  /** Pause between two looks for messages of other processes while there are some. Default 5. */
+  readonly pollMinMs?: number
+  /** The longest pause, reached after a while with none. Default 500. Commits of this process wake the relay at once. */
+  readonly pollMaxMs?: number
+  /** After a crash another relay takes over once this long has passed. Default 5 000. */
+  readonly ttlMs?: number
+  /** Tells relays apart in `holdfast status`. Default: host name, process id and a random part. */
+  readonly owner?: string
+  readonly retry?: {
+    /** Wait before the second attempt, about. Default 200. Doubles each time. */
+    readonly baseMs?: number
+    /** The longest wait. Default 60 000. */
+    readonly capMs?: number
+    /** Attempts before a message becomes a dead letter, where its topic does not say. Default 20. */
+    readonly attemptsMax?: number
+  }
+  /** `true`: nothing runs by itself, and only `drainOnce()` works; for tests and serverless functions. Default false. */
+  readonly manual?: boolean
+  readonly log?: Log
+  /** Stops the relay when it fires, as `stop()` does. */
+  readonly signal?: AbortSignal
+}
+
+export interface ResolvedRelayOptions {
+  readonly broker: Broker
+  readonly batchSize: number
+  readonly inFlight: number
+  readonly pollMinMs: number
+  readonly pollMaxMs: number
+  readonly ttlMs: number
+  readonly owner: string | undefined
+  readonly backoff: Backoff
+  readonly attemptsMax: number
+  readonly manual: boolean
+  readonly log: Log
+  readonly signal: AbortSignal | undefined
+}
+
+const KNOWN = [
+  'broker',
+  'batchSize',
+  'inFlight',
+  'pollMinMs',
+  'pollMaxMs',
+  'ttlMs',
+  'owner',
+  'retry',
+  'manual',
+  'log',
+  'signal',
+]
+
+/** @throws ConfigError with every problem */
+export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
+  const { broker, batchSize = 500, inFlight = 4, pollMinMs = 5, pollMaxMs = 500, ttlMs = 5_000 } = given
+  const { owner, retry = {}, manual = false, log = silentLog, signal } = given
+  const { baseMs = 200, capMs = 60_000, attemptsMax = 20 } = retry
+  const checks: Check[] = [
+    typeof broker?.publish === 'function' || 'broker must be a Broker',
+    isCount('batchSize', batchSize, 1, 10_000),
+    isCount('inFlight', inFlight, 1, 64),
+    isDuration('pollMinMs', pollMinMs),
+    isDuration('pollMaxMs', pollMaxMs),
+    pollMinMs <= pollMaxMs || `pollMinMs (${pollMinMs}) must be at most pollMaxMs (${pollMaxMs})`,
+    isDuration('ttlMs', ttlMs),
+    owner === undefined || isName('owner', owner),
+    isDuration('retry.baseMs', baseMs),
+    isDuration('retry.capMs', capMs),
+    baseMs <= capMs || `retry.baseMs (${baseMs}) must be at most retry.capMs (${capMs})`,
+    isCount('retry.attemptsMax', attemptsMax, 1, 1_000_000),
+    ...Object.keys(retry)
+      .filter((name) => !['baseMs', 'capMs', 'attemptsMax'].includes(name))
+      .map((name) => `unknown option "retry.${name}" (known: baseMs, capMs, attemptsMax)`),
+    typeof manual === 'boolean' || 'manual must be true or false',
+  ]
+  checkOptions('outbox.relay', given, KNOWN, checks)
+  return Object.freeze({
+    broker,
+    batchSize,
+    inFlight,
+    pollMinMs,
+    pollMaxMs,
+    ttlMs,
+    owner,
+    backoff: { baseMs, capMs },
+    attemptsMax,
+    manual,
+    log,
+    signal,
+  })
+}
