@@ -1,4 +1,4 @@
-import { HoldfastError, type Outcome } from '../core/errors.ts'
+import { HoldfastError, isHoldfastError, type Outcome } from '../core/errors.ts'
 
 /** The database found no serial order for this transaction and rolled it back. Retrying may succeed. */
 export class SerializationError extends HoldfastError {
@@ -239,10 +239,14 @@ export class SchemaRevisionError extends HoldfastError {
 
 const RETRIABLE: ReadonlySet<string> = new Set(['SERIALIZATION_FAILURE', 'DEADLOCK', 'STORE_BUSY'])
 
-/** True when the database itself says that running the whole transaction again may succeed, also below `cause`. */
+/**
+ * True when the database itself says that running the whole transaction again may succeed. An error of yours may carry
+ * ours as its `cause`; the outermost of ours decides (a lock that was refused is not tried again because the file was
+ * busy).
+ */
 export function isRetriable(error: unknown): boolean {
   for (let e = error, depth = 0; e instanceof Error && depth < 8; e = e.cause, depth++) {
-    if (RETRIABLE.has((e as Partial<HoldfastError>).code as string)) return true
+    if (isHoldfastError(e)) return RETRIABLE.has(e.code)
   }
   return false
 }

@@ -25,4 +25,6 @@ export {
 export { seededRandom } from './seeded-random.ts'
 // What every store must do.
 export { describeStoreContract, type StoreUnderTest } from './store-contract.ts'
+// A network that misbehaves.
+export { type Direction, type TcpProxy, type TcpProxyOptions, tcpProxy } from './tcp-proxy.ts'
 export type { TestKit } from './test-kit.ts'

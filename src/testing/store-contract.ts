@@ -571,9 +571,16 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
       })
 
       it('nowait on a held row fails at once', async () => {
+        let runs = 0
         const error = await whileHeld(() =>
-          store.transaction((tx) => tx.lockRows('item', { id: 'a' }, { wait: 'nowait' })).catch((e) => e),
+          store
+            .transaction((tx) => {
+              runs++
+              return tx.lockRows('item', { id: 'a' }, { wait: 'nowait' })
+            })
+            .catch((e) => e),
         )
+        expect(runs).toBe(1)
         expect(error).toMatchObject({ code: 'ROW_LOCKED', outcome: 'not-applied' })
       })
 

@@ -144,6 +144,8 @@ class SqliteEngine implements Engine {
     const writer = this.#writer
     this.#writer = undefined
     try {
+      // libsql's close leaves the file locked until its statements are collected.
+      if (writer && inTransaction(writer.db)) writer.exec('rollback')
       writer?.db.close()
     } catch {
       // A handle that cannot even close is of no use; the next transaction opens another.
