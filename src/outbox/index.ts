@@ -1,4 +1,11 @@
 export { describeError, type NewDeadLetter, putDeadLetter } from './dead-letter.ts'
+export {
+  type DeadLetter,
+  type DeadLetterChange,
+  type DeadLetterFilter,
+  type DeadLetters,
+  deadLetters,
+} from './dead-letters.ts'
 export type { OutboundMessage, PayloadOf, TopicName, TopicOptions, Topics } from './message.ts'
 export { createOutbox, type Outbox, type OutboxFigures, type Published } from './outbox.ts'
 export type { OutboxOptions } from './outbox-options.ts'
