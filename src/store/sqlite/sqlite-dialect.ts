@@ -13,6 +13,7 @@ export const sqliteDialect: Dialect = {
   skipLocked: false,
   transactionalDdl: true,
   singleWriter: true,
+  lateral: false,
   nowMs: sql.raw("cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"),
 
   insertRows(table, columns, rows, options = {}) {
@@ -27,10 +28,29 @@ export const sqliteDialect: Dialect = {
     return sql`${verb} into ${table} (${names}) select ${members} from json_each(${toJson(rows.map((row) => toJson(row.map(member))))})`
   },
 
+  rowsAs(alias, columns, rows) {
+    const members = columns.map((c, i) => sql`${sql.raw(`value ->> ${i}`)} as ${sql.ident(c.name)}`)
+    const json = toJson(rows.map((row) => toJson(row.map(member))))
+    return sql`(select ${sql.join(members)} from json_each(${json})) as ${sql.ident(alias)}`
+  },
+
+  insertSelect(table, columns, select, options = {}) {
+    const names = sql.join(columns.map((c) => sql.ident(c)))
+    const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
+    const returning = options.returning
+      ? sql` returning ${sql.join(options.returning.map((c) => sql.ident(c)))}`
+      : sql.raw('')
+    return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
+  },
+
+  listRows: (_type, values, alias) =>
+    sql`(select value from json_each(${toJson(values.map(member))})) as ${sql.ident(alias)}`,
+
   isOneOf: (column, _type, values) =>
     sql`${column} in (select value from json_each(${toJson(values.map(member))}))`,
   forUpdate: () => sql.raw(''),
   forKeyShare: sql.raw(''),
+  lockIds: undefined,
 }
 
 function toJson(members: readonly string[]): string {

@@ -1,0 +1,25 @@
+import type { TableSet } from '../store/migrations.ts'
+
+/**
+ * One row per effect. The second index serves only `pruneEffects`; on PostgreSQL it is a BRIN index, since rows arrive
+ * in the order of their time and a B-tree would cost each effect a second index entry.
+ */
+export const effectTables: TableSet = {
+  capability: 'effects',
+  migrations: [
+    {
+      revision: 1,
+      readableFrom: 1,
+      statements: {
+        postgres: ({ table, index }) => [
+          `create table ${table('effect')} (scope text not null, id text not null, phase text not null, epoch bigint not null, result text, recorded_at_ms bigint not null, primary key (scope, id, phase))`,
+          `create index ${index('effect_recorded')} on ${table('effect')} using brin (recorded_at_ms) with (pages_per_range = 32)`,
+        ],
+        sqlite: ({ table, index }) => [
+          `create table ${table('effect')} (scope text not null, id text not null, phase text not null, epoch integer not null, result text, recorded_at_ms integer not null, primary key (scope, id, phase)) without rowid`,
+          `create index ${index('effect_recorded')} on ${table('effect')} (scope, recorded_at_ms)`,
+        ],
+      },
+    },
+  ],
+}

@@ -1,0 +1,62 @@
+import { type Check, checkOptions, isName } from '../core/options.ts'
+import { sql } from '../store/sql.ts'
+import type { Transaction } from '../store/transaction.ts'
+import { StaleFenceError } from './errors.ts'
+
+export interface FenceOptions {
+  /** What the token protects, in the words of whoever writes to it: `account/42`. */
+  readonly resource: string
+  /** The fencing token: the epoch of the lease or lock. */
+  readonly token: bigint
+  /** Who holds it, unique per process start, so that one token in two hands is noticed. */
+  readonly holder: string
+}
+
+/**
+ * Presents a fencing token to a resource, in the transaction that then writes to it.
+ *
+ * Guarantee: the tokens that a resource accepts never decrease, and once a newer one was presented in a committed
+ * transaction, older ones are refused. An equal token is accepted from the same holder only. The fence row stays
+ * locked until COMMIT, so whoever presents another token waits until this transaction has ended. What it cannot do:
+ * stop a stale holder before the newer one has presented its token here.
+ * @throws StaleFenceError, outcome `not-applied`; let it end the transaction
+ */
+export async function fence(tx: Transaction, options: FenceOptions): Promise<void> {
+  const { resource, token, holder } = options
+  checkOptions(
+    'fence',
+    options,
+    ['resource', 'token', 'holder'],
+    [isName('resource', resource, 500), isToken('token', token), isName('holder', holder)],
+  )
+  if (await present(tx, options)) return
+  const [row] = await tx.query<{ token: string | number | bigint }>(
+    sql`select token from ${tx.store.table('fence')} where resource = ${resource}`,
+  )
+  throw new StaleFenceError({ resource, presented: token, current: BigInt(row?.token ?? token) })
+}
+
+/**
+ * One statement that checks, writes and locks.
+ *
+ * PostgreSQL: a conflicting row is locked first and `where` is looked at on its newest version, also when it refuses.
+ * The row is written even if the token stays the same, and so stays locked until COMMIT: a plain read would let a
+ * zombie commit beside its successor. At stricter levels a row that changed since the snapshot fails with 40001.
+ * @see PostgreSQL manual, INSERT, ON CONFLICT Clause
+ */
+async function present(tx: Transaction, { resource, token, holder }: FenceOptions): Promise<boolean> {
+  const table = tx.store.table('fence')
+  const changed = await tx.execute(
+    sql`insert into ${table} as present (resource, token, holder) values (${resource}, ${token}, ${holder})
+      on conflict (resource) do update set token = excluded.token, holder = excluded.holder
+      where present.token < excluded.token or (present.token = excluded.token and present.holder = excluded.holder)`,
+  )
+  return changed === 1
+}
+
+export function isToken(name: string, value: unknown): Check {
+  return (
+    (typeof value === 'bigint' && value >= 0n && value < 2n ** 63n) ||
+    `${name} must be a bigint from 0 to 2^63 - 1, got ${typeof value === 'bigint' ? value : typeof value}`
+  )
+}
