@@ -25,7 +25,7 @@ export interface Command {
   readonly summary: string
   /** More than the summary says, in sentences; lines are kept as they are. */
   readonly description?: string
-  /** Names of what follows the command; a trailing `?` marks one that may be left out. */
+  /** Names of what follows the command; a trailing `?` marks one that may be left out, `...?` any number. */
   readonly positionals?: readonly string[]
   readonly options: Readonly<Record<string, OptionSpec>>
   readonly examples: readonly Example[]

@@ -1,8 +1,15 @@
 import type { Command, ForeignCommand } from './command.ts'
+import { deadLetterCommands } from './commands/dead-letters.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { status } from './commands/status.ts'
 
 /** The command table, in the order of the help. */
-export const commands: readonly (Command | ForeignCommand)[] = [demo, migrateCommand, status, doctor]
+export const commands: readonly (Command | ForeignCommand)[] = [
+  demo,
+  migrateCommand,
+  status,
+  ...deadLetterCommands,
+  doctor,
+]

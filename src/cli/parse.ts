@@ -79,7 +79,8 @@ function parseCommand(command: Command, argv: readonly string[]): Parsed {
   const names = command.positionals ?? []
   const required = names.filter((name) => !name.endsWith('?'))
   const { positionals } = parsed
-  if (positionals.length > names.length) {
+  const many = names.at(-1)?.endsWith('...?') === true
+  if (!many && positionals.length > names.length) {
     throw usageError(`"${positionals[names.length]}" is one argument too many: ${help}`)
   }
   const missing = required[positionals.length]

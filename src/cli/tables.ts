@@ -14,6 +14,7 @@ export const allTables: readonly TableSet[] = [
   fenceTables,
   outboxTables,
   deadLetterTables,
+  deadLetterTables,
   inboxTables,
   queueTables,
 ]

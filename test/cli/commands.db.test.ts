@@ -153,6 +153,9 @@ async function runScript(url: string, script: string): Promise<void> {
   const { default: pg } = await import('pg')
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await client.query(script)
-  await client.end()
+  try {
+    await client.query(script)
+  } finally {
+    await client.end()
+  }
 }
