@@ -1,9 +1,9 @@
 import { orAbort } from '../../core/abort.ts'
-import { ConfigError, isHoldfastError } from '../../core/errors.ts'
+import { isHoldfastError } from '../../core/errors.ts'
 import type { Store } from '../../store/store.ts'
 import type { Message, Publisher, PublishResult } from '../broker.ts'
 import { checkMessage } from '../check.ts'
-import { BrokerUnavailableError } from '../errors.ts'
+import { BrokerUnavailableError, MessageNotSentError, MessageRefusedError } from '../errors.ts'
 import { partitionOfMessage } from '../partition.ts'
 import { append, PartitionGoneError, type Placed } from './append.ts'
 import type { Topics } from './topics.ts'
@@ -41,9 +41,9 @@ export async function publishBatch(
   batch.forEach((message, i) => {
     const check = checkMessage(message)
     if (check !== true) {
-      results[i] = { kind: 'refused', error: new ConfigError('message', [check]) }
-      stopped.add(message)
-    } else if (!stopped.has(message)) {
+      results[i] = { kind: 'refused', error: new MessageRefusedError('store-queue', check) }
+      stopped.add(message, i)
+    } else {
       accepted.push(i)
     }
   })
@@ -56,13 +56,13 @@ export async function publishBatch(
   }
   const untried: PublishResult = {
     kind: 'unknown',
-    error: ended ?? new Error('not tried, since an earlier message of the key was refused'),
+    error: ended ?? new MessageNotSentError(),
   }
   return results.map((result) => result ?? untried)
 
   /** Bisects down to the message that the database will not take, and keeps the order while doing so. */
   async function storeChunk(indexes: readonly number[]): Promise<void> {
-    const wanted = indexes.filter((i) => !stopped.has(batch[i] as Message))
+    const wanted = indexes.filter((i) => !stopped.isBefore(batch[i] as Message, i))
     if (wanted.length === 0 || ended !== undefined) return
     try {
       call.onStored(await store(wanted.map((i) => batch[i] as Message)))
@@ -76,8 +76,11 @@ export async function publishBatch(
       }
       const [only] = wanted
       if (wanted.length === 1 && only !== undefined) {
-        results[only] = { kind: 'refused', error }
-        stopped.add(batch[only] as Message)
+        results[only] = {
+          kind: 'refused',
+          error: new MessageRefusedError('store-queue', 'the database does not take it', { cause: error }),
+        }
+        stopped.add(batch[only] as Message, only)
         return
       }
       const half = Math.ceil(wanted.length / 2)
@@ -127,19 +130,19 @@ function isAboutAValue(error: unknown): boolean {
   return code === 'STATEMENT_FAILED' && /^(22|54|SQLITE_TOOBIG|SQLITE_18$)/.test(sqlState ?? '')
 }
 
-/** Keys of which a message was not stored, so that no later one of the batch may be. */
+/** For each key, the first message that was not stored: no later one of the batch may be. */
 class StoppedKeys {
-  readonly #keys = new Map<string, Set<string>>()
+  readonly #first = new Map<string, Map<string, number>>()
 
-  add({ topic, key }: Message): void {
+  add({ topic, key }: Message, index: number): void {
     if (key === null) return
-    const keys = this.#keys.get(topic)
-    if (keys === undefined) this.#keys.set(topic, new Set([key]))
-    else keys.add(key)
+    const keys = this.#first.get(topic) ?? new Map<string, number>()
+    this.#first.set(topic, keys)
+    keys.set(key, Math.min(index, keys.get(key) ?? index))
   }
 
-  has({ topic, key }: Message): boolean {
-    return key !== null && this.#keys.get(topic)?.has(key) === true
+  isBefore({ topic, key }: Message, index: number): boolean {
+    return key !== null && (this.#first.get(topic)?.get(key) ?? index) < index
   }
 }
 

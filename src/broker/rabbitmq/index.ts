@@ -1,0 +1,2 @@
+export { type RabbitMqBroker, type RabbitMqOptions, rabbitmq } from './rabbitmq.ts'
+export type { RabbitChannelLike, RabbitConnectionLike } from './rabbitmq-client.ts'

@@ -1,0 +1,143 @@
+import { backoffMs } from '../../core/backoff.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Log } from '../../core/log.ts'
+import type { Delivery, SubscribeOptions, Subscription } from '../broker.ts'
+import { BrokerUnavailableError } from '../errors.ts'
+import { fromDelivery } from './envelope.ts'
+import type { RabbitChannelLike, RabbitConnectionLike, RabbitMessageLike } from './rabbitmq-client.ts'
+
+const RECONNECT = { baseMs: 50, capMs: 2_000 }
+
+export interface RabbitSubscriptionParts {
+  readonly connection: RabbitConnectionLike
+  readonly queue: string
+  /** Makes the queues of the group on a fresh channel. */
+  readonly declare: (channel: RabbitChannelLike) => Promise<void>
+  readonly clock: Clock
+  readonly log: Log
+  readonly onClose: (subscription: RabbitSubscription) => void
+}
+
+/**
+ * One queue, consumed over a channel of its own; a lost channel is replaced until `close`.
+ *
+ * Closing the channel is what releases: RabbitMQ puts everything unacknowledged back to the front, in order. So
+ * `release` does nothing before that, and an acknowledgement of a delivery from a lost channel is dropped.
+ */
+export class RabbitSubscription implements Subscription {
+  readonly done: Promise<void>
+  readonly #options: SubscribeOptions
+  readonly #parts: RabbitSubscriptionParts
+  readonly #deliver: (delivery: Delivery) => void
+  readonly #stop = new AbortController()
+  #channel: RabbitChannelLike | undefined
+  #finish!: () => void
+  #fail!: (error: unknown) => void
+  #running: Promise<void> = Promise.resolve()
+  #closed: Promise<void> | undefined
+
+  constructor(
+    options: SubscribeOptions,
+    parts: RabbitSubscriptionParts,
+    deliver: (delivery: Delivery) => void,
+  ) {
+    this.#options = options
+    this.#parts = parts
+    this.#deliver = deliver
+    this.done = new Promise((resolve, reject) => {
+      this.#finish = resolve
+      this.#fail = reject
+    })
+    this.done.catch(() => {})
+  }
+
+  /** Fulfils when the first channel consumes. */
+  async start(): Promise<void> {
+    const { lost } = await this.#consume()
+    this.#running = this.#keep(lost)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#stop.abort()
+    this.#parts.onClose(this)
+    await this.#channel?.close()
+    await this.#running
+    this.#finish()
+  }
+
+  async #keep(lost: Promise<void>): Promise<void> {
+    const { clock, log, queue } = this.#parts
+    const { signal } = this.#stop
+    await lost
+    for (let attempt = 1; !signal.aborted; ) {
+      try {
+        await clock.sleep(backoffMs(attempt, RECONNECT, clock), signal)
+        const again = await this.#consume()
+        attempt = 1
+        await again.lost
+      } catch (error) {
+        if (signal.aborted) return
+        attempt++
+        log.warn('consuming from RabbitMQ failed, trying again', { queue, error })
+      }
+    }
+  }
+
+  /** `lost` fulfils when the channel is gone. */
+  async #consume(): Promise<{ lost: Promise<void> }> {
+    const { connection, declare, queue } = this.#parts
+    const channel = await connection.acquire({ emitErrorsFromChannel: true })
+    channel.on('error', (error) => this.#parts.log.warn('a channel of RabbitMQ failed', { queue, error }))
+    const lost = new Promise<void>((resolve) => channel.on('close', resolve))
+    channel.on('basic.cancel', (_tag, error) => {
+      // The queue was deleted, or its leader is gone; declaring it again tells which.
+      this.#parts.log.warn('RabbitMQ cancelled a consumer', { queue, error })
+      void channel.close()
+    })
+    try {
+      if (this.#stop.signal.aborted) throw this.#stop.signal.reason
+      await declare(channel)
+      await channel.basicQos({ prefetchCount: this.#options.prefetch })
+      this.#channel = channel
+      await channel.basicConsume({ queue }, (message) => this.#accept(channel, message))
+      if (this.#stop.signal.aborted) throw this.#stop.signal.reason
+    } catch (error) {
+      await channel.close()
+      throw error
+    }
+    return { lost }
+  }
+
+  #accept(channel: RabbitChannelLike, message: RabbitMessageLike): void {
+    if (this.#stop.signal.aborted || !channel.active) return
+    let settled = false
+    try {
+      this.#deliver({
+        message: fromDelivery(message, this.#options.topic),
+        redelivered: message.redelivered ?? false,
+        ack: () => {
+          if (settled) return
+          settled = true
+          if (!channel.active || this.#stop.signal.aborted) return
+          try {
+            channel.basicAck({ deliveryTag: message.deliveryTag as number })
+          } catch {
+            // The channel has just been lost: the message comes again.
+          }
+        },
+        release: () => {
+          settled = true
+        },
+      })
+    } catch (error) {
+      this.#fail(
+        new BrokerUnavailableError('rabbitmq', { cause: error }), // a message that this adapter did not write
+      )
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/** Opens the broker named by a URL, for the tests and for the processes that they start. */
+import type { Broker } from '../../src/broker/index.ts'
+import { storeQueue } from '../../src/broker/store-queue/index.ts'
+import { openStore } from './store-queue-stores.ts'
+
+export interface OpenBroker {
+  readonly broker: Broker
+  /** Ends what the broker leaves open: the store, the connection. */
+  close(): Promise<void>
+}
+
+export async function openBroker(url: string): Promise<OpenBroker> {
+  if (url.startsWith('amqp:')) {
+    const [{ default: Rabbit }, { rabbitmq }] = await Promise.all([
+      import('rabbitmq-client'),
+      import('../../src/broker/rabbitmq/index.ts'),
+    ])
+    const connection = new Rabbit.Connection({ url, retryLow: 50, retryHigh: 500, heartbeat: 10 })
+    const broker = rabbitmq(connection, { publishTimeoutMs: 3_000 })
+    return { broker, close: () => connection.close() }
+  }
+  const { store, close } = openStore(url)
+  return { broker: storeQueue(store, { publishTimeoutMs: 3_000 }), close }
+}
