@@ -6,8 +6,9 @@ export type Direction = 'up' | 'down'
 export interface TcpProxyOptions {
   readonly target: { readonly host: string; readonly port: number }
   /**
-   * Sees every piece before it is passed on, and may answer `cut` (both ends are reset and the piece is lost) or
-   * `cut-after` (the piece still arrives, then both ends are reset). Anything else passes the piece on.
+   * Sees every piece before it is passed on, and may answer `cut` (the piece is lost and both ends are reset) or
+   * `cut-after` (the piece still arrives and nothing else does: the receiver sees the end of the stream, the sender a
+   * reset). Anything else passes the piece on.
    *
    * A piece is what one read of the socket gave: a short message is one piece on loopback.
    */
@@ -74,9 +75,10 @@ export async function tcpProxy({ target, onPiece }: TcpProxyOptions): Promise<Tc
         if (verdict === 'cut') return reset()
         inLine(() => {
           if (to.destroyed || swallowed.has(direction)) return
-          to.write(piece, () => {
-            if (verdict === 'cut-after') reset()
-          })
+          if (verdict !== 'cut-after') return void to.write(piece)
+          pairs.delete(pair)
+          from.resetAndDestroy()
+          to.resume().end(piece) // a reset here could overtake the piece
         })
       })
       from.on('end', () => {
