@@ -1,24 +1,84 @@
 import type { Log } from '../core/log.ts'
+import { type HeldLease, keepLeases, type LeaseKeeper, listLeases } from '../lease/index.ts'
 import type { Store } from '../store/store.ts'
-import type { PartitionLease } from './partition.ts'
+
+export interface HoldPartitionsOptions {
+  readonly scope: string
+  readonly count: number
+  readonly owner: string
+  readonly ttlMs: number
+  /** False takes every partition that is free, for one drain by hand. */
+  readonly share: boolean
+  readonly log: Log
+  readonly onGained: (id: number, lease: HeldLease) => void
+  /** Asked before a partition goes to another relay: fulfil when what is in hand is done. */
+  readonly onDrain: (id: number) => Promise<void>
+  readonly onLost: (id: number, lease: HeldLease) => void
+  /** The leases cannot be kept, and waiting would not mend it. */
+  readonly onFailed: (error: unknown) => void
+}
 
 export interface PartitionHolding {
+  /** Fulfils when every partition is held, by this relay or another. */
   readonly ready: Promise<void>
   stop(): Promise<void>
 }
 
-export function holdPartitions(
-  _store: Store,
-  options: {
-    readonly scope: string
-    readonly count: number
-    readonly owner: string
-    readonly ttlMs: number
-    readonly log: Log
-    readonly onHeld: (id: number, lease: PartitionLease) => void
-  },
-): PartitionHolding {
-  const { signal } = new AbortController()
-  for (let id = 0; id < options.count; id++) options.onHeld(id, { epoch: 0n, isHeld: () => true, signal })
-  return { ready: Promise.resolve(), stop: async () => {} }
+/** Holds a share of an outbox's partitions: one lease each, named by its number. */
+export function holdPartitions(store: Store, options: HoldPartitionsOptions): PartitionHolding {
+  const { scope, count, owner, ttlMs, share, log } = options
+  const looking = new AbortController()
+  let settleReady: () => void = () => {}
+  const allMine = new Promise<void>((resolve) => {
+    settleReady = resolve
+  })
+  let gained = 0
+  const keeper: LeaseKeeper = keepLeases(store, {
+    scope,
+    names: Array.from({ length: count }, (_, id) => String(id)),
+    owner,
+    ttlMs,
+    share,
+    log,
+    onGained: (lease) => {
+      options.onGained(Number(lease.name), lease)
+      if (++gained === count) {
+        looking.abort()
+        settleReady()
+      }
+    },
+    onDrain: (lease) => options.onDrain(Number(lease.name)),
+    onLost: (lease) => {
+      gained--
+      options.onLost(Number(lease.name), lease)
+    },
+  })
+  keeper.done.catch((error: unknown) => {
+    settleReady()
+    options.onFailed(error)
+  })
+  return {
+    ready: Promise.race([allMine, allTaken()]),
+    async stop() {
+      looking.abort()
+      settleReady()
+      await keeper.stop({ drainMs: 0 })
+    },
+  }
+
+  /** Looks until no partition is free, which is soon unless this relay alone has everything. */
+  async function allTaken(): Promise<void> {
+    for (;;) {
+      try {
+        await store.clock.sleep(LOOK_EVERY_MS, looking.signal)
+        const leases = await listLeases(store, { scope, limit: count, signal: looking.signal })
+        if (leases.filter((lease) => lease.running).length === count) return
+      } catch (error) {
+        if (looking.signal.aborted) return await allMine
+        log.warn('the leases of the partitions could not be listed', { scope, error })
+      }
+    }
+  }
 }
+
+const LOOK_EVERY_MS = 50

@@ -1,14 +1,6 @@
+import type { HeldLease } from '../lease/index.ts'
 import type { SqlValue } from '../store/sql.ts'
 import type { ReadyRow } from './relay-statements.ts'
-
-/** A lease on a partition, as far as the relay uses it. */
-export interface PartitionLease {
-  readonly epoch: bigint
-  /** False once the lease may have ended, by a clock that does not jump. */
-  isHeld(): boolean
-  /** Fires when the lease is lost. */
-  readonly signal: AbortSignal
-}
 
 /** Keys of one partition that may wait for another attempt at a time; past that the whole partition waits. */
 export const BLOCKED_KEYS_MAX = 1_000
@@ -21,11 +13,13 @@ export const BLOCKED_KEYS_MAX = 1_000
  */
 export class Partition {
   readonly id: number
-  readonly lease: PartitionLease
+  readonly lease: HeldLease
   /** Fires when the lease is lost or the relay stops without waiting any longer. */
   readonly aborter = new AbortController()
   /** True while messages of it are with the broker or their failure is being recorded. */
   busy = false
+  /** About to go to another relay: nothing more is read. */
+  leaving = false
   /** There may be messages that have not been read. */
   dirty = true
   /** Stored by the broker, not yet deleted. */
@@ -37,7 +31,7 @@ export class Partition {
   readonly #blocked = new Map<string, number>()
   #nextUnblockMs = Number.POSITIVE_INFINITY
 
-  constructor(id: number, lease: PartitionLease) {
+  constructor(id: number, lease: HeldLease) {
     this.id = id
     this.lease = lease
   }
@@ -55,7 +49,13 @@ export class Partition {
   }
 
   isReadable(nowMs: number): boolean {
-    return this.dirty && !this.busy && nowMs >= this.#pausedUntilMs && !this.aborter.signal.aborted
+    return (
+      this.dirty &&
+      !this.busy &&
+      !this.leaving &&
+      nowMs >= this.#pausedUntilMs &&
+      !this.aborter.signal.aborted
+    )
   }
 
   block(key: string, untilMs: number): void {

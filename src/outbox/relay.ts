@@ -4,7 +4,7 @@ import { type Background, Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { ConfigError, HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
-import { uniqueOwner } from '../lease/owner.ts'
+import { type HeldLease, leaseTables, uniqueOwner } from '../lease/index.ts'
 import { requireRevision } from '../store/migrations.ts'
 import type { SqlValue } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -112,6 +112,7 @@ export class OutboxRelay implements Relay {
   #stopping = false
   #aborted = false
   #checkedTables = false
+  #fatal: unknown
   #inHand = 0
   /** Where the next read begins, so that each partition is served first in turn. */
   #turn = 0
@@ -218,6 +219,7 @@ export class OutboxRelay implements Relay {
       this.#stopping = true
       this.#offCommitted()
       this.#rejectWaiters(error)
+      for (const partition of this.#partitions.values()) partition.aborter.abort(error)
       await this.#settleInHand()
       await this.#release().catch(() => {})
       this.#settleDone.reject(error)
@@ -259,7 +261,7 @@ export class OutboxRelay implements Relay {
   async #hold(): Promise<void> {
     if (!this.#checkedTables) {
       await this.#store.transaction(async (tx) => {
-        for (const set of [outboxTables, deadLetterTables]) await requireRevision(tx, set)
+        for (const set of [outboxTables, deadLetterTables, leaseTables]) await requireRevision(tx, set)
       }, READ)
       this.#checkedTables = true
     }
@@ -268,21 +270,38 @@ export class OutboxRelay implements Relay {
       count: this.#outbox.partitions,
       owner: this.#owner,
       ttlMs: this.#options.ttlMs,
+      share: !this.#options.manual,
       log: this.#options.log,
-      onHeld: (id, lease) => {
-        const partition = new Partition(id, lease)
-        this.#partitions.set(id, partition)
-        lease.signal.addEventListener('abort', () => this.#lose(partition), { once: true })
+      onGained: (id, lease) => {
+        this.#partitions.set(id, new Partition(id, lease))
+        this.#bell.ring()
+      },
+      onDrain: (id) => this.#leave(id),
+      onLost: (id, lease) => this.#lose(id, lease),
+      onFailed: (error) => {
+        this.#fatal = error
         this.#bell.ring()
       },
     })
-    await this.#holding.ready
+    if (this.#options.manual) await this.#holding.ready
   }
 
-  /** What was being published is not waited for: its rows are the next holder's by now. */
-  #lose(partition: Partition): void {
-    partition.aborter.abort(partition.lease.signal.reason)
-    if (this.#partitions.get(partition.id) === partition) this.#partitions.delete(partition.id)
+  /** The next relay then finds nothing that this one has published. */
+  async #leave(id: number): Promise<void> {
+    const partition = this.#partitions.get(id)
+    if (partition === undefined) return
+    partition.leaving = true
+    while ((partition.busy || partition.deleting.size > 0) && !partition.aborter.signal.aborted) {
+      await Promise.race(this.#deletes === undefined ? this.#flights : [...this.#flights, this.#deletes])
+    }
+  }
+
+  /** What is being published is not waited for: its rows are the next holder's by now. */
+  #lose(id: number, lease: HeldLease): void {
+    const partition = this.#partitions.get(id)
+    if (partition?.lease !== lease) return
+    this.#partitions.delete(id)
+    partition.aborter.abort(lease.signal.reason)
     this.#bell.ring()
   }
 
@@ -290,7 +309,6 @@ export class OutboxRelay implements Relay {
     const holding = this.#holding
     this.#holding = undefined
     await holding?.stop()
-    this.#partitions.clear()
   }
 
   #wake(partitions: readonly number[] | undefined): void {
@@ -308,6 +326,7 @@ export class OutboxRelay implements Relay {
 
   async #step(): Promise<'end' | undefined> {
     const { clock } = this.#store
+    if (this.#fatal !== undefined) throw this.#fatal
     const nowMs = clock.monotonic()
     const step = nextRelayStep(this.#state(nowMs), nowMs)
     switch (step.kind) {
