@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'holdfast'
+import { kitchenMs } from '../shared/domain.ts'
+import type { Holdfast } from './context.ts'
+
+export interface Ticket {
+  /** int8 columns arrive as text from `pg`. */
+  readonly id: number | string
+  readonly order_id: string
+  readonly dish: string
+  readonly quantity: number
+  readonly price_cents: number
+  readonly menu_version: number
+  readonly state: string
+}
+
+export interface Kitchen<Seen> {
+  /** Reads what the decision is made from. */
+  look(ticket: Ticket): Promise<Seen>
+  /** Decides about the ticket and records that; does nothing when it was decided before. */
+  decide(ticket: Ticket, seen: Seen): Promise<void>
+}
+
+const COOKS = 12
+const LOOK_EVERY_MS = 100
+const RETRY_MS = 50
+
+/**
+ * Works on new tickets, several at a time. A ticket is a row: one that was under way when the process was killed is
+ * still new for the next process, and a decision whose outcome is unknown is found out by looking again.
+ */
+export function startKitchen<Seen>(read: Holdfast['read'], kitchen: Kitchen<Seen>) {
+  const inHand = new Set<number | string>()
+  let stopped = false
+  let again = false
+  let looking: Promise<void> | undefined
+
+  async function takeTickets(): Promise<void> {
+    if (stopped || inHand.size >= COOKS) return
+    const tickets = await read<Ticket>(
+      sql`select * from ticket where state = 'new' order by id limit ${2 * COOKS}`,
+    )
+    for (const ticket of tickets) {
+      if (inHand.size >= COOKS || inHand.has(ticket.id)) continue
+      inHand.add(ticket.id)
+      cook(ticket)
+        .catch(() => sleep(RETRY_MS)) // the ticket is still new, or decided; the next look tells
+        .finally(() => {
+          inHand.delete(ticket.id)
+          wake()
+        })
+    }
+  }
+
+  async function cook(ticket: Ticket): Promise<void> {
+    const seen = await kitchen.look(ticket)
+    await sleep(kitchenMs(ticket.order_id))
+    await kitchen.decide(ticket, seen)
+  }
+
+  /** One look at a time; a wake-up during a look means another look after it. */
+  function wake(): void {
+    if (looking !== undefined) {
+      again = true
+      return
+    }
+    looking = takeTickets()
+      .catch(() => {})
+      .finally(() => {
+        looking = undefined
+        if (again) {
+          again = false
+          wake()
+        }
+      })
+  }
+
+  const timer = setInterval(wake, LOOK_EVERY_MS)
+  return {
+    wake,
+    inHand: async (): Promise<number> => {
+      const [row] = await read<{ waiting: number }>(
+        sql`select count(*) as waiting from ticket where state = 'new'`,
+      )
+      return Number(row?.waiting)
+    },
+    stop: async (): Promise<void> => {
+      stopped = true
+      clearInterval(timer)
+      await looking
+    },
+  }
+}

@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto'
+import { type OwnTransaction, sql } from 'holdfast'
+import { once } from 'holdfast/effects'
+import type { AnswerEvent, PlaceOrder } from '../shared/domain.ts'
+import type { HoldfastService } from './context.ts'
+
+interface OrderRow {
+  readonly id: string
+  readonly status: string
+  readonly payment: string | null
+  readonly kitchen: string | null
+  readonly refunded: number
+  readonly returned: number
+}
+
+/** Takes orders and follows them to their end. */
+export const order: HoldfastService = ({ transaction, publish, on, without }) => {
+  on<AnswerEvent>('answers', 'order', async (tx, { kind, orderId }) => {
+    const [before] = await tx.lockRows<OrderRow>('orders', { id: orderId })
+    if (before === undefined) return
+    const row = withAnswer(before, kind)
+    await tx.execute(
+      sql`update orders set payment = ${row.payment}, kitchen = ${row.kitchen}, refunded = ${row.refunded},
+        returned = ${row.returned} where id = ${orderId}`,
+    )
+    switch (row.status) {
+      case 'placed':
+        return decide(tx, row)
+      case 'confirmed':
+        return kind === 'delivered' ? end(tx, orderId, 'delivered') : undefined
+      case 'cancelling': {
+        const refunded = row.payment !== 'charged' || row.refunded === 1
+        const returned = row.kitchen !== 'accepted' || row.returned === 1
+        return refunded && returned ? end(tx, orderId, 'cancelled') : undefined
+      }
+    }
+  })
+
+  /** Both have answered: send the courier, or have given back what was done. */
+  async function decide(tx: OwnTransaction, { id, payment, kitchen }: OrderRow): Promise<void> {
+    if (payment === null || kitchen === null) return
+    const refund = payment === 'charged'
+    const returnStock = kitchen === 'accepted'
+    if (refund && returnStock) {
+      await tx.execute(sql`update orders set status = 'confirmed' where id = ${id}`)
+      await publish(tx, 'dispatch', { kind: 'confirmed', orderId: id })
+    } else if ((refund || returnStock) && without !== 'undo') {
+      await tx.execute(sql`update orders set status = 'cancelling' where id = ${id}`)
+      await publish(tx, 'orders', { kind: 'cancelled', orderId: id, refund, returnStock })
+    } else {
+      await end(tx, id, 'cancelled')
+    }
+  }
+
+  async function end(tx: OwnTransaction, id: string, status: string): Promise<void> {
+    await tx.execute(sql`update orders set status = ${status}, ended_at_ms = ${Date.now()} where id = ${id}`)
+  }
+
+  return {
+    routes: {
+      async 'POST /orders'({ headers, body }) {
+        const key = String(headers['idempotency-key'])
+        const placed = body as PlaceOrder
+        // The key's row, the order and its event are one transaction; a repeated request gets the stored answer.
+        const { result } = await transaction((tx) =>
+          once(tx, { scope: 'orders', id: key }, async () => {
+            const orderId = `${key}.${randomBytes(3).toString('hex')}`
+            const totalCents = placed.quantity * placed.priceCents
+            await tx.execute(
+              sql`insert into orders (id, idempotency_key, customer, dish, quantity, price_cents, menu_version,
+                  total_cents, status, placed_at_ms)
+                values (${orderId}, ${key}, ${placed.customer}, ${placed.dish}, ${placed.quantity},
+                  ${placed.priceCents}, ${placed.menuVersion}, ${totalCents}, 'placed', ${Date.now()})`,
+            )
+            await publish(tx, 'orders', { kind: 'placed', orderId, totalCents, ...placed })
+            return { orderId }
+          }),
+        )
+        return { status: 201, body: result }
+      },
+    },
+  }
+}
+
+function withAnswer(row: OrderRow, kind: AnswerEvent['kind']): OrderRow {
+  switch (kind) {
+    case 'charged':
+    case 'declined':
+      return { ...row, payment: kind }
+    case 'accepted':
+    case 'sold-out':
+    case 'price-changed':
+      return { ...row, kitchen: kind }
+    case 'refunded':
+      return { ...row, refunded: 1 }
+    case 'returned':
+      return { ...row, returned: 1 }
+    case 'delivered':
+      return row
+  }
+}

@@ -1,0 +1,233 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Anomalies, type AuditResult, audit } from '../audit/audit.ts'
+import type { Mechanism } from '../holdfast/without.ts'
+import { SERVICES } from '../shared/domain.ts'
+import type { FaultRates } from '../shared/faults.ts'
+import { chance } from '../shared/random.ts'
+import { type CustomersRecord, runCustomers, runManager } from './customers.ts'
+import { Ends } from './ends.ts'
+import type { History } from './history.ts'
+import { Processes } from './processes.ts'
+import { createStorage, type Storage, type StorageOptions } from './storage.ts'
+import { Timeline, type TimelineEvent } from './timeline.ts'
+import type { Workload } from './workload.ts'
+
+export interface RunOptions {
+  /** What the run is called in progress lines, in the history and in `--keep`. */
+  readonly name: string
+  readonly mode: 'naive' | 'holdfast'
+  readonly without?: Mechanism
+  readonly workload: Workload
+  readonly seed: number
+  readonly faults: FaultRates
+  readonly storage: StorageOptions
+  readonly history: History
+  readonly onProgress: (progress: Progress) => void
+  readonly signal: AbortSignal
+}
+
+export interface Progress {
+  readonly phase: 'starting' | 'running' | 'draining' | 'auditing'
+  readonly ended: number
+  readonly orders: number
+  readonly kills: number
+  readonly faults: number
+}
+
+export interface RunResult extends Omit<AuditResult, 'endedAtMs'> {
+  readonly name: string
+  readonly mode: 'naive' | 'holdfast'
+  readonly without: Mechanism | undefined
+  readonly orders: number
+  readonly anomalies: Anomalies
+  /** True when every key of the workload has an order, and every order has an end. */
+  readonly everythingEnded: boolean
+  readonly ordersPerSecond: number
+  /** From the customer's first request to the order's end; null when none has ended. */
+  readonly p50Ms: number | null
+  readonly p99Ms: number | null
+  readonly kills: number
+  readonly retries: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly durationMs: number
+  readonly timeline: readonly TimelineEvent[]
+  /** When orders ended, in milliseconds since the first request. */
+  readonly endsMs: readonly number[]
+}
+
+/** Orders under way at the same time. */
+const CONCURRENCY = 48
+/** How long a customer waits for the end of an order before the next one comes. */
+const PATIENCE_MS = 2_000
+/** The drain gives up after this long and says what is stuck. */
+const DRAIN_MS = 30_000
+
+/** Runs the whole system once: starts it, lets customers order under faults, waits until it is at rest, audits it. */
+export async function run(options: RunOptions): Promise<RunResult> {
+  const { name, workload, signal } = options
+  const storage = await createStorage(name, workload, options.storage)
+  try {
+    const lived = await live(options, storage)
+    options.onProgress(lived.progress('auditing'))
+    const audited = await audit(placesOf(storage), { answered: lived.customers.answered })
+    for (const [key, atMs] of audited.endedAtMs)
+      options.history.add(name, { process: 'audit', type: 'ok', f: 'end-order', value: { key, atMs } })
+    signal.throwIfAborted()
+    return summarize(options, lived, audited)
+  } finally {
+    await storage.remove()
+  }
+}
+
+interface Lived {
+  readonly customers: CustomersRecord
+  readonly timeline: Timeline
+  readonly durationMs: number
+  progress(phase: Progress['phase']): Progress
+}
+
+async function live(options: RunOptions, storage: Storage): Promise<Lived> {
+  const { name, mode, without, workload, seed, faults, history, onProgress, signal } = options
+  const timeline = new Timeline()
+  const processes = new Processes(
+    (service, life) => ({
+      service,
+      mode,
+      without,
+      database: storage.addresses[service],
+      queue: storage.addresses.queue,
+      seed,
+      life,
+      faults,
+    }),
+    timeline,
+  )
+  const ends = new Ends(storage.addresses.order, PATIENCE_MS)
+  const placing = new AbortController()
+  const stopPlacing = AbortSignal.any([placing.signal, signal])
+  const progress = (phase: Progress['phase']): Progress => ({
+    phase,
+    ended: ends.count,
+    orders: workload.orders.length,
+    kills: timeline.count('kill'),
+    faults: [...timeline.counts].reduce((sum, [kind, n]) => (kind === 'up' ? sum : sum + n), 0),
+  })
+  let phase: Progress['phase'] = 'starting'
+  const ticker = setInterval(() => onProgress(progress(phase)), 100)
+  const record = (operation: Parameters<History['add']>[1]): void => history.add(name, operation)
+  try {
+    onProgress(progress(phase))
+    await processes.start()
+    await ends.start()
+    phase = 'running'
+    timeline.start()
+    const aside = Promise.all([
+      runManager({ workload, processes, record, signal: stopPlacing }),
+      killAtRandom(processes, options, stopPlacing),
+    ])
+    const customers = await Promise.race([
+      runCustomers({
+        workload,
+        processes,
+        concurrency: CONCURRENCY,
+        waitForEnd: (key) => ends.wait(key),
+        record,
+        signal,
+      }),
+      processes.failed,
+      aborted(signal),
+    ])
+    placing.abort()
+    await aside
+    phase = 'draining'
+    await Promise.race([drain(processes, ends, options), processes.failed, aborted(signal)])
+    return { customers, timeline, durationMs: timeline.nowMs(), progress }
+  } finally {
+    placing.abort()
+    clearInterval(ticker)
+    await ends.stop()
+    await processes.stop()
+  }
+}
+
+/** SIGKILL to a service about every `killEveryMs`: which one and when follows from the seed. */
+async function killAtRandom(
+  processes: Processes,
+  { seed, faults: { killEveryMs } }: RunOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let kill = 0; killEveryMs > 0; kill++) {
+    const share = kill === 0 ? 0.4 : 0.7 + 0.6 * chance(seed, 'kill', 'when', kill)
+    await sleep(killEveryMs * share, undefined, { signal }).catch(() => {})
+    if (signal.aborted) return
+    const victim = SERVICES[Math.floor(SERVICES.length * chance(seed, 'kill', 'whom', kill))]
+    if (victim !== undefined) processes.kill(victim)
+  }
+}
+
+/** At rest: for a while nobody has anything in hand, and that while is longer than a message can be held back. */
+async function drain(processes: Processes, ends: Ends, { faults, signal }: RunOptions): Promise<void> {
+  const deadlineMs = performance.now() + DRAIN_MS
+  const quietMs = faults.delayMaxMs + 350
+  let quietSinceMs: number | undefined
+  while (!signal.aborted && performance.now() < deadlineMs) {
+    const inHand = await processes.inHand()
+    const nowMs = performance.now()
+    if (inHand > 0 || nowMs - ends.lastEndMs < quietMs) quietSinceMs = undefined
+    else quietSinceMs ??= nowMs
+    if (quietSinceMs !== undefined && nowMs - quietSinceMs >= quietMs) return
+    await sleep(40)
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+function placesOf({ addresses }: Storage): Parameters<typeof audit>[0] {
+  const { order, payment, restaurant, delivery } = addresses
+  return { order, payment, restaurant, delivery }
+}
+
+function summarize(options: RunOptions, lived: Lived, audited: AuditResult): RunResult {
+  const { name, mode, without, workload } = options
+  const { customers, timeline } = lived
+  const { endedAtMs, ...rest } = audited
+  const firstMs = Math.min(...customers.placedAtMs.values())
+  const endsMs = [...endedAtMs.values()].map((atMs) => atMs - firstMs).sort((a, b) => a - b)
+  const latencies = [...endedAtMs]
+    .flatMap(([key, atMs]) => {
+      const placedMs = customers.placedAtMs.get(key)
+      return placedMs === undefined ? [] : [atMs - placedMs]
+    })
+    .sort((a, b) => a - b)
+  const spanMs = endsMs.at(-1) ?? 0
+  return {
+    ...rest,
+    name,
+    mode,
+    without,
+    orders: workload.orders.length,
+    everythingEnded: audited.stuck.length === 0 && endedAtMs.size === workload.orders.length,
+    ordersPerSecond: spanMs === 0 ? 0 : round((1000 * endsMs.length) / spanMs),
+    p50Ms: percentile(latencies, 0.5),
+    p99Ms: percentile(latencies, 0.99),
+    kills: timeline.count('kill'),
+    retries: customers.retries,
+    faults: Object.fromEntries([...timeline.counts].filter(([kind]) => kind !== 'up')),
+    durationMs: Math.round(lived.durationMs),
+    timeline: timeline.events,
+    endsMs,
+  }
+}
+
+function percentile(sorted: readonly number[], share: number): number | null {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? null
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10
+}

@@ -1,0 +1,106 @@
+/** The program of one service process. Its configuration is the first argument, as JSON; it talks to its parent by IPC. */
+import { startHoldfast } from './holdfast/start.ts'
+import type { Mechanism } from './holdfast/without.ts'
+import { openNaiveDatabase } from './naive/database.ts'
+import { startNaive } from './naive/start.ts'
+import type { DatabaseAddress } from './shared/database.ts'
+import type { ServiceName } from './shared/domain.ts'
+import type { FaultRates, FaultReport } from './shared/faults.ts'
+import { faultyTransport } from './shared/faulty-transport.ts'
+import { type Request, type Routes, serve } from './shared/http.ts'
+import { openQueue } from './shared/queue.ts'
+import { chance } from './shared/random.ts'
+
+export interface ServiceConfig {
+  readonly service: ServiceName
+  readonly mode: 'naive' | 'holdfast'
+  readonly without: Mechanism | undefined
+  readonly database: DatabaseAddress
+  readonly queue: DatabaseAddress
+  readonly seed: number
+  /** 1 at the first start, one more after each kill. */
+  readonly life: number
+  readonly faults: FaultRates
+}
+
+/** What a service tells its parent. */
+export type ServiceMessage =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'in-hand'; readonly count: number | null }
+  | { readonly kind: 'fault'; readonly fault: FaultReport }
+
+const config = JSON.parse(process.argv[2] ?? '{}') as ServiceConfig
+const { service, seed, life, faults } = config
+
+const tell = (message: ServiceMessage): void => {
+  if (process.connected) process.send?.(message, undefined, {}, () => {})
+}
+const report = (fault: FaultReport): void => tell({ kind: 'fault', fault })
+
+/** A commit whose answer is lost, half of the time before it is done and half of the time after. */
+let commits = 0
+const losesCommit = (): 'before' | 'after' | undefined => {
+  const drawn = chance(seed, service, life, 'commit', commits++)
+  if (drawn >= faults.loseCommit) return undefined
+  const when = drawn < faults.loseCommit / 2 ? 'before' : 'after'
+  report({ kind: 'commit', detail: `answer lost ${when} the commit` })
+  return when
+}
+
+/** Only the customers' own requests lose their answers, by their key and by how often they were sent. */
+const losesAnswer = ({ headers }: Request): boolean => {
+  const key = headers['idempotency-key']
+  const lost =
+    key !== undefined && chance(seed, 'answer', String(key), String(headers.attempt)) < faults.loseHttpAnswer
+  if (lost) report({ kind: 'http-answer', detail: String(key) })
+  return lost
+}
+
+let handlers = 0
+const busy = (change: 1 | -1): void => {
+  handlers += change
+}
+
+const queue = await openQueue(config.queue)
+const broker = faultyTransport(queue.broker, faults, seed, report)
+let routes: Routes
+let inHand = async (): Promise<number> => handlers
+let stop = async (): Promise<void> => {}
+if (config.mode === 'naive') {
+  const query = await openNaiveDatabase(config.database, losesCommit)
+  routes = await startNaive(service, { query, broker, busy })
+} else {
+  const running = await startHoldfast(service, {
+    database: config.database,
+    broker,
+    without: config.without,
+    losesCommit,
+  })
+  routes = running.routes
+  inHand = running.inHand
+  stop = running.stop
+}
+
+const { port } = await serve(routes, { losesAnswer })
+
+/** Infinity when it cannot be found out just now: the question meets the faults too. */
+async function countInHand(): Promise<number> {
+  try {
+    return (await inHand()) + (await queue.unread(service))
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
+}
+
+process.on('message', async (message: { kind: 'stop' | 'in-hand' }) => {
+  if (message.kind === 'in-hand') {
+    tell({ kind: 'in-hand', count: await countInHand() })
+  } else {
+    await stop()
+    await queue.close()
+    process.exit(0)
+  }
+})
+process.on('disconnect', () => process.exit(0)) // the supervisor is gone
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {}) // Ctrl-C is the supervisor's to handle
+tell({ kind: 'listening', port })
