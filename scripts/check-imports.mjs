@@ -31,6 +31,7 @@ const MAY_IMPORT = {
   saga: ['two-phase', 'inbox', 'outbox', ...base],
   lock: base,
   replica: ['causality', ...base],
+  tables: [...capabilities, ...base, 'store-queue'],
   server: [...capabilities, ...pure, ...base],
   race: ['history', 'store', 'core'],
   testing: [...capabilities, ...pure, ...base, 'dialect', 'broker-kind', 'store-queue', 'race', 'index'],

@@ -1,3 +1,4 @@
+import { allTables } from '../../tables/index.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, textValue } from '../command.ts'
 import { judgeClock, measureClock } from '../doctor/clock-difference.ts'
@@ -9,7 +10,6 @@ import { judgeProxy, readProxyFacts } from '../doctor/proxy.ts'
 import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
 import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
 import { readRevisions } from '../revisions.ts'
-import { allTables } from '../tables.ts'
 
 const LEASE_MS = 10_000
 

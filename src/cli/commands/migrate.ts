@@ -1,9 +1,9 @@
 import { migrate, planMigration, printMigrations } from '../../store/index.ts'
+import { allTables } from '../../tables/index.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Report } from '../command.ts'
 import { STORE_OPTIONS, unconnectedStore, withStore } from '../open-store.ts'
 import { readRevisions } from '../revisions.ts'
-import { allTables } from '../tables.ts'
 
 export const migrateCommand: Command = {
   name: 'migrate',

@@ -4,9 +4,13 @@ import { fenceTables } from '../fence/tables.ts'
 import { inboxTables } from '../inbox/tables.ts'
 import { leaseTables } from '../lease/tables.ts'
 import { deadLetterTables, outboxTables } from '../outbox/tables.ts'
-import { storeTables, type TableSet } from '../store/index.ts'
+import type { TableSet } from '../store/migrations.ts'
+import { storeTables } from '../store/tables.ts'
 
-/** The tables of every part that stores something, in the order in which they are made. */
+/**
+ * The tables of every part that stores something, in the order in which they are made: what `holdfast migrate` makes,
+ * and what an application gives to `migrate(store, allTables)`.
+ */
 export const allTables: readonly TableSet[] = [
   storeTables,
   leaseTables,
@@ -14,7 +18,18 @@ export const allTables: readonly TableSet[] = [
   fenceTables,
   outboxTables,
   deadLetterTables,
-  deadLetterTables,
   inboxTables,
   queueTables,
 ]
+
+export { migrate, type TableSet } from '../store/migrations.ts'
+export {
+  deadLetterTables,
+  effectTables,
+  fenceTables,
+  inboxTables,
+  leaseTables,
+  outboxTables,
+  queueTables,
+  storeTables,
+}
