@@ -130,10 +130,15 @@ async function insertEffects(
   const many = ids.length > 1
   const sources = [
     lease && heldLease(tx, lease),
-    many && dialect.listRows('text', [...ids].sort(), 'wanted'),
+    many &&
+      dialect.rowsAs(
+        'wanted',
+        [{ name: 'id', type: 'text' }],
+        [...ids].sort().map((id) => [id]),
+      ),
   ].filter((source) => source instanceof Sql)
   const from = sources.length > 0 ? sql` from ${sql.join(sources)}` : sql``
-  const id = many ? sql`wanted.value` : sql`${only}`
+  const id = many ? sql`wanted.id` : sql`${only}`
   const select = sql`select ${scope}, ${id}, ${phase}, ${epoch ?? lease?.epoch ?? 0n}, ${dialect.nowMs}${from} where 1 = 1`
   if (!many) {
     const changed = await tx.execute(dialect.insertSelect(table, COLUMNS, select, { onConflict: 'ignore' }))

@@ -132,11 +132,16 @@ async function takeOver(tx: Transaction, { scope, names, owner, ttlMs }: Grant):
 async function insertMissing(tx: Transaction, { scope, names, owner, ttlMs }: Grant): Promise<void> {
   const { store } = tx
   const { dialect } = store
+  const wanted = dialect.rowsAs(
+    'wanted',
+    [{ name: 'name', type: 'text' }],
+    names.map((name) => [name]),
+  )
   await tx.execute(
     dialect.insertSelect(
       store.table('lease'),
       ['scope', 'name', 'owner', 'epoch', 'until_ms'],
-      sql`select ${scope}, n.value, ${owner}, 1, ${dialect.nowMs} + ${ttlMs} from ${dialect.listRows('text', names, 'n')} where true`,
+      sql`select ${scope}, wanted.name, ${owner}, 1, ${dialect.nowMs} + ${ttlMs} from ${wanted} where 1 = 1`,
       { onConflict: 'ignore' },
     ),
   )

@@ -64,9 +64,6 @@ export interface Dialect {
     options?: { onConflict?: 'ignore'; returning?: readonly string[] },
   ): Sql
 
-  /** The values as a table expression named `alias` with one column, `value`, in their order. */
-  listRows(type: InsertColumn['type'], values: readonly SqlValue[], alias: string): Sql
-
   /** `column in (values)` whose text does not change with the number of values, where the database allows it. */
   isOneOf(column: Sql, type: InsertColumn['type'], values: readonly SqlValue[]): Sql
 

@@ -1,5 +1,8 @@
+// What leases, effects and fences must do on every store.
+
 // Faults by name, at the places between two effects.
 export { failpoint, failpointSync } from '../core/failpoint.ts'
+export { type BaseUnderTest, describeBaseContract } from './base-contract.ts'
 export {
   type ArmedFailpoint,
   type ArmOptions,

@@ -50,9 +50,6 @@ export const postgresDialect: Dialect = {
     return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
   },
 
-  listRows: (type, values, alias) =>
-    sql`unnest(${values}${sql.raw(`::${type}[]`)}) as ${sql.ident(alias)}(value)`,
-
   isOneOf: (column, type, values) => sql`${column} = any(${values}${sql.raw(`::${type}[]`)})`,
   forUpdate: (options = {}) => sql.raw(options.skipLocked ? ' for update skip locked' : ' for update'),
   forKeyShare: new Sql([{ kind: 'text', text: ' for key share' }]),

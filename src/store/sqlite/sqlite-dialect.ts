@@ -43,9 +43,6 @@ export const sqliteDialect: Dialect = {
     return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
   },
 
-  listRows: (_type, values, alias) =>
-    sql`(select value from json_each(${toJson(values.map(member))})) as ${sql.ident(alias)}`,
-
   isOneOf: (column, _type, values) =>
     sql`${column} in (select value from json_each(${toJson(values.map(member))}))`,
   forUpdate: () => sql.raw(''),
