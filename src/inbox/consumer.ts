@@ -1,0 +1,232 @@
+import { throwIfAborted } from '../core/abort.ts'
+import type { Background } from '../core/background.ts'
+import { checkOptions, isDuration, isDurationOrZero } from '../core/options.ts'
+import { effectTables } from '../effects/index.ts'
+import { type HeldLease, keepLeases, type LeaseKeeper, leaseTables, listLeases } from '../lease/index.ts'
+import { outboxTables } from '../outbox/index.ts'
+import { requireRevision, type Store } from '../store/index.ts'
+import type { ResolvedConsumer } from './consumer-options.ts'
+import { DeadLetterRetries } from './dead-letter-retries.ts'
+import { DrainTimeoutError } from './errors.ts'
+import type { InboxRules } from './handle.ts'
+import { ServedPartition } from './partition.ts'
+import { Pruner } from './pruner.ts'
+import { Runner } from './runner.ts'
+import { inboxTables } from './tables.ts'
+import { Worker } from './worker.ts'
+
+/** Counts since the consumer began, in this process, but for those said to be of now. */
+export interface ConsumerFigures {
+  readonly group: string
+  /** Now: partitions that this process reads, of `partitionsTotal` over all topics. */
+  readonly partitions: number
+  readonly partitionsTotal: number
+  /** Now: messages delivered and not yet settled, running ones included. */
+  readonly inHand: number
+  /** Now: handlers under way. */
+  readonly running: number
+  readonly handled: number
+  readonly duplicates: number
+  readonly retries: number
+  readonly deadLetters: number
+}
+
+export interface DrainUntilIdleOptions {
+  /** How long nothing may have happened. Longer than the broker takes to deliver what is published. Default 300. */
+  readonly idleMs?: number
+  /** Default 30 000. */
+  readonly deadlineMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface Consumer extends Background {
+  /**
+   * Waits until this process reads the partitions it is to read, has nothing in hand, and nothing has come for
+   * `idleMs`. For tests: the consumer goes on, and what another process of the group has in hand is not seen.
+   * @throws DrainTimeoutError when `deadlineMs` passes first; what ended the consumer, when it has ended
+   */
+  drainUntilIdle(options?: DrainUntilIdleOptions): Promise<void>
+  figures(): ConsumerFigures
+}
+
+const DRAIN_MS = 10_000
+
+export function startConsumer(
+  store: Store,
+  rules: InboxRules,
+  windowMs: number,
+  options: ResolvedConsumer,
+): Consumer {
+  return new InboxConsumer(store, rules, windowMs, options)
+}
+
+class InboxConsumer implements Consumer {
+  readonly done: Promise<void>
+  readonly #store: Store
+  readonly #options: ResolvedConsumer
+  readonly #runner: Runner
+  readonly #worker: Worker
+  readonly #retries: DeadLetterRetries
+  readonly #pruner: Pruner
+  readonly #keepers = new Map<string, LeaseKeeper>()
+  readonly #partitions = new Set<ServedPartition>()
+  readonly #stopping = new AbortController()
+  #stopped: Promise<void> | undefined
+  #finish!: () => void
+  #fail!: (error: unknown) => void
+  #failure: { error: unknown } | undefined
+
+  constructor(store: Store, rules: InboxRules, windowMs: number, options: ResolvedConsumer) {
+    this.#store = store
+    this.#options = options
+    this.#runner = new Runner(store, rules, options)
+    this.#worker = new Worker(store.clock, this.#runner, options)
+    this.#retries = new DeadLetterRetries(store, options, this.#worker, this.#partitions)
+    this.#pruner = new Pruner(store, options, windowMs, () => this.#partitions.size > 0)
+    this.done = new Promise((resolve, reject) => {
+      this.#finish = resolve
+      this.#fail = reject
+    })
+    // Whoever listens to `done` hears of it; whoever does not must not lose the process over it.
+    this.done.catch(() => {})
+    const { signal } = options
+    if (signal?.aborted) void this.stop()
+    else
+      signal?.addEventListener('abort', () => void this.stop(), { once: true, signal: this.#stopping.signal })
+    this.#start().catch((error: unknown) => this.#end(error))
+  }
+
+  async #start(): Promise<void> {
+    await this.#store.transaction(
+      async (tx) => {
+        for (const set of [leaseTables, effectTables, outboxTables, inboxTables]) {
+          await requireRevision(tx, set)
+        }
+      },
+      { readOnly: true, signal: this.#stopping.signal },
+    )
+    throwIfAborted(this.#stopping.signal)
+    for (const topic of this.#options.topics) this.#keep(topic)
+    this.#retries.start(this.#stopping.signal)
+    this.#pruner.start(this.#stopping.signal)
+  }
+
+  #keep(topic: string): void {
+    const { broker, group, owner, ttlMs, log } = this.#options
+    const byLease = new Map<HeldLease, ServedPartition>()
+    const keeper = keepLeases(this.#store, {
+      scope: leaseScope(group, topic),
+      names: Array.from({ length: broker.partitions }, (_, i) => String(i)),
+      owner,
+      ttlMs,
+      log,
+      onGained: (held) => {
+        const place = { topic, partition: Number(held.name), lease: held, signal: held.signal }
+        const partition = new ServedPartition(place, this.#store.clock, this.#options, this.#worker)
+        byLease.set(held, partition)
+        this.#partitions.add(partition)
+        void partition.ended.then(() => this.#partitions.delete(partition))
+      },
+      onDrain: (held) => byLease.get(held)?.leave(),
+      onLost: (held) => void byLease.delete(held),
+    })
+    this.#keepers.set(topic, keeper)
+    keeper.done.catch((error: unknown) => this.#end(error))
+  }
+
+  async drainUntilIdle(given: DrainUntilIdleOptions = {}): Promise<void> {
+    const { idleMs = 300, deadlineMs = 30_000, signal } = given
+    checkOptions(
+      'drainUntilIdle',
+      given,
+      ['idleMs', 'deadlineMs', 'signal'],
+      [isDurationOrZero('idleMs', idleMs), isDuration('deadlineMs', deadlineMs)],
+    )
+    const { clock } = this.#store
+    const endMs = clock.monotonic() + deadlineMs
+    for (let reading = false; ; ) {
+      throwIfAborted(signal)
+      if (this.#failure !== undefined) throw this.#failure.error
+      if (this.#stopped !== undefined) return this.#stopped
+      reading ||= await this.#isReading(signal)
+      const nowMs = clock.monotonic()
+      const quietMs = nowMs - this.#worker.lastActivityMs
+      if (reading && this.#worker.size === 0 && this.#worker.running === 0 && quietMs >= idleMs) return
+      if (nowMs >= endMs) throw new DrainTimeoutError(deadlineMs, describe(this.figures()))
+      await clock.sleep(Math.max(1, Math.min(10, endMs - nowMs)), signal)
+    }
+  }
+
+  /** True when each partition has a holder, and this process reads from those it holds. */
+  async #isReading(signal: AbortSignal | undefined): Promise<boolean> {
+    const { topics, group, owner, broker } = this.#options
+    let mine = 0
+    for (const topic of topics) {
+      const scope = leaseScope(group, topic)
+      const leases = (await listLeases(this.#store, { scope, ...(signal && { signal }) })).filter(
+        (l) => l.leftMs > 0,
+      )
+      if (leases.length < broker.partitions) return false
+      mine += leases.filter((lease) => lease.owner === owner).length
+    }
+    return this.figures().partitions === mine
+  }
+
+  figures(): ConsumerFigures {
+    return {
+      group: this.#options.group,
+      partitions: [...this.#partitions].filter((partition) => partition.served !== undefined).length,
+      partitionsTotal: this.#options.topics.length * this.#options.broker.partitions,
+      inHand: this.#worker.size,
+      running: this.#worker.running,
+      ...this.#runner.figures,
+    }
+  }
+
+  stop(given: { drainMs?: number } = {}): Promise<void> {
+    checkOptions(
+      'stop',
+      given,
+      ['drainMs'],
+      [given.drainMs === undefined || isDurationOrZero('drainMs', given.drainMs)],
+    )
+    this.#stopped ??= this.#shutDown(given.drainMs ?? DRAIN_MS)
+    return this.#stopped
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #end(error: unknown): Promise<void> {
+    if (this.#stopping.signal.aborted) return
+    this.#failure = { error }
+    this.#options.log.error('the consumer ended', { group: this.#options.group, error })
+    await this.stop()
+  }
+
+  /** The leases are kept to the end: what still runs may commit only under them. */
+  async #shutDown(drainMs: number): Promise<void> {
+    this.#stopping.abort(new DOMException('the consumer stops', 'AbortError'))
+    const rested = this.#worker.hold()
+    const timer = setTimeout(() => {
+      const reason = new DOMException(`the consumer stops, and ${drainMs} ms have passed`, 'AbortError')
+      for (const partition of this.#partitions) partition.abort(reason)
+    }, drainMs)
+    await rested
+    clearTimeout(timer)
+    await Promise.all([...this.#partitions].map((partition) => partition.leave()))
+    await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop()))
+    if (this.#failure === undefined) this.#finish()
+    else this.#fail(this.#failure.error)
+  }
+}
+
+function leaseScope(group: string, topic: string): string {
+  return `inbox/${group}/${topic}`
+}
+
+function describe(figures: ConsumerFigures): string {
+  const { partitions, partitionsTotal, inHand, running, handled } = figures
+  return `reads ${partitions} of ${partitionsTotal} partitions, ${inHand} messages in hand, ${running} handlers running, ${handled} handled`
+}

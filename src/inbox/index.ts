@@ -1,0 +1,8 @@
+export type { Consumer, ConsumerFigures, DrainUntilIdleOptions } from './consumer.ts'
+export type { BatchHandler, ConsumerBase, Handler, HandlerContext } from './consumer-options.ts'
+export { DrainTimeoutError, MessageInvalidError } from './errors.ts'
+export type { Handled, HandleOptions } from './handle.ts'
+export { type ConsumerOptions, createInbox, type Inbox, type InboxOptions } from './inbox.ts'
+export type { ConsumerRetry } from './next-step.ts'
+export type { InboxTopic, InboxTopics, PayloadOf, ReceivedMessage } from './received-message.ts'
+export { inboxTables } from './tables.ts'

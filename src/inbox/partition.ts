@@ -1,0 +1,123 @@
+import type { Broker, Subscription } from '../broker/index.ts'
+import { anySignal, orAbort } from '../core/abort.ts'
+import { backoffMs } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
+import type { LeaseRef } from '../lease/index.ts'
+import type { ResolvedConsumer } from './consumer-options.ts'
+import type { Served } from './work.ts'
+import type { Worker } from './worker.ts'
+
+const RESUBSCRIBE = { baseMs: 100, capMs: 5_000 }
+
+export interface PartitionPlace {
+  readonly topic: string
+  readonly partition: number
+  readonly lease: LeaseRef
+  /** Fires when the lease is no longer held. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * One partition of a topic while this process holds its lease: subscribes, and again whenever the subscription is
+ * lost, and hands what arrives to the worker.
+ */
+export class ServedPartition {
+  /** Settles when the subscription is closed for good and what was acknowledged is stored. Never rejects. */
+  readonly ended: Promise<void>
+  readonly #place: PartitionPlace
+  readonly #clock: Clock
+  readonly #consumer: ResolvedConsumer
+  readonly #broker: Broker
+  readonly #worker: Worker
+  /** Fires when no more deliveries are wanted. */
+  readonly #leave = new AbortController()
+  /** Fires when running handlers must stop too. */
+  readonly #abort = new AbortController()
+  #served: Served | undefined
+
+  constructor(place: PartitionPlace, clock: Clock, consumer: ResolvedConsumer, worker: Worker) {
+    this.#place = place
+    this.#clock = clock
+    this.#consumer = consumer
+    this.#broker = consumer.broker
+    this.#worker = worker
+    this.ended = this.#run()
+  }
+
+  /** What the worker knows this partition's messages by; undefined while there is no subscription. */
+  get served(): Served | undefined {
+    return this.#served
+  }
+
+  /** Gives the partition up: drops what waits, lets what runs go on, stores what was acknowledged. */
+  leave(): Promise<void> {
+    this.#leave.abort()
+    return this.ended
+  }
+
+  /** Rolls running handlers back, with `reason`. */
+  abort(reason: unknown): void {
+    this.#abort.abort(reason)
+  }
+
+  async #run(): Promise<void> {
+    const clock = this.#clock
+    const { topic, partition, signal } = this.#place
+    const stop = anySignal(this.#leave.signal, signal) as AbortSignal
+    for (let failures = 0; !stop.aborted; ) {
+      const since = clock.monotonic()
+      try {
+        await this.#subscribeOnce(stop)
+      } catch (error) {
+        if (stop.aborted) return
+        failures = clock.monotonic() - since > RESUBSCRIBE.capMs ? 1 : failures + 1
+        const waitMs = backoffMs(failures, RESUBSCRIBE, clock)
+        this.#consumer.log.warn('a subscription failed; it is made again', {
+          topic,
+          partition,
+          waitMs,
+          error,
+        })
+        await clock.sleep(waitMs, stop).catch(() => {})
+      }
+    }
+  }
+
+  /** Rejects when the subscription could not be made or was lost; fulfils when `stop` fired. */
+  async #subscribeOnce(stop: AbortSignal): Promise<void> {
+    const { topic, partition, lease, signal } = this.#place
+    const { group, prefetch, from } = this.#consumer
+    let lose!: (error: unknown) => void
+    const lost = new Promise<never>((_, reject) => {
+      lose = reject
+    })
+    lost.catch(() => {})
+    const served: Served = {
+      topic,
+      partition,
+      lease,
+      signal: anySignal(signal, this.#abort.signal) as AbortSignal,
+      // The keeper of the lease will find out; until then, subscribing again does no harm.
+      lose,
+    }
+    this.#worker.open(served)
+    let subscription: Subscription | undefined
+    try {
+      subscription = await this.#broker.subscribe({ topic, group, partition, prefetch, from }, (delivery) =>
+        this.#worker.accept(served, delivery),
+      )
+      this.#served = served
+      await orAbort(Promise.race([subscription.done, lost]), stop).catch((error: unknown) => {
+        if (!stop.aborted) throw error
+      })
+      if (!stop.aborted) throw new Error('the broker ended the subscription')
+    } finally {
+      this.#served = undefined
+      // What runs may still commit, and its acknowledgement counts while the subscription is open.
+      await this.#worker.drop(served)
+      await subscription?.close().catch((error: unknown) => {
+        this.#consumer.log.warn('a subscription could not be closed', { topic, partition, error })
+      })
+    }
+  }
+}

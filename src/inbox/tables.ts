@@ -1,0 +1,25 @@
+import type { TableSet } from '../store/index.ts'
+
+/**
+ * `inbox_attempt`: how often handlers were started for messages that were delivered before or failed before. One row
+ * per such message, deleted when the message is handled or becomes a dead letter.
+ */
+export const inboxTables: TableSet = {
+  capability: 'inbox',
+  migrations: [
+    {
+      revision: 1,
+      readableFrom: 1,
+      statements: {
+        postgres: ({ table, index }) => [
+          `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms bigint not null, primary key (scope, id, phase))`,
+          `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
+        ],
+        sqlite: ({ table, index }) => [
+          `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms integer not null, primary key (scope, id, phase)) without rowid`,
+          `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
+        ],
+      },
+    },
+  ],
+}
