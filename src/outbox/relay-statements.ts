@@ -103,7 +103,12 @@ function isOneOfPlaces(store: Store, name: string, places: readonly RowPlace[]):
 }
 
 export function deleteMessages(store: Store, name: string, places: readonly RowPlace[]): Sql {
-  return sql`delete from ${store.table('outbox')} where ${isOneOfPlaces(store, name, places)}`
+  return store.dialect.deleteRows(
+    store.table('outbox'),
+    sql`name = ${name}`,
+    PLACE,
+    places.map((p) => [p.partition, p.sequence]),
+  )
 }
 
 /**

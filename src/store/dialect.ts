@@ -64,6 +64,17 @@ export interface Dialect {
     options?: { onConflict?: 'ignore'; returning?: readonly string[] },
   ): Sql
 
+  /**
+   * One statement that deletes the rows of `table` that match `where` and have one of these values of `key`, which
+   * with `where` names a unique index. Always by that index, however few rows the planner believes the table has.
+   */
+  deleteRows(
+    table: Sql,
+    where: Sql,
+    key: readonly InsertColumn[],
+    rows: readonly (readonly SqlValue[])[],
+  ): Sql
+
   /** `column in (values)` whose text does not change with the number of values, where the database allows it. */
   isOneOf(column: Sql, type: InsertColumn['type'], values: readonly SqlValue[]): Sql
 

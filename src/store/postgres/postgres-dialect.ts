@@ -50,6 +50,18 @@ export const postgresDialect: Dialect = {
     return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
   },
 
+  deleteRows(table, where, key, rows) {
+    // The planner cannot see into the array, so it expects a few rows; told how many there are, it would rather read
+    // the whole table, which for a queue is mostly dead rows. LIMIT keeps the lookup from becoming a join.
+    const given = postgresDialect.rowsAs('given', key, rows)
+    const same = sql.join(
+      key.map((c) => sql`${sql.ident(c.name)} = given.${sql.ident(c.name)}`),
+      ' and ',
+    )
+    const places = sql`select found.place from ${given} cross join lateral (select ctid as place from ${table} where ${where} and ${same} limit 1) as found`
+    return sql`delete from ${table} where ctid = any(array(${places}))`
+  },
+
   isOneOf: (column, type, values) => sql`${column} = any(${values}${sql.raw(`::${type}[]`)})`,
   forUpdate: (options = {}) => sql.raw(options.skipLocked ? ' for update skip locked' : ' for update'),
   forKeyShare: new Sql([{ kind: 'text', text: ' for key share' }]),

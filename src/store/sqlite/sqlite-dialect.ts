@@ -43,6 +43,16 @@ export const sqliteDialect: Dialect = {
     return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
   },
 
+  deleteRows(table, where, key, rows) {
+    const given = sqliteDialect.rowsAs('given', key, rows)
+    const same = sql.join(
+      key.map((c) => sql`${sql.ident(c.name)} = given.${sql.ident(c.name)}`),
+      ' and ',
+    )
+    // A scalar subquery per row given, so that it is the table that is looked up.
+    return sql`delete from ${table} where rowid in (select (select rowid from ${table} where ${where} and ${same}) from ${given})`
+  },
+
   isOneOf: (column, _type, values) =>
     sql`${column} in (select value from json_each(${toJson(values.map(member))}))`,
   forUpdate: () => sql.raw(''),
