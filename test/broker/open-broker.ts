@@ -11,11 +11,11 @@ export interface OpenBroker {
 
 export async function openBroker(url: string): Promise<OpenBroker> {
   if (url.startsWith('amqp:')) {
-    const [{ default: Rabbit }, { rabbitmq }] = await Promise.all([
+    const [{ Connection }, { rabbitmq }] = await Promise.all([
       import('rabbitmq-client'),
       import('../../src/broker/rabbitmq/index.ts'),
     ])
-    const connection = new Rabbit.Connection({ url, retryLow: 50, retryHigh: 500, heartbeat: 10 })
+    const connection = new Connection({ url, retryLow: 50, retryHigh: 500, heartbeat: 10 })
     const broker = rabbitmq(connection, { publishTimeoutMs: 3_000 })
     return { broker, close: () => connection.close() }
   }

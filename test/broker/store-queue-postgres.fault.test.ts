@@ -35,7 +35,7 @@ describeBrokerContract(
       },
     }
   },
-  { restarts: true },
+  { restarts: 2 },
 )
 
 async function createDatabase(): Promise<string> {

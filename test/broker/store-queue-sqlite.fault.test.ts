@@ -26,5 +26,5 @@ describeBrokerContract(
       },
     }
   },
-  { restarts: false },
+  { restarts: 0 },
 )

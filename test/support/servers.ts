@@ -8,6 +8,7 @@ import {
   constants,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -34,33 +35,67 @@ export function describeWith(server: Server, title: string, suite: (url: string)
 export async function natsServer(): Promise<Server> {
   const given = process.env.HOLDFAST_TEST_NATS_URL
   if (given !== undefined) return { url: given }
-  const binary = findBinary('nats-server')
-  if (binary === undefined)
-    return { missing: 'nats-server is not installed and HOLDFAST_TEST_NATS_URL is not set' }
-  return await shared('nats', async (folder) => {
-    const [port = 0] = await freePorts(1)
-    const url = `nats://127.0.0.1:${port}`
-    const pid = launch(folder, binary, ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', folder])
-    return { url, pid, ready: () => isListening(port) }
-  })
+  const binary = natsBinary()
+  if (binary === undefined) return NO_NATS
+  return await shared('nats', async (folder) => (await nats(folder, binary))())
 }
 
 /** A RabbitMQ node. Its queues and exchanges are shared: give them random names. */
 export async function rabbitmqServer(): Promise<Server> {
   const given = process.env.HOLDFAST_TEST_RABBITMQ_URL
   if (given !== undefined) return { url: given }
-  // Debian's wrapper on the PATH changes to another user; the script behind it runs as whoever calls it.
-  const binary = findBinary('rabbitmq-server', ['/usr/lib/rabbitmq/bin'])
-  if (binary === undefined) {
-    return { missing: 'rabbitmq-server is not installed and HOLDFAST_TEST_RABBITMQ_URL is not set' }
-  }
-  return await shared('rabbitmq', async (folder) => {
-    const [port = 0, distPort, epmdPort] = await freePorts(3)
-    writeFileSync(join(folder, '.erlang.cookie'), 'holdfast-tests', { mode: 0o400 })
-    writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
-    writeFileSync(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\n`)
+  const binary = rabbitmqBinary()
+  if (binary === undefined) return NO_RABBITMQ
+  return await shared('rabbitmq', async (folder) => (await rabbitmq(folder, binary))())
+}
+
+/** A server of the caller's own, which may be killed and started again on the same port and data. */
+export interface OwnServer {
+  readonly url: string
+  /** SIGKILL, to all of its processes. */
+  kill(): Promise<void>
+  start(): Promise<void>
+}
+
+/** Undefined where the server is not installed: a given URL names a server that is not ours to kill. */
+export async function ownNats(): Promise<OwnServer | undefined> {
+  const binary = natsBinary()
+  return binary === undefined ? undefined : own('nats', (folder) => nats(folder, binary))
+}
+
+export async function ownRabbitmq(): Promise<OwnServer | undefined> {
+  const binary = rabbitmqBinary()
+  return binary === undefined ? undefined : own('rabbitmq', (folder) => rabbitmq(folder, binary))
+}
+
+const NO_NATS = { missing: 'nats-server is not installed and HOLDFAST_TEST_NATS_URL is not set' }
+const NO_RABBITMQ = { missing: 'rabbitmq-server is not installed and HOLDFAST_TEST_RABBITMQ_URL is not set' }
+
+const natsBinary = (): string | undefined => findBinary('nats-server')
+/** Debian's wrapper on the PATH changes to another user; the script behind it runs as whoever calls it. */
+const rabbitmqBinary = (): string | undefined => findBinary('rabbitmq-server', ['/usr/lib/rabbitmq/bin'])
+
+/** Gives a function that starts the server, now and again. */
+type Recipe = (folder: string) => Promise<() => Starting>
+
+async function nats(folder: string, binary: string): Promise<() => Starting> {
+  const [port = 0] = await freePorts(1)
+  return () => ({
+    url: `nats://127.0.0.1:${port}`,
+    pid: launch(folder, binary, ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', folder]),
+    ready: () => isListening(port),
+  })
+}
+
+async function rabbitmq(folder: string, binary: string): Promise<() => Starting> {
+  const [port = 0, distPort, epmdPort] = await freePorts(3)
+  writeFileSync(join(folder, '.erlang.cookie'), 'holdfast-tests', { mode: 0o400 })
+  writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
+  writeFileSync(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\n`)
+  return () => ({
+    url: `amqp://guest:guest@127.0.0.1:${port}`,
     // The port mapper would stay behind as a daemon; in the foreground it belongs to the group that is killed.
-    const pid = launch(folder, '/bin/sh', ['-c', 'epmd -address 127.0.0.1 & exec "$0"', binary], {
+    pid: launch(folder, '/bin/sh', ['-c', 'epmd -address 127.0.0.1 & exec "$0"', binary], {
       HOME: folder,
       ERL_EPMD_PORT: String(epmdPort),
       RABBITMQ_NODENAME: `holdfast-${port}@localhost`,
@@ -70,9 +105,29 @@ export async function rabbitmqServer(): Promise<Server> {
       RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
       RABBITMQ_LOG_BASE: join(folder, 'log'),
       RABBITMQ_PID_FILE: join(folder, 'pid'),
-    })
-    return { url: `amqp://guest:guest@127.0.0.1:${port}`, pid, ready: () => isListening(port) }
+    }),
+    ready: () => isListening(port),
   })
+}
+
+async function own(name: string, recipe: Recipe): Promise<OwnServer> {
+  const folder = mkdtempSync(join(runFolder(), `own-${name}-`))
+  const launchIt = await recipe(folder)
+  let running = launchIt()
+  async function start(): Promise<void> {
+    writeFileSync(join(folder, 'group'), String(running.pid))
+    await until(running.ready, { deadlineMs: 45_000, everyMs: 50, what: `${name} to start` })
+  }
+  const restart = (): Promise<void> => {
+    running = launchIt()
+    return start()
+  }
+  async function kill(): Promise<void> {
+    process.kill(-running.pid, 'SIGKILL')
+    await until(async () => !(await running.ready()), { what: `${name} to be gone` })
+  }
+  await start()
+  return { url: running.url, kill, start: restart }
 }
 
 /** Kills every process group that `shared` started. */
@@ -97,10 +152,7 @@ interface Starting {
 
 /** Making the folder is the lock: who makes it starts the server, the others wait for the answer. */
 async function shared(name: string, start: (folder: string) => Promise<Starting>): Promise<Server> {
-  const runFolder = process.env[RUN_FOLDER]
-  if (runFolder === undefined)
-    throw new Error('name the test file .db, .fault or .e2e: unit tests have no servers')
-  const folder = join(runFolder, name)
+  const folder = join(runFolder(), name)
   const answerFile = join(folder, 'answer.json')
   try {
     mkdirSync(folder)
@@ -124,6 +176,13 @@ async function shared(name: string, start: (folder: string) => Promise<Starting>
   } catch (error) {
     return answer({ missing: `${name} is installed and did not start: ${String(error)}` })
   }
+}
+
+function runFolder(): string {
+  const folder = process.env[RUN_FOLDER]
+  if (folder === undefined)
+    throw new Error('name the test file .db, .fault or .e2e: unit tests have no servers')
+  return folder
 }
 
 /** Starts a process group of its own, so that it outlives this worker and is killed whole. */

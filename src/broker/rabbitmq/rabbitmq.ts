@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { orAbort } from '../../core/abort.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
@@ -150,6 +151,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
       () => {},
     )
     const signal = AbortSignal.any([caller, timeout.signal, stop.signal])
+    setMaxListeners(0, signal) // one for each message in flight
     try {
       const channel = await orAbort(openPublisher(), signal)
       return await publishInKeyOrder(batch, (message) => send(channel, message, signal, caller), {
