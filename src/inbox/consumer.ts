@@ -3,7 +3,7 @@ import type { Background } from '../core/background.ts'
 import { checkOptions, isDuration, isDurationOrZero } from '../core/options.ts'
 import { effectTables } from '../effects/index.ts'
 import { type HeldLease, keepLeases, type LeaseKeeper, leaseTables, listLeases } from '../lease/index.ts'
-import { outboxTables } from '../outbox/index.ts'
+import { deadLetterTables } from '../outbox/index.ts'
 import { requireRevision, type Store } from '../store/index.ts'
 import type { ResolvedConsumer } from './consumer-options.ts'
 import { DeadLetterRetries } from './dead-letter-retries.ts'
@@ -99,7 +99,7 @@ class InboxConsumer implements Consumer {
   async #start(): Promise<void> {
     await this.#store.transaction(
       async (tx) => {
-        for (const set of [leaseTables, effectTables, outboxTables, inboxTables]) {
+        for (const set of [leaseTables, effectTables, deadLetterTables, inboxTables]) {
           await requireRevision(tx, set)
         }
       },
@@ -143,14 +143,15 @@ class InboxConsumer implements Consumer {
       [isDurationOrZero('idleMs', idleMs), isDuration('deadlineMs', deadlineMs)],
     )
     const { clock } = this.#store
-    const endMs = clock.monotonic() + deadlineMs
+    const startMs = clock.monotonic()
+    const endMs = startMs + deadlineMs
     for (let reading = false; ; ) {
       throwIfAborted(signal)
       if (this.#failure !== undefined) throw this.#failure.error
       if (this.#stopped !== undefined) return this.#stopped
       reading ||= await this.#isReading(signal)
       const nowMs = clock.monotonic()
-      const quietMs = nowMs - this.#worker.lastActivityMs
+      const quietMs = nowMs - Math.max(startMs, this.#worker.lastActivityMs)
       if (reading && this.#worker.size === 0 && this.#worker.running === 0 && quietMs >= idleMs) return
       if (nowMs >= endMs) throw new DrainTimeoutError(deadlineMs, describe(this.figures()))
       await clock.sleep(Math.max(1, Math.min(10, endMs - nowMs)), signal)
