@@ -39,10 +39,10 @@ const report = (fault: FaultReport): void => tell({ kind: 'fault', fault })
 
 /** A commit whose answer is lost, half of the time before it is done and half of the time after. */
 let commits = 0
-const losesCommit = (): 'before' | 'after' | undefined => {
+const losesCommit = (share: number): 'before' | 'after' | undefined => {
   const drawn = chance(seed, service, life, 'commit', commits++)
-  if (drawn >= faults.loseCommit) return undefined
-  const when = drawn < faults.loseCommit / 2 ? 'before' : 'after'
+  if (drawn >= share * faults.loseCommit) return undefined
+  const when = drawn < (share * faults.loseCommit) / 2 ? 'before' : 'after'
   report({ kind: 'commit', detail: `answer lost ${when} the commit` })
   return when
 }
@@ -67,7 +67,7 @@ let routes: Routes
 let inHand = async (): Promise<number> => handlers
 let stop = async (): Promise<void> => {}
 if (config.mode === 'naive') {
-  const query = await openNaiveDatabase(config.database, losesCommit)
+  const query = await openNaiveDatabase(config.database, () => losesCommit(1))
   routes = await startNaive(service, { query, broker, busy })
 } else {
   const running = await startHoldfast(service, {

@@ -1,4 +1,4 @@
-import { migrate, type OwnTransaction } from 'holdfast'
+import { migrate, type OwnTransaction, type Transaction } from 'holdfast'
 import type { Broker, Delivery } from 'holdfast/broker'
 import { effectTables } from 'holdfast/effects'
 import { createInbox, inboxTables } from 'holdfast/inbox'
@@ -26,8 +26,8 @@ export interface HoldfastOptions {
   readonly database: DatabaseAddress
   readonly broker: Broker
   readonly without: Mechanism | undefined
-  /** Asked at each commit: whether its answer is lost, and whether the commit happens. */
-  readonly losesCommit: () => 'before' | 'after' | undefined
+  /** Asked for each commit, with a share of the full chance: whether its answer is lost, and whether it happens. */
+  readonly losesCommit: (share: number) => 'before' | 'after' | undefined
 }
 
 /** Starts a service of the second version. */
@@ -43,15 +43,19 @@ export async function startHoldfast(
   const consumers: ReturnType<typeof inbox.consumer>[] = []
 
   const breaks = (): void => {
-    if (losesCommit() !== undefined) throw new Error('connection lost')
+    if (losesCommit(1) !== undefined) throw new Error('connection lost')
   }
-  const scoped = (tx: OwnTransaction): OwnTransaction =>
-    without === 'transaction' ? eachStatementAlone(tx, breaks) : tx
+  const { mayLose } = injectLostCommits(losesCommit)
+  const scoped = async <T>(tx: OwnTransaction, work: (tx: OwnTransaction) => Promise<T>): Promise<T> => {
+    const result = await work(without === 'transaction' ? eachStatementAlone(tx, breaks) : tx)
+    mayLose(tx)
+    return result
+  }
 
   const context: Holdfast = {
     store,
     without,
-    transaction: (work) => store.transaction((tx) => work(scoped(tx))),
+    transaction: (work) => store.transaction((tx) => scoped(tx, work)),
     read: (statement) => store.transaction((tx) => tx.query(statement), { readOnly: true }),
     publish:
       without === 'outbox'
@@ -69,13 +73,12 @@ export async function startHoldfast(
           group,
           ttlMs: LEASE_MS,
           retry: { baseMs: 20, capMs: 500 },
-          handler: (tx, message) => handle(scoped(tx), message.payload as E),
+          handler: (tx, message) => scoped(tx, (scope) => handle(scope, message.payload as E)),
         }),
       )
     },
   }
   const service = SERVICES[name](context)
-  injectLostCommits(losesCommit)
 
   return {
     routes: service.routes,
@@ -92,20 +95,37 @@ export async function startHoldfast(
   }
 }
 
-/** Every commit of this process may lose its answer, those of the relay, the consumers and the queue too. */
-function injectLostCommits(losesCommit: () => 'before' | 'after' | undefined): void {
-  let lost: 'before' | 'after' | undefined
+/**
+ * Arms the library's own failpoints around COMMIT. Transactions of the business are marked at their end and meet the
+ * full rate; the many small ones of relay, consumers and queue a fraction of it.
+ */
+function injectLostCommits(losesCommit: (share: number) => 'before' | 'after' | undefined) {
+  let marked: 'before' | 'after' | undefined
+  let lostAfter = 0
   failpoints.arm('store.commit.before', () => {
-    lost = losesCommit()
+    const lost = marked ?? losesCommit(BACKGROUND_SHARE)
+    marked = undefined
     if (lost === 'before') throw new Error('connection lost')
+    if (lost === 'after') lostAfter += 1
   })
   failpoints.arm('store.commit.after', () => {
-    if (lost === 'after') {
-      lost = undefined
-      throw new Error('connection lost')
-    }
+    if (lostAfter === 0) return
+    lostAfter -= 1
+    throw new Error('connection lost')
   })
+  const mark = async (_: Transaction, drawn: readonly ('before' | 'after')[]): Promise<void> => {
+    marked = drawn[0]
+  }
+  return {
+    /** Called last in a transaction's work, so that the mark is set right before its COMMIT. */
+    mayLose(tx: OwnTransaction): void {
+      const lost = losesCommit(1)
+      if (lost !== undefined) tx.beforeCommit(mark, lost)
+    },
+  }
 }
+
+const BACKGROUND_SHARE = 0.02
 
 /** `--without outbox`: the event goes to the broker after the commit, if the process lives that long. */
 async function sendAtOnce(broker: Broker, topic: Topic, event: Event): Promise<void> {

@@ -17,6 +17,7 @@ export function faultyTransport(
 ): Broker {
   let subject = ''
   let draws = 0
+  let publishes = 0
   const about = (message: { topic: string; key: string | null; payload: string }, where: string): void => {
     // The part of the id before the dot is the customer's own number of the order.
     subject = `${where}/${message.topic}/${message.key?.split('.')[0]}/${/"kind":"([^"]*)"/.exec(message.payload)?.[1]}`
@@ -27,7 +28,8 @@ export function faultyTransport(
     partitions: broker.partitions,
     async publish(batch, options) {
       const results = await broker.publish(batch, options)
-      if (batch[0] !== undefined) about(batch[0], 'publish')
+      // By number, since a repeated publish must have another chance.
+      if (batch[0] !== undefined) about(batch[0], `publish ${publishes++}`)
       return results
     },
     subscribe: (subscription, deliver) =>
