@@ -190,7 +190,7 @@ describe.each(['sqlite', 'postgres'] as const)('dead letters on %s', (kind) => {
             key: null,
             payload: 'null',
             headers: {},
-            publishedAtMs: null,
+            publishedAtMs: 7,
           },
           attempts: 1,
           error: 'no',

@@ -1,17 +1,12 @@
-import type { Store } from '../../store/index.ts'
+import {
+  type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetters,
+  deadLetters,
+} from '../../outbox/dead-letters.ts'
 import { parseAge, printAge } from '../age.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
-import {
-  countLetters,
-  type Letter,
-  type LetterFilter,
-  listLetters,
-  purgeLetters,
-  readLetter,
-  retryLetters,
-  type WholeLetter,
-} from '../dead-letters/letters.ts'
 import { STORE_OPTIONS, withStore } from '../open-store.ts'
 import { alignColumns } from '../text-table.ts'
 
@@ -56,9 +51,13 @@ const list: Command = {
     const filter = readFilter(given)
     const limit = readLimit(given)
     return withStore(given, async ({ store }) => {
-      const letters = await listLetters(store, filter, limit)
-      const total = letters.length < limit ? letters.length : await countLetters(store, filter)
-      return { exitCode: EXIT.ok, text: printList(letters, total), data: { letters, total } }
+      const letters = await deadLetters(store).list({ ...filter, limit })
+      const total = letters.length < limit ? letters.length : await count(deadLetters(store), filter)
+      return {
+        exitCode: EXIT.ok,
+        text: printList(letters, total, store.clock.now()),
+        data: { letters, total },
+      }
     })
   },
 }
@@ -77,7 +76,7 @@ const show: Command = {
   run: (given) =>
     withStore(given, async ({ store }) => {
       const id = given.positionals[0] as string
-      const letter = await readLetter(store, id)
+      const letter = await deadLetters(store).show(id)
       if (letter === undefined) {
         throw new CliError(
           'NOT_FOUND',
@@ -85,7 +84,7 @@ const show: Command = {
           `there is no dead letter "${id}": see "holdfast dead-letters list"`,
         )
       }
-      return { exitCode: EXIT.ok, text: printWhole(letter), data: letter }
+      return { exitCode: EXIT.ok, text: printWhole(letter, store.clock.now()), data: letter }
     }),
 }
 
@@ -104,7 +103,7 @@ const retry = change({
       does: 'those of one key, of one group',
     },
   ],
-  act: retryLetters,
+  act: (letters, filter, dryRun) => letters.retry(filter, { dryRun }),
   done: 'brought back',
 })
 
@@ -116,7 +115,7 @@ const purge = change({
     { line: 'holdfast dead-letters purge --older-than 30d --dry-run', does: 'how many would it be?' },
     { line: 'holdfast dead-letters purge --older-than 30d', does: 'delete them' },
   ],
-  act: purgeLetters,
+  act: (letters, filter, dryRun) => letters.purge(filter, { dryRun }),
   done: 'deleted',
 })
 
@@ -127,7 +126,11 @@ function change({
   done,
   ...about
 }: Pick<Command, 'name' | 'summary' | 'description' | 'examples'> & {
-  readonly act: (store: Store, filter: LetterFilter) => Promise<number>
+  readonly act: (
+    letters: DeadLetters,
+    filter: DeadLetterFilter,
+    dryRun: boolean,
+  ) => Promise<{ count: number }>
   readonly done: string
 }): Command {
   return {
@@ -145,7 +148,12 @@ function change({
       if (chosen && all) throw usageError('--all means every dead letter: leave the other filters out')
       const dryRun = flag(given, 'dry-run')
       return withStore(given, async ({ store }) => {
-        const count = dryRun ? await countLetters(store, filter) : await act(store, filter)
+        const letters = deadLetters(store)
+        const meant = all ? ALL : filter
+        const { count: found } = await act(letters, meant, true)
+        // No more than there are now: one that fails again meanwhile is not taken a second time.
+        const { count } =
+          dryRun || found === 0 ? { count: found } : await act(letters, { ...meant, limit: found }, false)
         const text = `${dryRun ? 'would have ' : ''}${done} ${count} dead ${count === 1 ? 'letter' : 'letters'}\n`
         return { exitCode: EXIT.ok, text, data: { count, dryRun } }
       })
@@ -153,7 +161,13 @@ function change({
   }
 }
 
-function readFilter(given: Given): LetterFilter {
+const ALL: DeadLetterFilter = { olderThanMs: 0 }
+
+async function count(letters: DeadLetters, filter: DeadLetterFilter): Promise<number> {
+  return (await letters.purge(Object.keys(filter).length === 0 ? ALL : filter, { dryRun: true })).count
+}
+
+function readFilter(given: Given): DeadLetterFilter {
   const olderThan = textValue(given, 'older-than')
   const source = textValue(given, 'source')
   const topic = textValue(given, 'topic')
@@ -175,14 +189,14 @@ function readLimit(given: Given): number {
 
 const REASON_MAX = 70
 
-function printList(letters: readonly Letter[], total: number): string {
+function printList(letters: readonly DeadLetter[], total: number, nowMs: number): string {
   if (letters.length === 0) return 'no dead letters\n'
   const rows = letters.map((l) => [
     l.id,
     l.source,
     l.topic,
     l.key ?? '-',
-    printAge(l.ageMs),
+    printAge(Math.max(0, nowMs - l.failedAtMs)),
     `${l.attempts}`,
     `${l.retryRequested ? '(to be retried) ' : ''}${oneLine(l.reason)}`,
   ])
@@ -196,7 +210,7 @@ function oneLine(text: string): string {
   return flat.length > REASON_MAX ? `${flat.slice(0, REASON_MAX - 1)}…` : flat
 }
 
-function printWhole(letter: WholeLetter): string {
+function printWhole(letter: DeadLetter, nowMs: number): string {
   const { payload, stack, headers, publishedAtMs, failedAtMs } = letter
   const fields = alignColumns([
     ['id', letter.id],
@@ -205,7 +219,7 @@ function printWhole(letter: WholeLetter): string {
     ['key', letter.key ?? '-'],
     ['message id', letter.messageId],
     ['published', publishedAtMs === null ? '-' : new Date(publishedAtMs).toISOString()],
-    ['given up', `${new Date(failedAtMs).toISOString()} (${printAge(letter.ageMs)} ago)`],
+    ['given up', `${new Date(failedAtMs).toISOString()} (${printAge(Math.max(0, nowMs - failedAtMs))} ago)`],
     ['attempts', `${letter.attempts}${letter.retryRequested ? ', to be retried' : ''}`],
     ['reason', `${letter.reason}${letter.errorCode === null ? '' : ` (${letter.errorCode})`}`],
     ...Object.entries(headers).map(([name, value]) => [`header ${name}`, value]),
