@@ -247,6 +247,27 @@ describe('stopping a statement at the server', () => {
     await pool.end()
   })
 
+  it('a cancel request that is slow is waited for before the connection has another user', async () => {
+    const target = new URL(database.url)
+    await using slow = await tcpProxy({ target: { host: target.hostname, port: Number(target.port) } })
+    slow.delay(100)
+    const pool = new pg.Pool({ connectionString: database.url, max: 1 })
+    // Only the cancel request takes the slow way.
+    const store = postgres({ connect: async () => Object.assign(await pool.connect(), { port: slow.port }) })
+    const letGo = await holdRow()
+    const abort = new AbortController()
+    const stopped = store
+      .transaction((tx) => tx.execute('update item set n = 1 where id = 1'), { signal: abort.signal })
+      .catch((error) => error)
+    await until(async () => (await lockWaits()) === 1)
+    abort.abort(new Error('stop'))
+    await letGo() // the statement ends by itself, before the request arrives
+    const next = pool.query('select pg_sleep(0.3)')
+    expect((await stopped).message).toBe('stop')
+    await next
+    await pool.end()
+  })
+
   it('when the cancel request cannot be made, the connection is dropped, within a bound', async () => {
     const pool = new pg.Pool({ connectionString: database.url, max: 1 })
     const store = postgres({
