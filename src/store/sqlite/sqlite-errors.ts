@@ -84,6 +84,11 @@ export function isBusy(error: unknown): boolean {
   return code !== undefined && (code & 0xff) === 5
 }
 
+/** The disk is full: what was being written did not get there. */
+export function isFull(error: unknown): boolean {
+  return resultCode(error) === 13
+}
+
 export function translateSqliteError(error: unknown, prefix: string): unknown {
   if (isHoldfastError(error)) return error
   const code = resultCode(error)

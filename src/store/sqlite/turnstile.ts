@@ -1,31 +1,55 @@
-import { orAbort } from '../../core/abort.ts'
-
-/** One at a time, in order of arrival. */
+/**
+ * Lets `places` in at a time, the others in order of arrival. The queue is as long as the transactions that wait, and
+ * each of those has a deadline of its own.
+ */
 export class Turnstile {
-  #tail: Promise<void> = Promise.resolve()
-  #waiting = 0
+  readonly #places: number
+  #inside = 0
+  readonly #queue: (() => void)[] = []
 
-  get idle(): boolean {
-    return this.#waiting === 0
+  constructor(places = 1) {
+    this.#places = places
   }
 
-  /** Waits for the turn and gives the function that ends it. A caller that aborts while waiting passes its turn on. */
-  async enter(signal: AbortSignal): Promise<() => void> {
-    const before = this.#tail
-    let leave!: () => void
-    this.#tail = new Promise((resolve) => {
-      leave = () => {
-        this.#waiting--
-        resolve()
+  get free(): boolean {
+    return this.#inside < this.#places && this.#queue.length === 0
+  }
+
+  /** Takes a place if one is free, and gives the function that leaves it, which works once. */
+  tryEnter(): (() => void) | undefined {
+    if (!this.free) return undefined
+    this.#inside += 1
+    return this.#leaveOnce()
+  }
+
+  /** Waits for a place. Rejects with `signal.reason` when that fires first, and leaves the queue. */
+  async enter(signal?: AbortSignal): Promise<() => void> {
+    signal?.throwIfAborted()
+    const leave = this.tryEnter()
+    if (leave !== undefined) return leave
+    return new Promise((resolve, reject) => {
+      const admit = (): void => {
+        signal?.removeEventListener('abort', giveUp)
+        resolve(this.#leaveOnce())
       }
+      const giveUp = (): void => {
+        this.#queue.splice(this.#queue.indexOf(admit), 1)
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', giveUp, { once: true })
+      this.#queue.push(admit)
     })
-    this.#waiting++
-    try {
-      await orAbort(before, signal)
-    } catch (error) {
-      void before.then(leave)
-      throw error
+  }
+
+  /** The place goes straight to the next in the queue, so that nobody who comes later can take it in between. */
+  #leaveOnce(): () => void {
+    let left = false
+    return () => {
+      if (left) return
+      left = true
+      const next = this.#queue.shift()
+      if (next === undefined) this.#inside -= 1
+      else next()
     }
-    return leave
   }
 }
