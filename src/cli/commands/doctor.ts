@@ -1,4 +1,5 @@
 import { allTables } from '../../tables/index.ts'
+import { parseAge } from '../age.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, textValue } from '../command.ts'
 import { judgeClock, measureClock } from '../doctor/clock-difference.ts'
@@ -11,7 +12,8 @@ import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
 import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
 import { readRevisions } from '../revisions.ts'
 
-const LEASE_MS = 10_000
+/** How long the leases of a relay last unless told, the shortest of the defaults. */
+const LEASE_MS = 5_000
 
 export const doctor: Command = {
   name: 'doctor',
@@ -23,6 +25,11 @@ export const doctor: Command = {
   options: {
     ...STORE_OPTIONS,
     strict: { type: 'boolean', summary: 'end with 1 for warnings as well' },
+    lease: {
+      type: 'string',
+      value: 'AGE',
+      summary: 'the shortest `ttlMs` that you give a relay or consumer; default 5s',
+    },
     'pool-size': {
       type: 'string',
       value: 'N',
@@ -59,7 +66,9 @@ export const doctor: Command = {
 
 async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
   const { store } = opened
-  const plan = { leaseMs: LEASE_MS, poolConnections: poolConnections(given) }
+  const lease = textValue(given, 'lease')
+  const leaseMs = lease === undefined ? LEASE_MS : parseAge('lease', lease)
+  const plan = { leaseMs, poolConnections: poolConnections(given) }
   const schema = textValue(given, 'schema')
   // First, since it goes through the store: what makes it fail is explained there.
   const revisions = judgeRevisions(await readRevisions(store, allTables))

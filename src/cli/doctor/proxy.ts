@@ -40,14 +40,14 @@ export function judgeProxy({ announced, first, second }: ProxyFacts): Finding {
     return warning(
       'proxy',
       'a proxy that pools by transaction stands before the server',
-      'prepared statements and LISTEN may break there: open the store with postgres(pool, { prepare: false }), keep LISTEN off or give it a direct connection, and set timeouts on the role',
+      'prepared statements may break there: open the store with postgres(pool, { prepare: false }), and set timeouts on the role rather than on the connection',
     )
   }
   if (announced !== undefined && announced !== first) {
     return note(
       'proxy',
       'a proxy stands before the server; it did not pool by transaction just now',
-      'if it is set to pool by transaction, open the store with postgres(pool, { prepare: false }) and keep LISTEN off',
+      'if it is set to pool by transaction, open the store with postgres(pool, { prepare: false })',
     )
   }
   return ok('proxy', 'the connection goes straight to the server')
