@@ -8,6 +8,7 @@ import { checkMessage, checkSubscription } from '../check.ts'
 import { BrokerUnavailableError, MessageRefusedError } from '../errors.ts'
 import { publishInKeyOrder } from '../in-key-order.ts'
 import { partitionOfMessage } from '../partition.ts'
+import { within } from '../within.ts'
 import { rabbitNames } from './names.ts'
 import { PublisherChannel } from './publisher-channel.ts'
 import { declareGroup } from './queues.ts'
@@ -77,6 +78,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
 
   const names = rabbitNames(prefix)
   const subscriptions = new Set<RabbitSubscription>()
+  const declared = new Map<string, Promise<void>>()
   const publishing = new Set<Promise<unknown>>()
   const stop = new AbortController()
   let publisher: PublisherChannel | undefined
@@ -108,7 +110,8 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
         {
           connection,
           queue: names.queue(topic, group, partition),
-          declare: (channel) => declareGroup(channel, names, { topic, group, partitions }),
+          declare: () => declare(topic, group),
+          forget: () => declared.delete(groupKey(topic, group)),
           clock,
           log,
           onClose: (s) => subscriptions.delete(s),
@@ -126,11 +129,15 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
       return opened
     },
 
-    declare: ({ topic, group }) =>
-      withChannel((channel) => declareGroup(channel, names, { topic, group, partitions })),
+    async declare({ topic, group }) {
+      assertOpen()
+      declared.delete(groupKey(topic, group))
+      await declare(topic, group)
+    },
 
     removeGroup: ({ topic, group }) =>
       withChannel(async (channel) => {
+        declared.delete(groupKey(topic, group))
         for (let partition = 0; partition < partitions; partition++)
           await channel.queueDelete({ queue: names.queue(topic, group, partition) })
       }),
@@ -208,6 +215,18 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
     void channel.close()
   }
 
+  /** Once for all partitions that this process subscribes to. */
+  function declare(topic: string, group: string): Promise<void> {
+    const key = groupKey(topic, group)
+    let declaring = declared.get(key)
+    if (declaring === undefined) {
+      declaring = withChannel((channel) => declareGroup(channel, names, { topic, group, partitions }))
+      declared.set(key, declaring)
+      declaring.catch(() => declared.delete(key))
+    }
+    return declaring
+  }
+
   async function withChannel(
     work: (channel: Awaited<ReturnType<RabbitConnectionLike['acquire']>>) => Promise<void>,
   ): Promise<void> {
@@ -227,10 +246,14 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
     await Promise.allSettled([...subscriptions].map((s) => s.close()))
     stop.abort(new BrokerUnavailableError('rabbitmq', { cause: 'the broker was closed' }))
     await Promise.allSettled(publishing)
-    await publisher?.close()
+    if (publisher !== undefined) await within(5_000, clock, publisher.close()).catch(() => {})
   }
 
   function assertOpen(): void {
     if (stop.signal.aborted) throw stop.signal.reason
   }
+}
+
+function groupKey(topic: string, group: string): string {
+  return `${topic}\0${group}`
 }

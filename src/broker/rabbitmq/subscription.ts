@@ -1,18 +1,25 @@
+import { orAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Delivery, SubscribeOptions, Subscription } from '../broker.ts'
 import { BrokerUnavailableError } from '../errors.ts'
+import { within } from '../within.ts'
 import { fromDelivery } from './envelope.ts'
 import type { RabbitChannelLike, RabbitConnectionLike, RabbitMessageLike } from './rabbitmq-client.ts'
 
+/** Bounds of the calls that a server in trouble may leave unanswered. */
+const SETUP_MS = 10_000
+const CLOSE_MS = 5_000
 const RECONNECT = { baseMs: 50, capMs: 2_000 }
 
 export interface RabbitSubscriptionParts {
   readonly connection: RabbitConnectionLike
   readonly queue: string
-  /** Makes the queues of the group on a fresh channel. */
-  readonly declare: (channel: RabbitChannelLike) => Promise<void>
+  /** Makes the queues of the group, unless this process has done so. */
+  readonly declare: () => Promise<void>
+  /** They may be gone: `declare` is to make them again. */
+  readonly forget: () => void
   readonly clock: Clock
   readonly log: Log
   readonly onClose: (subscription: RabbitSubscription) => void
@@ -51,10 +58,23 @@ export class RabbitSubscription implements Subscription {
     this.done.catch(() => {})
   }
 
-  /** Fulfils when the first channel consumes. */
+  /**
+   * Fulfils when the first channel consumes. Tries again within a bound: RabbitMQ answers with an internal error, and
+   * ends the connection, while another process is making the same queue.
+   */
   async start(): Promise<void> {
-    const { lost } = await this.#consume()
-    this.#running = this.#keep(lost)
+    const { clock } = this.#parts
+    const endMs = clock.monotonic() + SETUP_MS
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { lost } = await this.#consume()
+        this.#running = this.#keep(lost)
+        return
+      } catch (error) {
+        if (this.#stop.signal.aborted || clock.monotonic() > endMs) throw error
+        await clock.sleep(backoffMs(attempt, RECONNECT, clock), this.#stop.signal)
+      }
+    }
   }
 
   close(): Promise<void> {
@@ -65,7 +85,8 @@ export class RabbitSubscription implements Subscription {
   async #close(): Promise<void> {
     this.#stop.abort()
     this.#parts.onClose(this)
-    await this.#channel?.close()
+    const channel = this.#channel
+    if (channel !== undefined) await within(CLOSE_MS, this.#parts.clock, channel.close()).catch(() => {})
     await this.#running
     this.#finish()
   }
@@ -90,27 +111,34 @@ export class RabbitSubscription implements Subscription {
 
   /** `lost` fulfils when the channel is gone. */
   async #consume(): Promise<{ lost: Promise<void> }> {
-    const { connection, declare, queue } = this.#parts
-    const channel = await connection.acquire({ emitErrorsFromChannel: true })
+    const { connection, clock, queue } = this.#parts
+    const channel = await orAbort(connection.acquire({ emitErrorsFromChannel: true }), this.#stop.signal)
     channel.on('error', (error) => this.#parts.log.warn('a channel of RabbitMQ failed', { queue, error }))
     const lost = new Promise<void>((resolve) => channel.on('close', resolve))
     channel.on('basic.cancel', (_tag, error) => {
       // The queue was deleted, or its leader is gone; declaring it again tells which.
+      this.#parts.forget()
       this.#parts.log.warn('RabbitMQ cancelled a consumer', { queue, error })
       void channel.close()
     })
     try {
-      if (this.#stop.signal.aborted) throw this.#stop.signal.reason
-      await declare(channel)
-      await channel.basicQos({ prefetchCount: this.#options.prefetch })
-      this.#channel = channel
-      await channel.basicConsume({ queue }, (message) => this.#accept(channel, message))
-      if (this.#stop.signal.aborted) throw this.#stop.signal.reason
+      await within(SETUP_MS, clock, this.#setUp(channel), this.#stop.signal)
     } catch (error) {
-      await channel.close()
+      this.#parts.forget()
+      // Not awaited: the driver closes a channel only after the server has answered what was asked on it, and a queue
+      // without a leader answers nothing.
+      void channel.close()
       throw error
     }
     return { lost }
+  }
+
+  async #setUp(channel: RabbitChannelLike): Promise<void> {
+    const { declare, queue } = this.#parts
+    await declare()
+    await channel.basicQos({ prefetchCount: this.#options.prefetch })
+    this.#channel = channel
+    await channel.basicConsume({ queue }, (message) => this.#accept(channel, message))
   }
 
   #accept(channel: RabbitChannelLike, message: RabbitMessageLike): void {
