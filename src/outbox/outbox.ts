@@ -40,7 +40,8 @@ export interface OutboxFigures {
   readonly retries: number
 }
 
-export interface Outbox<T extends Topics = Topics> {
+// biome-ignore lint/suspicious/noExplicitAny: without a type argument, an outbox of any topics is meant
+export interface Outbox<T extends Topics = any> {
   readonly name: string
 
   /**

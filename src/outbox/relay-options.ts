@@ -5,7 +5,7 @@ import { type Check, checkOptions, isCount, isDuration, isName } from '../core/o
 
 export interface RelayOptions {
   readonly broker: Broker
-  /** Messages read, published and deleted at a time. Default 500. */
+  /** Messages read, published and deleted at a time. Default 1 000. */
   readonly batchSize?: number
   /** Batches that may be on their way (being published or deleted) at once. Default 4. */
   readonly inFlight?: number
@@ -63,7 +63,7 @@ const KNOWN = [
 
 /** @throws ConfigError with every problem */
 export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
-  const { broker, batchSize = 500, inFlight = 4, pollMinMs = 5, pollMaxMs = 500, ttlMs = 5_000 } = given
+  const { broker, batchSize = 1_000, inFlight = 4, pollMinMs = 5, pollMaxMs = 500, ttlMs = 5_000 } = given
   const { owner, retry = {}, manual = false, log = silentLog, signal } = given
   const { baseMs = 200, capMs = 60_000, attemptsMax = 20 } = retry
   const checks: Check[] = [

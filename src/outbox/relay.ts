@@ -96,6 +96,7 @@ export class OutboxRelay implements Relay {
   readonly #options: ResolvedRelayOptions
   readonly #broker: Broker
   readonly #rates: RelayRates
+  readonly #readReady: typeof readReady
   readonly #scope: string
   readonly #owner: string
   readonly #bell = new Bell()
@@ -107,6 +108,7 @@ export class OutboxRelay implements Relay {
   #waiters: Waiter[] = []
   #holding: PartitionHolding | undefined
   #running: Promise<void> | undefined
+  #started: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #settleDone: { resolve: () => void; reject: (error: unknown) => void }
   #stopping = false
@@ -128,7 +130,15 @@ export class OutboxRelay implements Relay {
   #reads = 0
   #emptyReads = 0
 
-  constructor(store: Store, outbox: ResolvedOutboxOptions, given: RelayOptions, rates: RelayRates) {
+  /** `read` stands in for `readReady` in tests that show what its rules are for. */
+  constructor(
+    store: Store,
+    outbox: ResolvedOutboxOptions,
+    given: RelayOptions,
+    rates: RelayRates,
+    read: typeof readReady = readReady,
+  ) {
+    this.#readReady = read
     this.#store = store
     this.#outbox = outbox
     this.#options = resolveRelayOptions(given)
@@ -212,7 +222,8 @@ export class OutboxRelay implements Relay {
   /** `done` rejects when the relay meets what waiting cannot mend: missing tables, options that cannot work. */
   async #runForEver(): Promise<void> {
     try {
-      await this.#hold()
+      this.#started = this.#hold()
+      await this.#started
       while ((await this.#step()) !== 'end');
     } catch (error) {
       this.#options.log.error('the relay ended', { outbox: this.#outbox.name, error })
@@ -229,7 +240,7 @@ export class OutboxRelay implements Relay {
   }
 
   async #drainRunning(): Promise<void> {
-    while (this.#holding === undefined && !this.#stopping) await this.#bell.wait(1)
+    await this.#started
     await this.#holding?.ready
     await this.#untilIdle()
   }
@@ -440,7 +451,10 @@ export class OutboxRelay implements Relay {
         exceptSequences,
         exceptKeys,
       }
-      rows = await this.#store.transaction((tx) => tx.query<ReadyRow>(readReady(this.#store, request)), READ)
+      rows = await this.#store.transaction(
+        (tx) => tx.query<ReadyRow>(this.#readReady(this.#store, request)),
+        READ,
+      )
     } catch (error) {
       for (const partition of served) partition.dirty = true
       throw error
