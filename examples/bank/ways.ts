@@ -3,6 +3,7 @@
  * They differ in nothing but what keeps two requests apart.
  */
 import { sql } from 'holdfast'
+import { mergeVersioned } from 'holdfast/version'
 import { type Bank, type RawAccount, TABLE } from './bank.ts'
 
 export interface Client {
@@ -80,21 +81,16 @@ export const ways: readonly Way[] = [
   },
   {
     name: 'version',
-    title: 'version column',
+    title: 'version column, with retry',
     keeps: always,
     async deposit({ bank }) {
-      for (;;) {
-        const [row] = await bank.store.query<{ balance: number; version: number }>(
-          sql`select balance, version from ${account} where id = 1`,
-        )
-        const balance = await newBalance(row?.balance as number)
-        const version = row?.version as number
-        const changed = await bank.store.execute(
-          sql`update ${account} set balance = ${balance}, version = version + 1 where id = 1 and version = ${version}`,
-        )
-        if (changed === 1) return
-        await bank.store.clock.sleep(bank.store.clock.random() * 8)
-      }
+      await mergeVersioned<{ balance: number }>(
+        bank.store,
+        TABLE,
+        { id: 1 },
+        async (row) => ({ balance: await newBalance(row.balance) }),
+        { attemptsMax: 1000 },
+      )
     },
   },
   {

@@ -109,6 +109,9 @@ function print({ level, found, advice }: Finding, colour: boolean): string {
 }
 
 function summary(findings: readonly Finding[]): string {
-  const count = (level: Finding['level']): number => findings.filter((f) => f.level === level).length
-  return `${count('problem')} problems, ${count('warning')} warnings, ${count('note')} notes, ${count('ok')} checks passed`
+  const count = (level: Finding['level'], one: string, many = `${one}s`): string => {
+    const n = findings.filter((f) => f.level === level).length
+    return `${n} ${n === 1 ? one : many}`
+  }
+  return `${count('problem', 'problem')}, ${count('warning', 'warning')}, ${count('note', 'note')}, ${count('ok', 'check passed', 'checks passed')}`
 }
