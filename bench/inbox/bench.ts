@@ -4,10 +4,9 @@ import { effectTables } from 'holdfast/effects'
 import { createInbox, inboxTables } from 'holdfast/inbox'
 import { leaseTables } from 'holdfast/lease'
 import { postgres } from 'holdfast/postgres'
-import pg from 'pg'
 import { perSecond } from '../lib/clients.ts'
 import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
-import { withDatabase } from '../lib/server.ts'
+import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
 
 /** What the effect row costs a handler that writes one business row, on PostgreSQL. */
@@ -16,7 +15,7 @@ export const bench: Bench = {
     const samples: Sample[] = []
     for (let round = 1; round <= rounds; round++) {
       await withDatabase(serverUrl, async (url) => {
-        const pool = new pg.Pool({ connectionString: url, max: 16 })
+        const pool = openPool(url, 16)
         const store = postgres(pool)
         await migrate(store, [leaseTables, effectTables, inboxTables])
         await pool.query('create table business (id text primary key, v text)')

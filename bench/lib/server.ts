@@ -45,6 +45,14 @@ export async function startServer(): Promise<Server> {
   }
 }
 
+/** A pool that outlives the forced drop of its database. */
+export function openPool(url: string, max: number): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, max })
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return pool
+}
+
 let databases = 0
 
 /** Runs `work` on a database of its own and drops it afterwards. */

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { openPool } from '../lib/server.ts'
 import { inTransaction, type OutboxSystem } from './system.ts'
 
 const CLAIM = 500
@@ -11,7 +11,7 @@ export const control: OutboxSystem = {
   name: 'control',
   ordered: false,
   async open(url) {
-    const pool = new pg.Pool({ connectionString: url, max: 20 })
+    const pool = openPool(url, 20)
     return {
       async setup() {
         await pool.query(

@@ -1,5 +1,5 @@
 import { Logger, makeWorkerUtils, run } from 'graphile-worker'
-import pg from 'pg'
+import { openPool } from '../lib/server.ts'
 import { type BenchPayload, inTransaction, type OutboxSystem } from './system.ts'
 
 /** Its fastest way: a local queue of 500 with batched completion. */
@@ -7,7 +7,7 @@ export const graphileWorker: OutboxSystem = {
   name: 'graphile-worker',
   ordered: false,
   async open(url) {
-    const pool = new pg.Pool({ connectionString: url, max: 20 })
+    const pool = openPool(url, 20)
     const logger = new Logger(() => () => {})
     return {
       async setup() {

@@ -1,21 +1,21 @@
 import { migrate } from 'holdfast'
 import { directBroker } from 'holdfast/broker'
 import { leaseTables } from 'holdfast/lease'
-import { createOutbox, outboxTables } from 'holdfast/outbox'
+import { createOutbox, deadLetterTables, outboxTables } from 'holdfast/outbox'
 import { postgres } from 'holdfast/postgres'
-import pg from 'pg'
+import { openPool } from '../lib/server.ts'
 import type { BenchPayload, OutboxSystem } from './system.ts'
 
 export const holdfast: OutboxSystem = {
   name: 'holdfast',
   ordered: true,
   async open(url) {
-    const pool = new pg.Pool({ connectionString: url, max: 20 })
+    const pool = openPool(url, 20)
     const store = postgres(pool)
     const outbox = createOutbox(store)
     return {
       async setup() {
-        await migrate(store, [leaseTables, outboxTables])
+        await migrate(store, [leaseTables, outboxTables, deadLetterTables])
       },
       publish: (messages) =>
         store.transaction(async (tx) => {
@@ -28,6 +28,9 @@ export const holdfast: OutboxSystem = {
           broker: directBroker({
             handle: (message) => handler(JSON.parse(message.payload) as BenchPayload),
           }),
+        })
+        relay.done.catch((error) => {
+          throw error
         })
         return { stop: () => relay.stop() }
       },

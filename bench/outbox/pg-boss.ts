@@ -1,5 +1,5 @@
-import pg from 'pg'
 import { PgBoss } from 'pg-boss'
+import { openPool } from '../lib/server.ts'
 import { type BenchPayload, inTransaction, type OutboxSystem } from './system.ts'
 
 const QUEUE = 'bench'
@@ -9,7 +9,7 @@ const pgBoss = (name: string, notify: boolean): OutboxSystem => ({
   name,
   ordered: false,
   async open(url) {
-    const pool = new pg.Pool({ connectionString: url, max: 20 })
+    const pool = openPool(url, 20)
     const boss = new PgBoss({ connectionString: url, max: 4, useListenNotify: notify })
     boss.on('error', () => {})
     await boss.start()

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
 import {
   DatabaseSetup,
   getDisabledLogger,
@@ -7,6 +6,7 @@ import {
   initializePollingMessageListener,
   type PollingListenerConfig,
 } from 'pg-transactional-outbox'
+import { openPool } from '../lib/server.ts'
 import { type BenchPayload, inTransaction, type OutboxSystem } from './system.ts'
 
 const SETUP = {
@@ -22,7 +22,7 @@ export const pgTransactionalOutbox: OutboxSystem = {
   name: 'pg-transactional-outbox',
   ordered: false,
   async open(url) {
-    const pool = new pg.Pool({ connectionString: url, max: 20 })
+    const pool = openPool(url, 20)
     const logger = getDisabledLogger()
     const config: PollingListenerConfig = {
       outboxOrInbox: 'outbox',

@@ -5,10 +5,10 @@ import { DatabaseSync } from 'node:sqlite'
 import { type Store, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { sqlite } from 'holdfast/sqlite'
-import pg from 'pg'
+import type pg from 'pg'
 import { perSecond } from '../lib/clients.ts'
 import { atMost, median, type Sample, toRows } from '../lib/report.ts'
-import { withDatabase } from '../lib/server.ts'
+import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
 import { hotRow } from './hot-row.ts'
 
@@ -24,7 +24,7 @@ export const bench: Bench = {
     for (let round = 1; round <= options.rounds; round++) {
       progress(`round ${round}`)
       await withDatabase(options.serverUrl, async (url) => {
-        const pool = new pg.Pool({ connectionString: url, max: 16 })
+        const pool = openPool(url, 16)
         const store = postgres(pool)
         await pool.query('create table t (id bigint generated always as identity primary key, v text)')
         const ways = postgresWays(pool, store)

@@ -1,9 +1,9 @@
 import { sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { mergeVersioned } from 'holdfast/version'
-import pg from 'pg'
+import type pg from 'pg'
 import type { Sample } from '../lib/report.ts'
-import { withDatabase } from '../lib/server.ts'
+import { openPool, withDatabase } from '../lib/server.ts'
 import type { BenchOptions } from '../main.ts'
 
 const CLIENTS = 16
@@ -14,7 +14,7 @@ export async function hotRow({ serverUrl, scale }: BenchOptions): Promise<Sample
   const samples: Sample[] = []
   for (const [system, way] of Object.entries(WAYS)) {
     await withDatabase(serverUrl, async (url) => {
-      const pool = new pg.Pool({ connectionString: url, max: CLIENTS })
+      const pool = openPool(url, CLIENTS)
       await pool.query(
         'create table account (id int primary key, balance bigint not null, version bigint not null)',
       )

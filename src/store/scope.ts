@@ -224,10 +224,10 @@ export class OwnScope extends Scope implements OwnTransaction {
 
 export class JoinedScope extends Scope implements JoinedTransaction {
   readonly joined = true
-  readonly signal = NEVER
+  readonly signal: AbortSignal = NEVER
 }
 
-const NEVER = new AbortController().signal
+const NEVER: AbortSignal = new AbortController().signal
 
 export class SyncScope implements SyncTransaction {
   readonly joined = 'sync'
