@@ -111,6 +111,17 @@ export function deleteMessages(store: Store, name: string, places: readonly RowP
   )
 }
 
+/** Of these rows, those that are there and that nobody else has locked; they are locked then. */
+export function lockFree(store: Store, name: string, places: readonly RowPlace[]): Sql {
+  const { dialect } = store
+  return sql`select partition, sequence from ${store.table('outbox')} where ${isOneOfPlaces(store, name, places)}${dialect.forUpdate({ skipLocked: dialect.skipLocked })}`
+}
+
+/** Of these rows, those that are there, locked or not. */
+export function findStanding(store: Store, name: string, places: readonly RowPlace[]): Sql {
+  return sql`select partition, sequence from ${store.table('outbox')} where ${isOneOfPlaces(store, name, places)}`
+}
+
 /**
  * Locks the rows that still stand as this relay read them. A relay that lost its lease finds those that its successor
  * has dealt with gone, or with more attempts.

@@ -16,6 +16,8 @@ import { recordFailures } from './record-failures.ts'
 import { type RelayOptions, type ResolvedRelayOptions, resolveRelayOptions } from './relay-options.ts'
 import {
   deleteMessages,
+  findStanding,
+  lockFree,
   lockLater,
   moveLater,
   type ReadyRow,
@@ -103,7 +105,7 @@ export class OutboxRelay implements Relay {
   readonly #partitions = new Map<number, Partition>()
   readonly #offCommitted: () => void
   readonly #flights = new Set<Promise<void>>()
-  readonly #toDelete: { readonly partition: Partition; readonly rows: readonly ReadyRow[] }[] = []
+  readonly #toDelete: Stored[] = []
   #deletes: Promise<void> | undefined
   #waiters: Waiter[] = []
   #holding: PartitionHolding | undefined
@@ -516,7 +518,7 @@ export class OutboxRelay implements Relay {
         this.#rates.relayed.add(stored.length)
         this.#troubles = 0
         for (const row of stored) partition.deleting.add(row.sequence)
-        this.#toDelete.push({ partition, rows: stored })
+        this.#toDelete.push({ partition, rows: stored, contended: false })
         this.#deletes ??= this.#deleteStored()
       }
       if (stored.length < rows.length) partition.dirty = true
@@ -609,19 +611,11 @@ export class OutboxRelay implements Relay {
   async #deleteStored(): Promise<void> {
     const { clock } = this.#store
     for (let tries = 1; this.#toDelete.length > 0; ) {
-      let count = 0
-      let taken = 0
-      while (taken < this.#toDelete.length && count < DELETE_MAX) {
-        count += (this.#toDelete[taken++] as { rows: readonly ReadyRow[] }).rows.length
-      }
-      const batch = this.#toDelete.slice(0, taken)
-      const rows =
-        batch.length === 1 ? (batch[0] as { rows: readonly ReadyRow[] }).rows : batch.flatMap((b) => b.rows)
+      const batch = this.#nextDeletes()
+      const rows = batch.length === 1 ? (batch[0] as Stored).rows : batch.flatMap((b) => b.rows)
+      let stuck: ReadonlySet<string> = NONE_STUCK
       try {
-        await this.#store.transaction(
-          (tx) => tx.execute(deleteMessages(this.#store, this.#outbox.name, rows)),
-          DELETE,
-        )
+        stuck = await this.#delete(rows, batch.some((b) => b.contended) || tries > 1)
         await failpoint('outbox.relay.deleted')
       } catch (error) {
         // They stay in hand, so they are not sent again by this relay; after a crash they are, which is the promise.
@@ -631,17 +625,62 @@ export class OutboxRelay implements Relay {
         continue
       }
       tries = 1
-      this.#toDelete.splice(0, taken)
-      for (const { partition, rows } of batch) for (const row of rows) partition.deleting.delete(row.sequence)
-      this.#inHand -= rows.length
+      this.#toDelete.splice(0, batch.length)
+      for (const stored of batch) {
+        const left = stored.rows.filter((row) => stuck.has(String(row.sequence)))
+        for (const row of stored.rows) {
+          if (!stuck.has(String(row.sequence))) stored.partition.deleting.delete(row.sequence)
+        }
+        if (!stored.contended) this.#inHand -= stored.rows.length
+        if (left.length > 0)
+          void this.#deleteLater({ partition: stored.partition, rows: left, contended: true })
+      }
       this.#bell.ring()
     }
     this.#deletes = undefined
   }
 
+  #nextDeletes(): Stored[] {
+    let taken = 0
+    for (let count = 0; taken < this.#toDelete.length && count < DELETE_MAX; taken++) {
+      count += (this.#toDelete[taken] as Stored).rows.length
+    }
+    return this.#toDelete.slice(0, taken)
+  }
+
+  /**
+   * Deletes the rows and gives the numbers of those that it could not.
+   *
+   * A process that was frozen in this very transaction, and whose partition this relay took over, keeps its locks on
+   * rows that are stored by now a second time. Rather than wait for it, `aroundLocks` leaves them.
+   */
+  async #delete(rows: readonly ReadyRow[], aroundLocks: boolean): Promise<ReadonlySet<string>> {
+    const store = this.#store
+    const { name } = this.#outbox
+    return store.transaction(async (tx) => {
+      if (!aroundLocks) {
+        await tx.execute(deleteMessages(store, name, rows))
+        await failpoint('outbox.relay.deleting')
+        return NONE_STUCK
+      }
+      const free = await tx.query<ReadyRow>(lockFree(store, name, rows))
+      if (free.length > 0) await tx.execute(deleteMessages(store, name, free))
+      const standing = await tx.query<ReadyRow>(findStanding(store, name, rows))
+      return new Set(standing.map((row) => String(row.sequence)))
+    }, DELETE)
+  }
+
+  /** They count no longer as in hand, but are not read again either while this relay holds the partition. */
+  async #deleteLater(stored: Stored): Promise<void> {
+    await this.#pauseDeletes(DELETE_AGAIN_MS)
+    if (this.#stopping || stored.partition.aborter.signal.aborted) return
+    this.#toDelete.push(stored)
+    this.#deletes ??= this.#deleteStored()
+  }
+
   async #pauseDeletes(ms: number): Promise<void> {
     const endMs = this.#store.clock.monotonic() + ms
-    while (!this.#aborted && this.#store.clock.monotonic() < endMs) {
+    while (!this.#stopping && this.#store.clock.monotonic() < endMs) {
       await this.#store.clock.sleep(Math.min(50, ms))
     }
   }
@@ -687,7 +726,21 @@ export class OutboxRelay implements Relay {
 }
 
 const READ = { readOnly: true, isolation: 'read-committed' } as const
-const DELETE = { isolation: 'read-committed' } as const
+/** Bounded, since the rows may be locked by a process that was frozen. */
+const DELETE = { isolation: 'read-committed', timeoutMs: 2_000 } as const
+
+/** How long rows that another transaction has locked are left alone. */
+const DELETE_AGAIN_MS = 1_000
+
+const NONE_STUCK: ReadonlySet<string> = new Set()
+
+/** Messages that the broker stored, to be deleted. */
+interface Stored {
+  readonly partition: Partition
+  readonly rows: readonly ReadyRow[]
+  /** Some of them were locked by another transaction the last time. */
+  readonly contended: boolean
+}
 
 /** Timers end at 2^31 ms; waking this often costs nothing. */
 const WAIT_MAX_MS = 60_000

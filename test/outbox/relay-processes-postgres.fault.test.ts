@@ -1,0 +1,3 @@
+import { describeRelayProcesses } from './relay-processes.ts'
+
+describeRelayProcesses('postgres')

@@ -1,0 +1,144 @@
+/** Relays in processes of their own, which are killed, frozen and thawed. */
+import { type Store, sql } from 'holdfast'
+import { listLeases } from 'holdfast/lease'
+import { createOutbox } from 'holdfast/outbox'
+import { isStopped } from 'holdfast/testing'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type Fixture, startFixture } from '../support/process.ts'
+import { until } from '../support/wait.ts'
+import { countRows, type OutboxStore, type storeNames, stores } from './stores.ts'
+
+const TTL_MS = 1_000
+
+/** The fixture's batch, four times. */
+const IN_HAND_MAX = 80
+
+export function describeRelayProcesses(kind: (typeof storeNames)[number]): void {
+  describe(`relay processes on ${kind}`, () => {
+    let opened: OutboxStore
+    let store: Store
+    beforeEach(async () => {
+      opened = await stores[kind]()
+      store = opened.store
+      const number =
+        kind === 'postgres'
+          ? 'bigint generated always as identity primary key'
+          : 'integer primary key autoincrement'
+      published = 0
+      await store.execute(`create table sink (number ${number}, id text, key text, n integer, relay text)`)
+    })
+    afterEach(() => opened[Symbol.asyncDispose]())
+
+    const start = (failpoints = ''): Fixture<{ event: string; owner: string }> =>
+      startFixture(new URL('./fixtures/relay-process.ts', import.meta.url), {
+        args: [kind, opened.url, String(TTL_MS)],
+        env: { HOLDFAST_FAILPOINTS: failpoints },
+      })
+
+    let published = 0
+    async function publish(count: number): Promise<void> {
+      const outbox = createOutbox(store)
+      while (count > 0) {
+        const batch = Math.min(25, count)
+        await store.transaction(async (tx) => {
+          for (let i = 0; i < batch; i++) {
+            const n = published++
+            await outbox.publish(tx, { topic: 't', key: `k${n % 40}`, payload: { n } })
+          }
+        })
+        count -= batch
+      }
+    }
+    const holders = async (): Promise<Set<string>> => {
+      const leases = await listLeases(store, { scope: 'outbox/default' })
+      const running = leases.filter((lease) => lease.running)
+      return running.length === 16 ? new Set(running.map((lease) => lease.owner)) : new Set()
+    }
+    const drained = (): Promise<unknown> =>
+      until(async () => (await countRows(store, 'outbox')) === 0, {
+        deadlineMs: 20_000,
+        what: 'the outbox to be empty',
+      })
+
+    /** Every message arrived, and the first arrivals of each key are in the order of publishing. */
+    async function audit(): Promise<{ copies: number }> {
+      const rows = await store.query<{ key: string; n: number }>(sql`select key, n from sink order by number`)
+      const first = new Map<string, Set<number>>()
+      for (const { key, n } of rows) first.set(key, (first.get(key) ?? new Set()).add(Number(n)))
+      const arrived = [...first.values()].reduce((sum, numbers) => sum + numbers.size, 0)
+      expect(arrived).toBe(published)
+      for (const numbers of first.values()) expect([...numbers]).toEqual([...numbers].sort((a, b) => a - b))
+      return { copies: rows.length - arrived }
+    }
+
+    it.each([2, 4])(
+      '%i processes share the partitions, and nothing comes twice or out of order',
+      async (count) => {
+        const relays = Array.from({ length: count }, () => start())
+        await until(async () => (await holders()).size === count, {
+          deadlineMs: 20_000,
+          what: 'a share for each',
+        })
+        await publish(1_000)
+        await drained()
+        expect(await audit()).toEqual({ copies: 0 })
+        const [row] = await store.query<{ n: unknown }>('select count(distinct relay) as n from sink')
+        expect(Number(row?.n)).toBe(count)
+        for (const relay of relays) await relay.kill()
+      },
+    )
+
+    it('after SIGKILL another process takes over within the lease, in order', async () => {
+      const first = start()
+      await until(async () => (await holders()).size === 1, { deadlineMs: 20_000 })
+      const publishing = publish(2_000)
+      await first.line((line) => line.event === 'stored')
+      await first.kill()
+      await publishing
+      start()
+      await drained()
+      await audit()
+    })
+
+    const places = [
+      'outbox.relay.read',
+      'outbox.relay.published',
+      'outbox.relay.deleting',
+      'outbox.relay.deleted',
+    ]
+    it.each(places)('a crash at %s loses nothing', async (place) => {
+      await publish(300)
+      const { exited } = start(`${place}=kill@2`)
+      expect((await exited).signal).toBe('SIGKILL')
+      start()
+      await drained()
+      const { copies } = await audit()
+      if (place === 'outbox.relay.published') expect(copies).toBeGreaterThan(0)
+      if (place === 'outbox.relay.read') expect(copies).toBeLessThanOrEqual(IN_HAND_MAX)
+    })
+
+    const freezes =
+      kind === 'postgres'
+        ? ['outbox.relay.read', 'outbox.relay.published', 'outbox.relay.deleting']
+        : // Elsewhere the frozen process may hold the file, which it then does until it is killed.
+          ['outbox.relay.read']
+    it.each(freezes)(
+      'a process frozen at %s past its lease repeats at most what it had in hand',
+      async (place) => {
+        const zombie = start(`${place}=stop@1`)
+        await until(async () => (await holders()).size === 1, { deadlineMs: 20_000, what: 'a holder' })
+        const publishing = publish(400)
+        await until(() => isStopped(zombie.pid), { what: 'the process to freeze' })
+        await publishing
+        start()
+        await until(async () => (await countRows(store, 'outbox')) <= IN_HAND_MAX, { deadlineMs: 20_000 })
+        await publish(100)
+        zombie.thaw()
+        await publish(100)
+        await drained()
+        const { copies } = await audit()
+        expect(copies).toBeLessThanOrEqual(IN_HAND_MAX)
+      },
+    )
+  })
+}
