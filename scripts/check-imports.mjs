@@ -20,7 +20,7 @@ const MAY_IMPORT = {
   broker: ['core'],
   dialect: ['store', 'core'],
   'broker-kind': ['broker', 'core'],
-  'store-queue': ['lease', ...contracts], // a broker made of a store
+  'store-queue': ['lease', 'fence', ...contracts], // a broker made of a store
   lease: contracts,
   effects: contracts,
   fence: contracts,

@@ -41,8 +41,9 @@ export interface Broker extends AsyncDisposable {
    * Stores a batch and gives one result per message, in the order of `batch`.
    *
    * Guarantee: the stored messages of each key are a prefix of that key's messages in the batch.
-   * Bounds: settles within the adapter's named time-out, also when the broker is gone. Rejects only when `signal` fires
-   * or with BrokerUnavailableError when nothing was sent.
+   * Bounds: settles within the adapter's named time-out, also when the broker is gone. Rejects, nothing stored, when
+   * `signal` fires before anything was sent, and with an error whose `outcome` is `not-applied`: BrokerUnavailableError,
+   * or what a person must put right (SchemaRevisionError), or StaleFenceError for a publisher that has been replaced.
    */
   publish(
     batch: readonly Message[],
@@ -67,14 +68,17 @@ export interface SubscribeOptions {
   readonly from?: 'earliest' | 'latest'
 }
 
-/** One delivery of a message. Settle it exactly once, by `ack` or `release`. */
+/**
+ * One delivery of a message. Settle it exactly once, by `ack` or `release`. After a lost connection a broker may
+ * deliver a message again while the first copy is still in hand; settling that copy then has no effect.
+ */
 export interface Delivery {
   readonly message: Message
   /** True when the broker knows that the message was delivered before. False proves nothing. */
   readonly redelivered: boolean
   /** The group is done with the message. May return before the broker has stored the fact. */
   ack(): void
-  /** Not done: the broker delivers it again, to whoever subscribes next. */
+  /** Not done: it is delivered again to whoever subscribes next, not to this subscription. */
   release(): void
 }
 

@@ -19,6 +19,16 @@ export async function openBroker(url: string): Promise<OpenBroker> {
     const broker = rabbitmq(connection, { publishTimeoutMs: 3_000 })
     return { broker, close: () => connection.close() }
   }
+  if (url.startsWith('nats:')) {
+    const [{ connect, headers }, { jetstream }, { nats }] = await Promise.all([
+      import('@nats-io/transport-node'),
+      import('@nats-io/jetstream'),
+      import('../../src/broker/nats/index.ts'),
+    ])
+    const connection = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
+    const broker = nats({ jetstream: jetstream(connection), headers }, { publishTimeoutMs: 3_000 })
+    return { broker, close: () => connection.close() }
+  }
   const { store, close } = openStore(url)
   return { broker: storeQueue(store, { publishTimeoutMs: 3_000 }), close }
 }

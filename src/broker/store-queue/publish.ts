@@ -1,6 +1,8 @@
 import { orAbort } from '../../core/abort.ts'
 import { isHoldfastError } from '../../core/errors.ts'
+import { fence } from '../../fence/fence.ts'
 import type { Store } from '../../store/store.ts'
+import type { OwnTransaction } from '../../store/transaction.ts'
 import type { Message, Publisher, PublishResult } from '../broker.ts'
 import { checkMessage } from '../check.ts'
 import { BrokerUnavailableError, MessageNotSentError, MessageRefusedError } from '../errors.ts'
@@ -16,6 +18,7 @@ interface Target {
   readonly store: Store
   readonly topics: Topics
   readonly partitions: number
+  readonly source: string | undefined
   readonly timeoutMs: number
 }
 
@@ -98,7 +101,12 @@ export async function publishBatch(
     }
     const timeoutMs = Math.max(1, deadline - target.store.clock.monotonic())
     try {
-      return await target.store.transaction((tx) => append(tx, placed), {
+      const appendFenced = async (tx: OwnTransaction) => {
+        if (target.source !== undefined && call.publisher)
+          await presentEpoch(tx, target.source, call.publisher)
+        return append(tx, placed)
+      }
+      return await target.store.transaction(appendFenced, {
         // Others' appends that were committed while this one waited for the row must be seen.
         isolation: 'read-committed',
         timeoutMs,
@@ -109,6 +117,18 @@ export async function publishBatch(
       throw error
     }
   }
+}
+
+/**
+ * The epoch of the relay's lease is its fencing token. An epoch belongs to one holder for ever, so the name of the
+ * source stands for the holder.
+ */
+function presentEpoch(
+  tx: OwnTransaction,
+  source: string,
+  { scope, partition, epoch }: Publisher,
+): Promise<void> {
+  return fence(tx, { resource: `relay/${source}/${scope}/${partition}`, token: epoch, holder: source })
 }
 
 const STORED: PublishResult = { kind: 'stored' }
@@ -122,7 +142,7 @@ function asRejection(error: unknown, signal: AbortSignal): unknown {
 }
 
 /** Errors that a person has to put right, and a publisher that has been replaced: said as they are. */
-const OPERATOR_CODES: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'SCHEMA_REVISION', 'FENCED'])
+const OPERATOR_CODES: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'SCHEMA_REVISION', 'STALE_FENCE'])
 
 /** SQLSTATE class 22 (data exception) and 54 (limit exceeded), SQLITE_TOOBIG: this row, not the database. */
 function isAboutAValue(error: unknown): boolean {

@@ -1,5 +1,5 @@
 import { type Log, silentLog } from '../../core/log.ts'
-import { checkOptions, isCount, isDuration, isDurationOrZero } from '../../core/options.ts'
+import { checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../../core/options.ts'
 import { sql } from '../../store/sql.ts'
 import type { Store } from '../../store/store.ts'
 import type { Broker, Delivery, PublishResult, SubscribeOptions } from '../broker.ts'
@@ -17,6 +17,11 @@ import { Topics } from './topics.ts'
 export interface StoreQueueOptions {
   /** Default 8. Fixed for the life of a topic. */
   readonly partitions?: number
+  /**
+   * The name of the store that this process publishes from, unique among those that share the queue (`orders`). With
+   * it, a relay whose lease has passed to another is refused; it needs the tables of `holdfast/fence` beside the queue's.
+   */
+  readonly source?: string
   /** Wait between two reads while messages come, in milliseconds. Default 5. */
   readonly pollMinMs?: number
   /** The wait grows to this while nothing comes. Default 100. */
@@ -57,6 +62,7 @@ export interface StoreQueue extends Broker {
 export function storeQueue(store: Store, options: StoreQueueOptions = {}): StoreQueue {
   const {
     partitions,
+    source,
     pollMinMs,
     pollMaxMs,
     ackEveryMs,
@@ -82,7 +88,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
 
     async publish(batch, { signal, publisher }): Promise<readonly PublishResult[]> {
       assertOpen()
-      const call = publishBatch({ store, topics, partitions, timeoutMs: publishTimeoutMs }, batch, {
+      const call = publishBatch({ store, topics, partitions, source, timeoutMs: publishTimeoutMs }, batch, {
         signal,
         ...(publisher && { publisher }),
         onStored: (ends) => poller.announce(ends),
@@ -198,6 +204,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
 function resolveStoreQueueOptions(given: StoreQueueOptions) {
   const {
     partitions = 8,
+    source,
     pollMinMs = 5,
     pollMaxMs = 100,
     ackEveryMs = 50,
@@ -213,6 +220,7 @@ function resolveStoreQueueOptions(given: StoreQueueOptions) {
     given,
     [
       'partitions',
+      'source',
       'pollMinMs',
       'pollMaxMs',
       'ackEveryMs',
@@ -225,6 +233,7 @@ function resolveStoreQueueOptions(given: StoreQueueOptions) {
     ],
     [
       isCount('partitions', partitions, 1, 1_000),
+      source === undefined || isName('source', source, 100),
       isDuration('pollMinMs', pollMinMs),
       isDuration('pollMaxMs', pollMaxMs),
       pollMinMs <= pollMaxMs || `pollMinMs (${pollMinMs}) must be at most pollMaxMs (${pollMaxMs})`,
@@ -241,6 +250,7 @@ function resolveStoreQueueOptions(given: StoreQueueOptions) {
   )
   return Object.freeze({
     partitions,
+    source,
     pollMinMs,
     pollMaxMs,
     ackEveryMs,
