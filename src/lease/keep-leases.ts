@@ -38,7 +38,7 @@ export interface KeepLeasesOptions {
   readonly onDrain?: (held: HeldLease) => void | Promise<void>
   /** Told once for each lease gained, when it is over: given up, taken over, or not renewed in time. */
   readonly onLost?: (held: HeldLease) => void
-  /** Bound of `onDrain`. Default 5 000. */
+  /** Bound of `onDrain`, which with 0 is not asked at all. Default 5 000. */
   readonly drainMs?: number
   readonly log?: Log
   /** Firing it is like calling `stop()`. */

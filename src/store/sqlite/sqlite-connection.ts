@@ -64,7 +64,7 @@ interface Prepared {
 function givesRows(statement: SqliteStatementLike, text: string): boolean {
   if (statement.reader !== undefined) return statement.reader
   if (statement.columns !== undefined) return statement.columns().length > 0
-  return /^(?:\s|--.*\n|\/\*[^]*?\*\/)*(?:select|values|with|pragma|explain)\b|\breturning\b/i.test(text)
+  return /^(?:\s|--.*\n|\/\*[\s\S]*?\*\/)*(?:select|values|with|pragma|explain)\b|\breturning\b/i.test(text)
 }
 
 /** The drivers take neither booleans nor dates. */
