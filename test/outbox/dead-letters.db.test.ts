@@ -1,0 +1,91 @@
+import { type Store, sql } from 'holdfast'
+import { directBroker } from 'holdfast/broker'
+import { createOutbox, deadLetters, putDeadLetter } from 'holdfast/outbox'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type OutboxStore, storeNames, stores } from './stores.ts'
+
+describe.each(storeNames)('dead letters on %s', (kind) => {
+  let opened: OutboxStore
+  let store: Store
+  beforeEach(async () => {
+    opened = await stores[kind]()
+    store = opened.store
+  })
+  afterEach(() => opened[Symbol.asyncDispose]())
+
+  const put = (source: string, id: string, key: string | null = 'k', topic = 't') =>
+    store.transaction((tx) =>
+      putDeadLetter(tx, {
+        source,
+        partition: 0,
+        attempts: 5,
+        error: new Error(`no ${id}`, { cause: new Error('deep') }),
+        message: { id, topic, key, payload: JSON.stringify(id), headers: { h: 'v' }, publishedAtMs: 7 },
+      }),
+    )
+
+  it('are listed oldest first, by source, topic, key, age and id', async () => {
+    const letters = deadLetters(store)
+    const a = await put('outbox/default', 'a')
+    await put('inbox/g', 'b', null)
+    await put('outbox/default', 'c', `it's "k2"`, 'u')
+    await store.execute(
+      sql`update ${store.table('dead_letter')} set failed_at_ms = failed_at_ms - 60000 where id = ${a}`,
+    )
+    const ids = async (filter?: Parameters<typeof letters.list>[0]) =>
+      (await letters.list(filter)).map((letter) => letter.messageId)
+    expect((await ids())[0]).toBe('a')
+    expect(await ids({ source: 'inbox/g' })).toEqual(['b'])
+    expect(await ids({ topic: 'u' })).toEqual(['c'])
+    expect(await ids({ key: `it's "k2"` })).toEqual(['c'])
+    expect(await ids({ olderThanMs: 30_000 })).toEqual(['a'])
+    expect(await ids({ limit: 1 })).toEqual(['a'])
+    expect(await ids({ ids: [a, 'none'] })).toEqual(['a'])
+    expect(await letters.show(a)).toMatchObject({
+      headers: { h: 'v' },
+      reason: 'Error: no a',
+      stack: expect.stringContaining('caused by Error: deep'),
+      publishedAtMs: 7,
+      attempts: 5,
+    })
+    expect(await letters.show('none')).toBeUndefined()
+  })
+
+  it('of an outbox go back into it and are relayed; of an inbox are marked for its consumer', async () => {
+    const letters = deadLetters(store)
+    for (let i = 0; i < 3; i++) await put('outbox/default', `m${i}`)
+    await put('inbox/g', 'other')
+    expect(await letters.retry({ olderThanMs: 0 }, { dryRun: true })).toEqual({ count: 4 })
+    expect(await letters.list()).toHaveLength(4)
+    expect(await letters.retry({ olderThanMs: 0 })).toEqual({ count: 4 })
+    expect(await letters.retry({ olderThanMs: 0 })).toEqual({ count: 0 })
+    expect(await letters.list()).toMatchObject([{ messageId: 'other', retryRequested: true }])
+    const seen: string[] = []
+    const outbox = createOutbox(store)
+    const broker = directBroker({ handle: ({ id, headers }) => seen.push(`${id}${headers.h}`) })
+    await using relay = outbox.relay({ broker, manual: true })
+    await relay.drainOnce()
+    expect([...seen].sort()).toEqual(['m0v', 'm1v', 'm2v'])
+  })
+
+  it('can be purged in bounded batches; an empty filter is refused', async () => {
+    const letters = deadLetters(store)
+    await store.transaction(async (tx) => {
+      for (let i = 0; i < 1_100; i++) {
+        await putDeadLetter(tx, {
+          source: 'inbox/g',
+          attempts: 1,
+          error: 'text',
+          message: { id: `${i}`, topic: 't', key: null, payload: '1', headers: {}, publishedAtMs: null },
+        })
+      }
+    })
+    await expect(letters.purge({})).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+    await expect(letters.purge({ olderThan: 5 } as never)).rejects.toThrow(/unknown option "olderThan"/)
+    await expect(letters.list({ olderThanMs: -1 })).rejects.toThrow(/olderThanMs/)
+    expect(await letters.purge({ topic: 't', limit: 50 })).toEqual({ count: 50 })
+    expect(await letters.purge({ topic: 't' }, { dryRun: true })).toEqual({ count: 1_050 })
+    expect(await letters.purge({ topic: 't' })).toEqual({ count: 1_050 })
+    expect(await letters.list()).toEqual([])
+  })
+})
