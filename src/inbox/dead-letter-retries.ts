@@ -57,7 +57,7 @@ export class DeadLetterRetries {
         signal,
       },
     )
-    for (const { id, message } of letters) {
+    for (const { id, message, attempts } of letters) {
       const home = homeOf(message, broker.partitions)
       const place = served.find((s) => s.topic === message.topic && s.partition === home)
       if (place === undefined) continue
@@ -65,11 +65,11 @@ export class DeadLetterRetries {
       this.#inHand.set(place, inHand)
       if (inHand.has(id)) continue
       inHand.add(id)
-      this.#worker.acceptRetried(place, message, this.#retried(id, place, inHand))
+      this.#worker.acceptRetried(place, message, { ...this.#retried(id, place, inHand), attempts })
     }
   }
 
-  #retried(id: string, { signal }: Served, inHand: Set<string>): Retried {
+  #retried(id: string, { signal }: Served, inHand: Set<string>): Omit<Retried, 'attempts'> {
     const store = this.#store
     return {
       begin: () => takeRequest(store, id, signal),

@@ -52,6 +52,8 @@ export async function buryMessage(
 export interface RequestedLetter {
   readonly id: string
   readonly message: Message
+  /** Attempts before this one. */
+  readonly attempts: number
 }
 
 /** Up to `limit` dead letters of the group and these topics that someone asked to retry, oldest first. */
@@ -65,6 +67,7 @@ export async function findRequested(
 ): Promise<RequestedLetter[]> {
   const rows = await tx.query<{
     id: string
+    attempts: number
     message_id: string
     topic: string
     key: string | null
@@ -72,13 +75,14 @@ export async function findRequested(
     headers: string | null
     published_at_ms: string | number | null
   }>(
-    sql`select id, message_id, topic, key, payload, headers, published_at_ms from ${tx.store.table('dead_letter')}
+    sql`select id, attempts, message_id, topic, key, payload, headers, published_at_ms from ${tx.store.table('dead_letter')}
       where source = ${sourceOf(group)} and retry_requested = 1
         and ${tx.store.dialect.isOneOf(sql.ident('topic'), 'text', topics)}
       order by failed_at_ms limit ${limit}`,
   )
   return rows.map((row) => ({
     id: row.id,
+    attempts: Number(row.attempts),
     message: {
       id: row.message_id,
       topic: row.topic,

@@ -31,11 +31,8 @@ export class Runner {
   async run(served: Served, work: Work): Promise<Ending> {
     if (work.retried !== undefined) return this.#runRetried(served, work, work.retried)
     try {
-      await this.#count(served, work)
-      if (work.alone && work.attempt <= this.#options.retry.attemptsMax) {
-        work.alone = false
-        return { kind: 'alone' }
-      }
+      const suspect = await this.#count(served, work)
+      if (suspect && work.attempt <= this.#options.retry.attemptsMax) return { kind: 'alone' }
       if (work.attempt > this.#options.retry.attemptsMax) {
         throw new MessageInvalidError(
           `the process ended while this message was being handled, ${work.attempt - 1} attempts after the first`,
@@ -139,10 +136,10 @@ export class Runner {
   /**
    * From the second delivery or attempt on, each attempt is counted before it begins, so that a message which kills
    * its process becomes a dead letter in the end. A crash blames all that ran at the time; whoever was blamed before
-   * runs alone, so that the next crash blames the one.
+   * runs alone, so that the next crash blames the one. True, once, for a message that must run alone.
    */
-  async #count(served: Served, work: Work): Promise<void> {
-    if (work.counted || (work.attempt === 1 && !work.delivery.redelivered)) return
+  async #count(served: Served, work: Work): Promise<boolean> {
+    if (work.counted || (work.attempt === 1 && !work.delivery.redelivered)) return false
     const effect = effectOf(this.#options.group, work.message)
     const firstHere = work.attempt === 1
     const attempts = await this.#transaction(served, (tx) =>
@@ -151,8 +148,8 @@ export class Runner {
     work.hasRow = true
     work.counted = true
     work.attempt = Math.max(work.attempt, attempts)
-    work.alone = firstHere && attempts > 1
     await failpoint('inbox.consume.counted')
+    return firstHere && attempts > 1
   }
 
   async #afterFailure(served: Served, work: Work, error: unknown): Promise<Ending> {

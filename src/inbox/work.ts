@@ -34,6 +34,8 @@ export interface Work {
 
 /** How a dead letter that comes again differs from a message of the broker; see dead-letter-retries.ts. */
 export interface Retried {
+  /** Attempts before this one. */
+  readonly attempts: number
   /** Right before the handler starts. False: there is nothing to do any more. */
   begin(): Promise<boolean>
   /** In the handling transaction, in place of the effect row. False: somebody else dealt with it. */
@@ -47,7 +49,14 @@ export interface Retried {
 }
 
 export function newWork(given: Pick<Work, 'message' | 'delivery' | 'fault' | 'retried'>): Work {
-  return { ...given, attempt: 1, troubles: 0, counted: false, hasRow: false, alone: false }
+  return {
+    ...given,
+    attempt: 1 + (given.retried?.attempts ?? 0),
+    troubles: 0,
+    counted: false,
+    hasRow: false,
+    alone: false,
+  }
 }
 
 /** New messages only may stand in a batch: what failed, or was delivered before, goes one by one. */

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from 'holdfast/testing'
 import pg from 'pg'
 import { describe, expect, it } from 'vitest'
@@ -71,8 +72,14 @@ async function runPipeline(
     args: [JSON.stringify(args)],
     env: { HOLDFAST_FAILPOINTS: failpoint ?? '' },
   })
-  const exit = await child.exited
-  return { exit, report: child.lines[0], stderr: child.stderr() }
+  const ended = await Promise.race([child.exited, sleep(60_000, undefined, { ref: false })])
+  if (ended === undefined) {
+    await child.kill()
+    throw new Error(
+      `run ${given.run} did not end within 60 s (${failpoint ?? 'no failpoint'})\n${child.stderr()}`,
+    )
+  }
+  return { exit: ended, report: child.lines[0], stderr: child.stderr() }
 }
 
 interface Audit {
