@@ -1,9 +1,17 @@
-import { type CommitUnknownError, migrate, type Store, sql, type TransactionOptions } from 'holdfast'
+import {
+  type CommitUnknownError,
+  type Isolation,
+  migrate,
+  type Store,
+  sql,
+  type TransactionOptions,
+} from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { storeTables } from 'holdfast/store'
 import { type TcpProxy, tcpProxy } from 'holdfast/testing'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { PostgresSession } from '../../src/store/postgres/postgres-session.ts'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 import { until } from '../support/wait.ts'
 
@@ -336,18 +344,15 @@ describe('BEGIN with the first statement', () => {
 
   it('a first statement that fails, at any stage, leaves the connection as good as before', async () => {
     const stages = [
-      sql`insert into item (id) values (${1})`, // executes, then fails on the key
-      sql`insert into nowhere (id) values (${1})`, // fails to parse
-      sql`select id from item where id = ${'x'}::text::int`, // fails to execute
-      sql`select id from item where n = ${'not a number'}`, // fails to bind
-    ]
+      [sql`insert into item (id) values (${1})`, { code: 'CONSTRAINT_VIOLATED' }], // executes, and the key refuses it
+      [sql`insert into nowhere (id) values (${1})`, { sqlState: '42P01' }], // fails to parse
+      [sql`select id from item where id = ${'x'}::text::int`, { sqlState: '22P02' }], // fails to execute
+      [sql`select id from item where n = ${'not a number'}`, { sqlState: '22P02' }], // fails to bind
+    ] as const
     await put(store, 1)
     for (let round = 0; round < 3; round++) {
-      for (const statement of stages) {
-        await expect(store.query(statement)).rejects.toMatchObject({ outcome: 'not-applied' })
-        await expect(store.execute(statement)).rejects.toMatchObject({
-          code: expect.not.stringMatching('XX'),
-        })
+      for (const [statement, expected] of stages) {
+        await expect(store.execute(statement)).rejects.toMatchObject({ ...expected, outcome: 'not-applied' })
       }
     }
     expect(await store.execute(sql`insert into item (id) values (${2})`)).toBe(1)
@@ -365,6 +370,22 @@ describe('BEGIN with the first statement', () => {
         .catch(() => {})
     }
     expect(await ids()).toEqual([])
+  })
+
+  it('when BEGIN itself is refused, the statement does not run', async () => {
+    const client = await pool.connect()
+    const session = new PostgresSession(
+      client,
+      pool,
+      { prefix: 'holdfast_', prepare: true },
+      { isolation: 'no-such-level' as Isolation, readOnly: false, signal: new AbortController().signal },
+    )
+    const statement = { text: 'insert into item (id) values ($1)', values: [1], prepare: true }
+    await expect(session.run(statement)).rejects.toMatchObject({ sqlState: '42601' })
+    await session.rollback()
+    session.release(false)
+    expect(await ids()).toEqual([])
+    expect(await store.execute(sql`insert into item (id) values (${1})`)).toBe(1)
   })
 
   it('several statements in one text run inside the transaction, and the last one answers', async () => {
