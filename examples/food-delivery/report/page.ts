@@ -18,6 +18,7 @@ export function writePage(path: string, runs: readonly RunResult[], context: Pag
 
 function page(runs: readonly RunResult[], { ok, orders, seed, faults }: PageContext): string {
   const longestMs = Math.max(...runs.map((r) => r.durationMs))
+  const scale = { longestMs, endedMost: Math.max(1, ...runs.flatMap((r) => endedPerBucket(r, longestMs))) }
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -31,7 +32,7 @@ function page(runs: readonly RunResult[], { ok, orders, seed, faults }: PageCont
 </header>
 <section class="cards">${runs.map(card).join('')}</section>
 <section><h2>What the audit found</h2>${table(runs)}</section>
-${runs.map((r) => `<section><h2>${html(r.name)}: faults and finished orders</h2>${chart(r, longestMs)}</section>`).join('\n')}
+${runs.map((r) => `<section><h2>${html(r.name)}: faults and finished orders</h2>${chart(r, scale)}</section>`).join('\n')}
 <section class="legend" aria-label="Legend">${legend()}</section>
 ${runs.map(details).join('\n')}
 <footer>${ok ? 'The run with Holdfast met every rule.' : 'Not as promised: see the table.'}</footer>
@@ -108,10 +109,16 @@ const LANES: readonly (readonly [TimelineEvent['kind'], string])[] = [
   ['commit', 'commit unknown'],
 ]
 
-function chart(run: RunResult, longestMs: number): string {
+/** The same for all runs of a page, so that their charts can be compared by eye. */
+interface Scale {
+  readonly longestMs: number
+  readonly endedMost: number
+}
+
+function chart(run: RunResult, { longestMs, endedMost }: Scale): string {
   const x = (atMs: number): number => LEFT + (Math.min(atMs, longestMs) / longestMs) * (WIDTH - LEFT - 10)
   const lanesTop = AREA + 24
-  const parts: string[] = [throughput(run, longestMs, x)]
+  const parts: string[] = [throughput(run, { longestMs, endedMost }, x)]
   SERVICES.forEach((service, lane) => {
     const y = lanesTop + lane * LANE
     parts.push(laneLine(service, y, x(run.durationMs)))
@@ -139,18 +146,22 @@ function chart(run: RunResult, longestMs: number): string {
   return `<div class="scroll"><svg viewBox="0 0 ${WIDTH} ${bottom + 22}" role="img" aria-label="Faults and finished orders of the ${html(run.name)} run over time">${parts.join('')}</svg></div>`
 }
 
-function throughput(run: RunResult, longestMs: number, x: (atMs: number) => number): string {
+function endedPerBucket(run: RunResult, longestMs: number): number[] {
   const buckets = new Array<number>(Math.ceil(longestMs / BUCKET_MS) + 1).fill(0)
   for (const atMs of run.endsMs) {
     const bucket = Math.floor(atMs / BUCKET_MS)
     if (bucket < buckets.length) buckets[bucket] = (buckets[bucket] ?? 0) + 1
   }
-  const most = Math.max(1, ...buckets)
-  const perSecond = (most * 1000) / BUCKET_MS
+  return buckets
+}
+
+function throughput(run: RunResult, { longestMs, endedMost }: Scale, x: (atMs: number) => number): string {
+  const buckets = endedPerBucket(run, longestMs)
+  const perSecond = (endedMost * 1000) / BUCKET_MS
   const bars = buckets
     .map((count, i) => {
       if (count === 0) return ''
-      const height = (count / most) * (AREA - 14)
+      const height = (count / endedMost) * (AREA - 14)
       const from = x(i * BUCKET_MS)
       return `<rect class="ended" x="${f(from)}" y="${f(AREA - height)}" width="${f(Math.max(1, x((i + 1) * BUCKET_MS) - from - 1))}" height="${f(height)}"><title>${count} orders ended from ${seconds(i * BUCKET_MS)}</title></rect>`
     })
@@ -176,12 +187,20 @@ function legend(): string {
 }
 
 function details(run: RunResult): string {
-  if (run.findings.length + run.stuck.length === 0) return ''
-  const items = [
-    ...run.findings.map(({ text }) => text),
-    ...run.stuck.map(({ state, count }) => `${count} without an end: ${state}`),
-  ]
-  return `<section><h2>${html(run.name)}: for example</h2><ul>${items.map((text) => `<li>${html(text)}</li>`).join('')}</ul></section>`
+  const groups = ANOMALY_ROWS.flatMap(([kind, words]) => {
+    const texts = run.findings.filter((f) => f.kind === kind).map((f) => f.text)
+    const more = run.anomalies[kind] - texts.length
+    return texts.length === 0 ? [] : [group(words, texts, kind === 'dishesOversold' ? 0 : more)]
+  })
+  const stuck = run.stuck.map(({ state, count }) => `${count} ${state}`)
+  if (stuck.length > 0) groups.push(group('without an end', stuck, 0))
+  if (groups.length === 0) return ''
+  return `<section><h2>${html(run.name)}: for example</h2><div class="groups">${groups.join('')}</div></section>`
+}
+
+function group(title: string, texts: readonly string[], more: number): string {
+  const items = texts.map((text) => `<li>${html(text)}</li>`).join('')
+  return `<div><h3>${html(title)}</h3><ul>${items}${more > 0 ? `<li class="more">and ${more} more</li>` : ''}</ul></div>`
 }
 
 function ms(value: number | null): string {
@@ -202,6 +221,7 @@ function html(text: string): string {
 
 const STYLE = `
 :root{color-scheme:light dark;--ink:#1c2330;--dim:#667085;--paper:#fff;--panel:#f5f7fa;--line:#d9dee7;--good:#0a7d4b;--bad:#c02b30;--ended:#3d7be0;--mark:#8a5bd6}
+@media (max-width:600px){th[scope=row]{white-space:normal}th,td{padding:5px 6px}}
 @media (prefers-color-scheme:dark){:root{--ink:#e7ebf2;--dim:#98a2b3;--paper:#11151c;--panel:#1a202b;--line:#2d3644;--good:#4cc38a;--bad:#ff7a7d;--ended:#6ea3ff;--mark:#b795f5}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -238,7 +258,9 @@ svg{display:block;width:100%;min-width:760px;height:auto}
 .legend{display:flex;flex-wrap:wrap;gap:6px 24px;margin-top:14px;color:var(--dim);font-size:14px}
 .legend i{display:inline-block;width:14px;height:12px;border-radius:2px;margin-right:7px;vertical-align:-1px}
 .legend i.mark{width:3px}
-ul{margin:0;padding-left:20px}
-li{margin:2px 0}
+.groups{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:18px 32px}
+ul{margin:4px 0 0;padding-left:18px;font-size:14px}
+li{margin:2px 0;overflow-wrap:anywhere}
+.more{color:var(--dim)}
 footer{margin-top:36px;color:var(--dim)}
 `

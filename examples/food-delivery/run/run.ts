@@ -103,6 +103,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
     timeline,
   )
   const ends = new Ends(storage.addresses.order, PATIENCE_MS)
+  const over = new AbortController()
   const placing = new AbortController()
   const stopPlacing = AbortSignal.any([placing.signal, signal])
   const progress = (phase: Progress['phase']): Progress => ({
@@ -132,7 +133,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
         concurrency: CONCURRENCY,
         waitForEnd: (key) => ends.wait(key),
         record,
-        signal,
+        signal: AbortSignal.any([over.signal, signal]),
       }),
       processes.failed,
       aborted(signal),
@@ -144,6 +145,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
     return { customers, timeline, durationMs: timeline.nowMs(), progress }
   } finally {
     placing.abort()
+    over.abort()
     clearInterval(ticker)
     await ends.stop()
     await processes.stop()
