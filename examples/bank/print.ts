@@ -31,5 +31,5 @@ export function printRuns(runs: readonly Run[], ways: readonly Way[]): string {
 function remark({ keeps, lost, refusal }: Run): string {
   if (lost > 0) return keeps ? 'MUST NOT HAPPEN' : 'loses'
   if (refusal === undefined) return ''
-  return refusal.length > 56 ? `${refusal.slice(0, 55)}…` : refusal
+  return `refused: ${refusal.length > 56 ? `${refusal.slice(0, 55)}…` : refusal}`
 }
