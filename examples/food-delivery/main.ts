@@ -195,6 +195,7 @@ function comparisonOfAblation(
 
 /** `node main.js` runs it by itself. */
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  process.stdout.on('error', () => process.exit(EXIT.problem)) // the reader went away
   process.exitCode = await main(process.argv.slice(2), {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),

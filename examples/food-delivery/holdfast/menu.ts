@@ -1,31 +1,32 @@
-import { type OwnTransaction, sql } from 'holdfast'
+import type { OwnTransaction } from 'holdfast'
+import { readVersioned, updateVersioned } from 'holdfast/version'
 
-export interface Menu {
-  readonly priceCents: number
-  readonly version: bigint
+interface MenuRow {
+  readonly price_cents: number
 }
 
-export async function readMenu(tx: OwnTransaction, dish: string): Promise<Menu> {
-  const [row] = await tx.query<{ price_cents: number; version: string }>(
-    sql`select price_cents, version from menu where dish = ${dish}`,
-  )
-  return { priceCents: Number(row?.price_cents), version: BigInt(row?.version ?? 0) }
+/** The price of a dish with the version of its row. Other sales raise the version too. */
+export async function readMenu(
+  tx: OwnTransaction,
+  dish: string,
+): Promise<{ priceCents: number; version: bigint }> {
+  const menu = await readVersioned<MenuRow>(tx, 'menu', { dish })
+  if (menu === undefined) throw new Error(`${dish} is not on the menu`)
+  return { priceCents: menu.row.price_cents, version: menu.version as bigint }
 }
 
-/** False when the row has another version by now; then nothing was written. */
+/** Writes the row if it still has that version. False when it has another one by now; then nothing was written. */
 export async function updatedAt(
   tx: OwnTransaction,
   dish: string,
   version: bigint,
-  changes: { price_cents: number } | { last_order: string },
+  changes: { readonly price_cents: number } | { readonly last_order: string },
 ): Promise<boolean> {
-  const set =
-    'price_cents' in changes
-      ? sql`price_cents = ${changes.price_cents}`
-      : sql`last_order = ${changes.last_order}`
-  return (
-    (await tx.execute(
-      sql`update menu set ${set}, version = version + 1 where dish = ${dish} and version = ${version}`,
-    )) === 1
-  )
+  try {
+    await updateVersioned(tx, 'menu', { dish }, version, changes)
+    return true
+  } catch (error) {
+    if ((error as { code?: string }).code === 'VERSION_CONFLICT') return false
+    throw error
+  }
 }
