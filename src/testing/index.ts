@@ -1,3 +1,11 @@
+// What every broker must do, as a suite to run against one.
+export {
+  type BrokerContractOptions,
+  type BrokerServer,
+  type BrokerSetup,
+  describeBrokerContract,
+  type TestKit,
+} from './broker-contract.ts'
 // What leases, effects and fences must do on every store.
 
 // Faults by name, at the places between two effects.
