@@ -480,9 +480,10 @@ export class OutboxRelay implements Relay {
   }
 
   #nextServed(nowMs: number): Partition[] {
-    const readable = [...this.#partitions.values()]
-      .filter((p) => p.isReadable(nowMs))
-      .sort((a, b) => a.id - b.id)
+    const all = [...this.#partitions.values()].filter((p) => p.isReadable(nowMs)).sort((a, b) => a.id - b.id)
+    // Those whose deletes are done come first, since they need no exceptions; the others will be so in a moment.
+    const clean = all.filter((p) => p.deleting.size === 0)
+    const readable = clean.length > 0 ? clean : all
     if (readable.length <= 1) return readable
     const first = Math.max(
       0,

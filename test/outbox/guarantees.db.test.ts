@@ -122,7 +122,8 @@ describe('a long transaction that has nothing to do with the outbox holds nothin
     const end = await scene(relay)
     expect(seen).toEqual([])
     await end()
-    await relay.drainOnce()
+    // Again and again, since transactions of other databases on the server hold this reader up as well.
+    await until(async () => (await relay.drainOnce()) >= 0 && seen.length === 2)
     expect(seen).toEqual(['one', 'two'])
   })
 })

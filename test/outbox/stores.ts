@@ -1,4 +1,3 @@
-import type BetterSqlite3 from 'better-sqlite3'
 import { migrate, type Store, sql } from 'holdfast'
 import { leaseTables } from 'holdfast/lease'
 import { deadLetterTables, outboxTables } from 'holdfast/outbox'
@@ -28,7 +27,7 @@ export const stores: Readonly<Record<'postgres' | 'sqlite', () => Promise<Outbox
   async sqlite() {
     const folder = tempFolder('outbox')
     const path = folder.file('db.sqlite')
-    const store = sqlite({ open: () => openSqlite(path) as BetterSqlite3.Database, synchronous: 'normal' })
+    const store = sqlite({ open: () => openSqlite(path), synchronous: 'normal' })
     await migrate(store, tableSets)
     return {
       store,
@@ -44,7 +43,7 @@ export const stores: Readonly<Record<'postgres' | 'sqlite', () => Promise<Outbox
 /** The same database through a store of its own, so that nothing in this process tells it of the other's commits. */
 export async function reopen(kind: 'postgres' | 'sqlite', url: string): Promise<OutboxStore> {
   if (kind === 'sqlite') {
-    const store = sqlite({ open: () => openSqlite(url) as BetterSqlite3.Database, synchronous: 'normal' })
+    const store = sqlite({ open: () => openSqlite(url), synchronous: 'normal' })
     return { store, url, [Symbol.asyncDispose]: () => store.close() }
   }
   const pool = new pg.Pool({ connectionString: url })

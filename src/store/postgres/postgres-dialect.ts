@@ -1,5 +1,5 @@
-import type { Dialect } from '../dialect.ts'
-import { Sql, sql } from '../sql.ts'
+import type { Dialect, InsertColumn } from '../dialect.ts'
+import { Sql, type SqlValue, sql } from '../sql.ts'
 
 /** PostgreSQL 13 and later. */
 export const postgresDialect: Dialect = {
@@ -30,13 +30,23 @@ export const postgresDialect: Dialect = {
     }
     // One array parameter per column: the text, and so the prepared plan, is the same for any number of rows.
     const arrays = sql.join(
-      columns.map((c, i) => sql`${rows.map((row) => row[i] ?? null)}${sql.raw(`::${c.type}[]`)}`),
+      columns.map((c, i) =>
+        arrayOf(
+          c.type,
+          rows.map((row) => row[i] ?? null),
+        ),
+      ),
     )
     return sql`insert into ${table} (${names}) select * from unnest(${arrays})${conflict}`
   },
 
   rowsAs(alias, columns, rows) {
-    const arrays = columns.map((c, i) => sql`${rows.map((row) => row[i] ?? null)}${sql.raw(`::${c.type}[]`)}`)
+    const arrays = columns.map((c, i) =>
+      arrayOf(
+        c.type,
+        rows.map((row) => row[i] ?? null),
+      ),
+    )
     const names = sql.join(columns.map((c) => sql.ident(c.name)))
     return sql`unnest(${sql.join(arrays)}) as ${sql.ident(alias)} (${names})`
   },
@@ -62,10 +72,17 @@ export const postgresDialect: Dialect = {
     return sql`delete from ${table} where ctid = any(array(${places}))`
   },
 
-  isOneOf: (column, type, values) => sql`${column} = any(${values}${sql.raw(`::${type}[]`)})`,
+  isOneOf: (column, type, values) => sql`${column} = any(${arrayOf(type, values)})`,
   forUpdate: (options = {}) => sql.raw(options.skipLocked ? ' for update skip locked' : ' for update'),
   forKeyShare: new Sql([{ kind: 'text', text: ' for key share' }]),
   // The sort stands in a subquery, since a select list may be computed before the rows are sorted.
   lockIds: (ids) =>
     sql`select pg_advisory_xact_lock(id) from (select id from unnest(${ids}::bigint[]) as ids (id) order by id) as sorted`,
+}
+
+/** Whole numbers need no quoting, so their array is written here at once; the driver would look into each for quotes. */
+function arrayOf(type: InsertColumn['type'], values: readonly SqlValue[]): Sql {
+  const cast = sql.raw(`::${type}[]`)
+  if (type === 'text') return sql`${values}${cast}`
+  return sql`${`{${values.map((value) => value ?? 'null').join(',')}}`}${cast}`
 }
