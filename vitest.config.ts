@@ -15,6 +15,9 @@ const alias = Object.entries(exports).flatMap(([entry, { default: built }]) => {
   }
 })
 
+// Drizzle's driver imports better-sqlite3, whose interface libsql has and which needs no compiler.
+const withLibsql = [...alias, { find: 'better-sqlite3', replacement: 'libsql' }]
+
 const shared = { testTimeout: 30_000, hookTimeout: 60_000, retry: 0, pool: 'forks' } as const
 
 export default defineConfig({
@@ -26,10 +29,11 @@ export default defineConfig({
         test: { ...shared, name: 'unit', include: ['test/**/*.unit.test.ts'] },
       },
       {
-        resolve: { alias },
+        resolve: { alias: withLibsql },
         test: {
           ...shared,
           name: 'systems',
+          server: { deps: { inline: ['drizzle-orm'] } },
           include: ['test/**/*.{db,fault,e2e}.test.ts'],
           globalSetup: 'test/support/global-setup.ts',
         },

@@ -2,7 +2,6 @@
  * The process under test: orders are placed, paid for and settled, each step in a store of its own, by messages over a
  * store as the queue. It works until everything is settled, prints which failpoints it reached, and ends.
  */
-import type BetterSqlite3 from 'better-sqlite3'
 import { migrate, type OwnTransaction, type Store, sql } from 'holdfast'
 import type { Broker, Delivery, Message } from 'holdfast/broker'
 import { createInbox } from 'holdfast/inbox'
@@ -77,8 +76,11 @@ await until(
     return isDone()
   },
   { deadlineMs, what: 'every order to be settled' },
-).catch(() => {
+).catch(async () => {
   settledEverything = false
+  process.stderr.write(
+    `${JSON.stringify([...parts.map((part) => part.figures()), (await queue.figures()).groups], null, 1)}\n`,
+  )
 })
 await queue.sweep()
 await Promise.all(parts.map((part) => part.stop()))
@@ -92,7 +94,7 @@ function open(name: string): Store {
   if (pool !== undefined) return postgres(pool, { prefix: `${name}_` })
   const file = `${at}/${name}.db`
   return sqlite({
-    open: () => openSqlite(file) as BetterSqlite3.Database,
+    open: () => openSqlite(file),
     prefix: `${name}_`,
     synchronous: 'normal',
   })

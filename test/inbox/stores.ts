@@ -1,4 +1,3 @@
-import type BetterSqlite3 from 'better-sqlite3'
 import { migrate, type Store, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { sqlite } from 'holdfast/sqlite'
@@ -20,7 +19,7 @@ export const stores: readonly { readonly name: 'sqlite' | 'postgres'; open(): Pr
     async open() {
       const folder = tempFolder('inbox')
       const at = folder.file('inbox.db')
-      const store = sqlite({ open: () => openSqlite(at) as BetterSqlite3.Database, synchronous: 'normal' })
+      const store = sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
       await prepare(store)
       return {
         store,

@@ -1,4 +1,3 @@
-import type BetterSqlite3 from 'better-sqlite3'
 import { sqlite } from 'holdfast/sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { describeBaseContract } from '../../src/testing/base-contract.ts'
@@ -9,7 +8,7 @@ const kit = { describe, it, expect, beforeEach, afterEach }
 
 describeBaseContract(kit, 'sqlite', async () => {
   const folder = tempFolder('base')
-  const open = () => openSqlite(folder.file('db.sqlite')) as BetterSqlite3.Database
+  const open = () => openSqlite(folder.file('db.sqlite'))
   const stores = [sqlite({ open }), sqlite({ open })] as const
   const more: { close(): Promise<void> }[] = []
   return {

@@ -1,4 +1,3 @@
-import type BetterSqlite3 from 'better-sqlite3'
 import { postgres } from 'holdfast/postgres'
 import { sqlite } from 'holdfast/sqlite'
 import { describeStoreContract } from 'holdfast/testing'
@@ -26,7 +25,7 @@ describeStoreContract(kit, 'postgres', async () => {
 for (const driver of sqliteDrivers) {
   describeStoreContract(kit, `sqlite with ${driver}`, async () => {
     const folder = tempFolder('contract')
-    const open = () => openSqlite(folder.file('db.sqlite'), driver) as BetterSqlite3.Database
+    const open = () => openSqlite(folder.file('db.sqlite'), driver)
     const store = sqlite({ open })
     const other = sqlite({ open })
     return {

@@ -11,9 +11,10 @@ import {
 } from 'holdfast/store'
 import { failpoints } from 'holdfast/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { SqliteDatabaseLike } from '../../src/store/sqlite/sqlite-client.ts'
 import { type TempFolder, tempFolder } from '../support/files.ts'
 import { startFixture } from '../support/process.ts'
-import { openSqlite, type SqliteHandle, sqliteDrivers } from '../support/sqlite.ts'
+import { openSqlite, sqliteDrivers } from '../support/sqlite.ts'
 
 type Options = Partial<Parameters<typeof sqlite>[0]>
 const worker = new URL('./fixtures/sqlite-worker.ts', import.meta.url)
@@ -21,7 +22,7 @@ const worker = new URL('./fixtures/sqlite-worker.ts', import.meta.url)
 describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
   let folder: TempFolder
   let store: Store
-  let opened: SqliteHandle[]
+  let opened: SqliteDatabaseLike[]
   const path = () => folder.file('db.sqlite')
   const make = (options: Options = {}): Store =>
     sqlite({
@@ -52,8 +53,8 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
       () => 'fulfilled',
       (e) => e.code ?? e,
     )
-  const pragma = (handle: SqliteHandle, name: string) =>
-    Object.values(handle.prepare(`pragma ${name}`).get() as object)[0]
+  const pragma = (handle: SqliteDatabaseLike, name: string) =>
+    Object.values(handle.prepare(`pragma ${name}`).all()[0] as object)[0]
 
   it('every connection, readers too, has WAL, synchronous=FULL and no waiting of the driver', async () => {
     await Promise.all([1, 2, 3].map(() => store.transaction((tx) => ids(tx), { readOnly: true })))
@@ -65,7 +66,7 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
     }
     const fast = make({ synchronous: 'normal' })
     await put(fast, 'x')
-    expect(Number(pragma(opened.at(-1) as SqliteHandle, 'synchronous'))).toBe(1)
+    expect(Number(pragma(opened.at(-1) as SqliteDatabaseLike, 'synchronous'))).toBe(1)
     await fast.close()
   })
 

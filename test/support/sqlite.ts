@@ -1,35 +1,32 @@
-import BetterSqlite3 from 'better-sqlite3'
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
 import LibSql from 'libsql'
-
-/** What the drivers have in common, as far as tests call it directly. */
-export interface SqliteHandle {
-  exec(sql: string): unknown
-  prepare(sql: string): {
-    run(...values: unknown[]): unknown
-    get(...values: unknown[]): unknown
-    all(...values: unknown[]): unknown[]
-  }
-  close(): void
-}
+import type { SqliteDatabaseLike } from '../../src/store/sqlite/sqlite-client.ts'
 
 export type SqliteDriver = 'libsql' | 'better-sqlite3' | 'node:sqlite'
 
 // A static import would not load on Node 20, which has no such module.
 const builtin = process.getBuiltinModule?.('node:sqlite') as
-  | { DatabaseSync: new (path: string) => SqliteHandle }
+  | { DatabaseSync: new (path: string) => SqliteDatabaseLike }
   | undefined
 
-const openers = new Map<SqliteDriver, (path: string) => SqliteHandle>([
-  ['libsql', (path) => new LibSql(path) as SqliteHandle],
-  ['better-sqlite3', (path) => new BetterSqlite3(path) as SqliteHandle],
+const openers = new Map<SqliteDriver, (path: string) => SqliteDatabaseLike>([
+  ['libsql', (path) => new LibSql(path) as SqliteDatabaseLike],
 ])
 if (builtin !== undefined) openers.set('node:sqlite', (path) => new builtin.DatabaseSync(path))
+
+// better-sqlite3 needs a compiler where its binaries cannot be fetched, so it is installed apart: `.ci/run` does.
+const drivers = process.env.HOLDFAST_TEST_DRIVERS
+if (drivers) {
+  const Better = createRequire(resolve(drivers, 'package.json'))('better-sqlite3')
+  openers.set('better-sqlite3', (path) => new Better(path) as SqliteDatabaseLike)
+}
 
 /** The drivers that this Node can load: `describe.each(sqliteDrivers)('%s', (driver) => …)`. */
 export const sqliteDrivers: readonly SqliteDriver[] = [...openers.keys()]
 
 /** Opens (and creates) a database file. The caller closes the handle. */
-export function openSqlite(path: string, driver: SqliteDriver = 'libsql'): SqliteHandle {
+export function openSqlite(path: string, driver: SqliteDriver = 'libsql'): SqliteDatabaseLike {
   const open = openers.get(driver)
   if (open === undefined) throw new Error(`${driver} is not available in Node ${process.versions.node}`)
   return open(path)

@@ -1,4 +1,3 @@
-import type BetterSqlite3 from 'better-sqlite3'
 import { type Store, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { sqlite } from 'holdfast/sqlite'
@@ -25,7 +24,7 @@ const stores: readonly (readonly [string, () => Promise<Opened>, string])[] = [
     'sqlite',
     async () => {
       const folder = tempFolder('version')
-      const store = sqlite({ open: () => openSqlite(folder.file('db')) as BetterSqlite3.Database })
+      const store = sqlite({ open: () => openSqlite(folder.file('db')) })
       return {
         store,
         close: async () => {

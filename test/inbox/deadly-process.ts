@@ -1,0 +1,42 @@
+/** A consumer whose handler kills the process at message m5, while others are under way. Ends when all is settled. */
+import { sql } from 'holdfast'
+import { createInbox } from 'holdfast/inbox'
+import { postgres } from 'holdfast/postgres'
+import { sqlite } from 'holdfast/sqlite'
+import { storeQueue } from 'holdfast/store-queue'
+import pg from 'pg'
+import { openSqlite } from '../support/sqlite.ts'
+import { until } from '../support/wait.ts'
+
+const { kind, at } = JSON.parse(process.argv[2] as string) as { kind: 'sqlite' | 'postgres'; at: string }
+const store =
+  kind === 'sqlite'
+    ? sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
+    : postgres(new pg.Pool({ connectionString: at }))
+const queue = storeQueue(store, { partitions: 1, pollMaxMs: 10 })
+const started = new Set<string>()
+createInbox(store).consumer({
+  broker: queue,
+  topic: 'paid',
+  group: 'ledger',
+  ttlMs: 300,
+  retry: { attemptsMax: 3 },
+  handler: async (tx, { id }) => {
+    started.add(id)
+    // With all of them in hand, so that the crash catches the innocent too; later ones run alone.
+    await until(() => id === 'm5' || started.has('m5') || started.size === 1, { deadlineMs: 2_000 }).catch(
+      () => {},
+    )
+    if (id === 'm5') process.kill(process.pid, 'SIGKILL')
+    await tx.execute(sql`insert into applied (message_id, note) values (${id}, ${id})`)
+  },
+})
+await until(
+  async () => {
+    const { groups } = await queue.figures()
+    return groups.every((group) => group.backlog === 0)
+  },
+  { deadlineMs: 20_000 },
+)
+process.stdout.write(`${JSON.stringify({ done: true })}\n`)
+process.exit(0)
