@@ -21,6 +21,8 @@ export interface ServiceConfig {
   /** 1 at the first start, one more after each kill. */
   readonly life: number
   readonly faults: FaultRates
+  /** True where connections are cut on the way to the database, so that the service need not pretend. */
+  readonly commitsCutOutside: boolean
 }
 
 /** What a service tells its parent. */
@@ -74,7 +76,7 @@ if (config.mode === 'naive') {
     database: config.database,
     broker,
     without: config.without,
-    losesCommit,
+    losesCommit: config.commitsCutOutside ? undefined : losesCommit,
   })
   routes = running.routes
   inHand = running.inHand

@@ -26,8 +26,9 @@ export interface HoldfastOptions {
   readonly database: DatabaseAddress
   readonly broker: Broker
   readonly without: Mechanism | undefined
-  /** Asked for each commit, with a share of the full chance: whether its answer is lost, and whether it happens. */
-  readonly losesCommit: (share: number) => 'before' | 'after' | undefined
+  /** Asked for each commit, with a share of the full chance: whether its answer is lost, and whether it happens.
+   * Undefined where connections really break. */
+  readonly losesCommit: ((share: number) => 'before' | 'after' | undefined) | undefined
 }
 
 /** Starts a service of the second version. */
@@ -43,12 +44,12 @@ export async function startHoldfast(
   const consumers: ReturnType<typeof inbox.consumer>[] = []
 
   const breaks = (): void => {
-    if (losesCommit(1) !== undefined) throw new Error('connection lost')
+    if (losesCommit?.(1) !== undefined) throw new Error('connection lost')
   }
-  const { mayLose } = injectLostCommits(losesCommit)
+  const mayLose = losesCommit === undefined ? undefined : injectLostCommits(losesCommit)
   const scoped = async <T>(tx: OwnTransaction, work: (tx: OwnTransaction) => Promise<T>): Promise<T> => {
     const result = await work(without === 'transaction' ? eachStatementAlone(tx, breaks) : tx)
-    mayLose(tx)
+    mayLose?.(tx)
     return result
   }
 
@@ -98,6 +99,8 @@ export async function startHoldfast(
 /**
  * Arms the library's own failpoints around COMMIT. Transactions of the business are marked at their end and meet the
  * full rate; the many small ones of relay, consumers and queue a fraction of it.
+ *
+ * Gives the function to call last in a transaction's work, so that the mark is set right before its COMMIT.
  */
 function injectLostCommits(losesCommit: (share: number) => 'before' | 'after' | undefined) {
   let marked: 'before' | 'after' | undefined
@@ -116,12 +119,9 @@ function injectLostCommits(losesCommit: (share: number) => 'before' | 'after' | 
   const mark = async (_: Transaction, drawn: readonly ('before' | 'after')[]): Promise<void> => {
     marked = drawn[0]
   }
-  return {
-    /** Called last in a transaction's work, so that the mark is set right before its COMMIT. */
-    mayLose(tx: OwnTransaction): void {
-      const lost = losesCommit(1)
-      if (lost !== undefined) tx.beforeCommit(mark, lost)
-    },
+  return (tx: OwnTransaction): void => {
+    const lost = losesCommit(1)
+    if (lost !== undefined) tx.beforeCommit(mark, lost)
   }
 }
 

@@ -1,10 +1,13 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Anomalies, type AuditResult, audit } from '../audit/audit.ts'
 import type { Mechanism } from '../holdfast/without.ts'
+import type { DatabaseAddress } from '../shared/database.ts'
 import { SERVICES } from '../shared/domain.ts'
 import type { FaultRates } from '../shared/faults.ts'
 import { chance } from '../shared/random.ts'
 import { type CustomersRecord, runCustomers, runManager } from './customers.ts'
+import { type CuttingProxy, startCuttingProxy } from './cutting-proxy.ts'
 import { Ends } from './ends.ts'
 import type { History } from './history.ts'
 import { Processes } from './processes.ts'
@@ -89,21 +92,27 @@ interface Lived {
 async function live(options: RunOptions, storage: Storage): Promise<Lived> {
   const { name, mode, without, workload, seed, faults, history, onProgress, signal } = options
   const timeline = new Timeline()
+  const proxy = await startProxy(options, timeline)
+  const through = (address: DatabaseAddress): DatabaseAddress =>
+    address.kind === 'postgres' && proxy ? { kind: 'postgres', url: proxy.url(address.url) } : address
   const processes = new Processes(
     (service, life) => ({
       service,
       mode,
       without,
-      database: storage.addresses[service],
+      database: through(storage.addresses[service]),
       queue: storage.addresses.queue,
       seed,
       life,
       faults,
+      commitsCutOutside: proxy !== undefined,
     }),
     timeline,
   )
   const ends = new Ends(storage.addresses.order, PATIENCE_MS)
   const over = new AbortController()
+  const customersSignal = AbortSignal.any([over.signal, signal])
+  setMaxListeners(0, customersSignal) // one listener per request under way
   const placing = new AbortController()
   const stopPlacing = AbortSignal.any([placing.signal, signal])
   const progress = (phase: Progress['phase']): Progress => ({
@@ -133,7 +142,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
         concurrency: CONCURRENCY,
         waitForEnd: (key) => ends.wait(key),
         record,
-        signal: AbortSignal.any([over.signal, signal]),
+        signal: customersSignal,
       }),
       processes.failed,
       aborted(signal),
@@ -149,8 +158,28 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
     clearInterval(ticker)
     await ends.stop()
     await processes.stop()
+    proxy?.close()
   }
 }
+
+/** With PostgreSQL and Holdfast, commits lose their answers on the wire. Elsewhere that is done inside the services. */
+async function startProxy(
+  { mode, seed, faults, storage }: RunOptions,
+  timeline: Timeline,
+): Promise<CuttingProxy | undefined> {
+  if (storage.postgresUrl === undefined || mode === 'naive' || faults.loseCommit === 0) return undefined
+  let commits = 0
+  return startCuttingProxy(storage.postgresUrl, () => {
+    const drawn = chance(seed, 'wire', commits++)
+    if (drawn >= faults.loseCommit * WIRE_SHARE) return undefined
+    const when = drawn < (faults.loseCommit * WIRE_SHARE) / 2 ? 'before' : 'after'
+    timeline.add('commit', 'wire', `connection cut ${when} the commit`)
+    return when
+  })
+}
+
+/** Reads and the small commits of relay and consumers go over the same wire, so fewer of them are cut. */
+const WIRE_SHARE = 0.3
 
 /** SIGKILL to a service about every `killEveryMs`: which one and when follows from the seed. */
 async function killAtRandom(
