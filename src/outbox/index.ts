@@ -6,6 +6,7 @@ export {
   type DeadLetters,
   deadLetters,
 } from './dead-letters.ts'
+export { RelayStoppedError } from './errors.ts'
 export type { OutboundMessage, PayloadOf, TopicName, TopicOptions, Topics } from './message.ts'
 export { createOutbox, type Outbox, type OutboxFigures, type Published } from './outbox.ts'
 export type { OutboxOptions } from './outbox-options.ts'

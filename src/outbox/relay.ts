@@ -2,12 +2,13 @@ import type { Broker, Message, Publisher, PublishResult } from '../broker/broker
 import { orAbort, throwIfAborted } from '../core/abort.ts'
 import { type Background, Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
-import { ConfigError, HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { ConfigError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { type HeldLease, leaseTables, uniqueOwner } from '../lease/index.ts'
 import { requireRevision } from '../store/migrations.ts'
 import type { SqlValue } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
+import { RelayStoppedError } from './errors.ts'
 import { holdPartitions, type PartitionHolding } from './hold-partitions.ts'
 import type { ResolvedOutboxOptions } from './outbox-options.ts'
 import { Partition } from './partition.ts'
@@ -764,17 +765,4 @@ function byPartition(rows: readonly ReadyRow[]): Map<number, ReadyRow[]> {
     chunk.push(row)
   }
   return chunks
-}
-
-/** The reason with which a publish under way is ended when the relay stops. */
-class RelayStoppedError extends HoldfastError {
-  static {
-    this.prototype.name = 'RelayStoppedError'
-  }
-  readonly code = 'RELAY_STOPPED'
-  readonly outcome = 'unknown'
-
-  constructor() {
-    super('the relay was stopped; what the broker has not stored stays in the outbox')
-  }
 }
