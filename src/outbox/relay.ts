@@ -454,10 +454,7 @@ export class OutboxRelay implements Relay {
         exceptSequences,
         exceptKeys,
       }
-      rows = await this.#store.transaction(
-        (tx) => tx.query<ReadyRow>(this.#readReady(this.#store, request)),
-        READ,
-      )
+      rows = await this.#store.read<ReadyRow>(this.#readReady(this.#store, request))
     } catch (error) {
       for (const partition of served) partition.dirty = true
       throw error
@@ -692,12 +689,8 @@ export class OutboxRelay implements Relay {
     const store = this.#store
     const { clock } = store
     const partitions = [...this.#partitions.keys()].sort((a, b) => a - b)
-    const first = await store.transaction(
-      (tx) =>
-        tx.query<{ id: SqlValue; wait_ms: SqlValue }>(
-          readLater(store, this.#outbox.name, partitions, MOVE_MAX),
-        ),
-      READ,
+    const first = await store.read<{ id: SqlValue; wait_ms: SqlValue }>(
+      readLater(store, this.#outbox.name, partitions, MOVE_MAX),
     )
     const due = first.filter((row) => Number(row.wait_ms) <= 0)
     if (due.length > 0) {

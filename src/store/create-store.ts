@@ -47,23 +47,9 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     table: (name) => (schema === undefined ? sql.ident(prefix + name) : sql.ident(schema, prefix + name)),
     tableName: (name) => prefix + name,
 
-    async transaction(work, given = {}) {
-      const { timeoutMs, retries, signal } = resolveTransactionOptions(given)
-      throwIfAborted(signal)
-      const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
-      try {
-        for (let attempt = 1; ; attempt++) {
-          try {
-            return await runOnce(work, attempt, given, deadline)
-          } catch (error) {
-            if (attempt > retries || !mayRunAgain(error) || deadline.fired) throw error
-            await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), deadline.signal)
-          }
-        }
-      } finally {
-        deadline.clear()
-      }
-    },
+    transaction: (work, given = {}) => runAttempts(work, given),
+
+    read: (statement, values) => runAttempts((tx) => tx.query(statement, values), { readOnly: true }, true),
 
     async query(statement, values) {
       refuseLoneLock(textOf(statement))
@@ -108,16 +94,40 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   }
   return store
 
+  async function runAttempts<T>(
+    work: (tx: OwnScope, attempt: number) => Promise<T>,
+    given: TransactionOptions,
+    alone = false,
+  ): Promise<T> {
+    const { timeoutMs, retries, signal } = resolveTransactionOptions(given)
+    throwIfAborted(signal)
+    const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await runOnce(work, attempt, { ...given, alone }, deadline)
+        } catch (error) {
+          if (attempt > retries || !mayRunAgain(error) || deadline.fired) throw error
+          await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), deadline.signal)
+        }
+      }
+    } finally {
+      deadline.clear()
+    }
+  }
+
   /** What arrives after the deadline is given back. */
   async function begin(options: {
     isolation: Isolation | undefined
     readOnly: boolean
+    alone: boolean
     deadline: Deadline
   }): Promise<Session> {
-    const { isolation, readOnly, deadline } = options
+    const { isolation, readOnly, alone, deadline } = options
     const beginning = engine.begin({
       isolation,
       readOnly,
+      alone,
       get signal() {
         return deadline.signal
       },
@@ -137,10 +147,10 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   async function runOnce<T>(
     work: (tx: OwnScope, attempt: number) => Promise<T>,
     attempt: number,
-    { isolation, readOnly = false, witness = false }: TransactionOptions,
+    { isolation, readOnly = false, witness = false, alone }: TransactionOptions & { readonly alone: boolean },
     deadline: Deadline,
   ): Promise<T> {
-    const session = await begin({ isolation, readOnly, deadline })
+    const session = await begin({ isolation, readOnly, alone, deadline })
     const scope = new OwnScope(store, session, attempt, deadline)
     const transactionId = witness ? randomUUID() : undefined
     let result: T

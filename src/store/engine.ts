@@ -22,6 +22,8 @@ export interface Engine {
 export interface BeginOptions {
   readonly isolation: Isolation | undefined
   readonly readOnly: boolean
+  /** One statement that only reads is the whole transaction, so BEGIN and COMMIT may be left out. */
+  readonly alone: boolean
   /** Made when it is first read, so read it only to wait with it. */
   readonly signal: AbortSignal
 }

@@ -50,6 +50,12 @@ export interface Store extends AsyncDisposable {
   ): Promise<T>
 
   /**
+   * One statement that only reads, in one round trip and beside any writer. SQLite refuses one that writes; PostgreSQL
+   * runs it outside of a transaction, where it would be committed at once.
+   */
+  read<R extends object = Row>(statement: Sql | string, values?: readonly SqlValue[]): Promise<R[]>
+
+  /**
    * One statement in a transaction of its own.
    * @throws UnsupportedError when all it does is lock (`select … for update`): the lock would end with the statement
    */

@@ -132,6 +132,16 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
         expect(await ids()).toEqual(['a'])
       })
 
+      it('read runs one statement, beside a transaction that writes', async () => {
+        await put(store, 'a')
+        await store.transaction(async (tx) => {
+          await put(tx, 'b')
+          expect(await store.read('select id from item')).toEqual([{ id: 'a' }])
+        })
+        expect(await store.read('select id from item order by id')).toEqual([{ id: 'a' }, { id: 'b' }])
+        expect(await codeOf(store.read('select nonsense from item'))).toBe('STATEMENT_FAILED')
+      })
+
       it('a broken rule of the schema has a kind and no value of the row in its message', async () => {
         await put(store, 'secret-id')
         const error = await put(store, 'secret-id').catch((e) => e)

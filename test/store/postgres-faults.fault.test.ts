@@ -378,7 +378,12 @@ describe('BEGIN with the first statement', () => {
       client,
       pool,
       { prefix: 'holdfast_', prepare: true },
-      { isolation: 'no-such-level' as Isolation, readOnly: false, signal: new AbortController().signal },
+      {
+        isolation: 'no-such-level' as Isolation,
+        readOnly: false,
+        alone: false,
+        signal: new AbortController().signal,
+      },
     )
     const statement = { text: 'insert into item (id) values ($1)', values: [1], prepare: true }
     await expect(session.run(statement)).rejects.toMatchObject({ sqlState: '42601' })

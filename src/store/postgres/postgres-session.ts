@@ -18,8 +18,9 @@ export class PostgresSession extends PostgresStatements implements Session {
 
   constructor(client: PgClientLike, pool: PgPoolLike, options: StatementOptions, begin: BeginOptions) {
     const beginText = textOfBegin(begin)
+    const { alone } = begin
     super(options, (statement) =>
-      this.#begun ? client.query(statement) : this.#begin(pool, beginText, statement),
+      this.#begun || alone ? client.query(statement) : this.#begin(pool, beginText, statement),
     )
     this.#client = client
     this.#health = healthOf(client)
