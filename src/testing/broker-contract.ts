@@ -1,15 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Broker, Delivery, Message, PublishResult, Subscription } from '../broker/index.ts'
 import { partitionOfMessage } from '../broker/index.ts'
-
-/** The part of vitest (or jest, or node:test with an assertion library) that the contract suites call. */
-export interface TestKit {
-  describe(name: string, suite: () => void): void
-  it(name: string, test: () => Promise<void>): void
-  afterEach(hook: () => Promise<void>): void
-  /** Throws unless both are deeply equal. */
-  equal(actual: unknown, expected: unknown): void
-}
+import type { TestKit } from './test-kit.ts'
 
 /** A server that a test may kill and bring back with its data. */
 export interface BrokerServer {
@@ -52,7 +44,8 @@ export function describeBrokerContract(
   setUp: () => Promise<BrokerSetup>,
   { restarts }: BrokerContractOptions,
 ): void {
-  const { it, equal } = kit
+  const { it } = kit
+  const equal = (actual: unknown, expected: unknown): void => kit.expect(actual).toEqual(expected)
   kit.describe(`broker contract: ${name}`, () => {
     let setup: BrokerSetup | undefined
     const brokers: Broker[] = []

@@ -4,7 +4,6 @@ export {
   type BrokerServer,
   type BrokerSetup,
   describeBrokerContract,
-  type TestKit,
 } from './broker-contract.ts'
 // What leases, effects and fences must do on every store.
 

@@ -1,9 +1,3 @@
-import { afterEach, describe, expect, it } from 'vitest'
-import type { TestKit } from '../../src/testing/broker-contract.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
-export const kit: TestKit = {
-  describe,
-  it,
-  afterEach,
-  equal: (actual, expected) => expect(actual).toEqual(expected),
-}
+export const kit = { describe, it, expect, beforeEach, afterEach }
