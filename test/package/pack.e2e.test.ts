@@ -1,6 +1,15 @@
 /** The package as npm would publish it, installed into an empty folder and used by each supported Node. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,17 +18,45 @@ import { tempFolder } from '../support/files.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const INSTALL_MS = 300_000
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-/** One script, written for both module systems: `load` is `import` or `require`. */
+/**
+ * One script, written for both module systems: `load` is `import` or `require`. It publishes in a transaction that
+ * commits and in one that does not, and relays what there is.
+ */
 const script = (load: string) => `
-  const root = ${load}('holdfast')
-  const outbox = ${load}('holdfast/outbox')
-  const result = { node: process.versions.node, root: Object.keys(root).length, outbox: Object.keys(outbox).length }
-  process.stdout.write(JSON.stringify(result))
+async function main() {
+  const { migrate, sql } = ${load}('holdfast')
+  const { sqlite } = ${load}('holdfast/sqlite')
+  const { createOutbox } = ${load}('holdfast/outbox')
+  const { directBroker } = ${load}('holdfast/broker')
+  const { allTables } = ${load}('holdfast/tables')
+  const builtin = process.getBuiltinModule('node:sqlite')
+  const Database = builtin ? builtin.DatabaseSync : require('libsql')
+  const store = sqlite({ open: () => new Database(process.argv[2]) })
+  await migrate(store, allTables)
+  await store.execute('create table orders (id integer primary key)')
+  const outbox = createOutbox(store)
+  const order = (id, fail) =>
+    store.transaction(async (tx) => {
+      await tx.execute(sql\`insert into orders (id) values (\${id})\`)
+      await outbox.publish(tx, { topic: 'order.placed', key: String(id), payload: { id } })
+      if (fail) throw new Error('no')
+    })
+  await order(1)
+  await order(2, true).catch(() => {})
+  const received = []
+  const relay = outbox.relay({ broker: directBroker({ handle: (m) => void received.push(m.payload) }), manual: true })
+  await relay.drainOnce()
+  await relay.stop()
+  const orders = await store.read('select id from orders')
+  await store.close()
+  process.stdout.write(JSON.stringify({ node: process.versions.node, orders, received }))
+}
 `
 const scripts = {
-  'esm.mjs': `const load = (name) => import(name)\n${script('await load')}`,
-  'cjs.cjs': script('require'),
+  'esm.mjs': `import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)\n${script('await import')}await main()`,
+  'cjs.cjs': `${script('require')}main()`,
 }
 
 const application = tempFolder('application')
@@ -55,16 +92,22 @@ describe.each(['20', '22', '24'])('on Node %s', (major) => {
     node = nodeBinary(major)
   }, INSTALL_MS)
 
-  it.each(Object.keys(scripts))('%s loads the entries', (name) => {
-    const result = JSON.parse(run(node, [name], application.path)) as {
-      node: string
-      root: number
-      outbox: number
-    }
+  it.each(Object.keys(scripts))('%s publishes and relays', (name) => {
+    const result = JSON.parse(run(node, [name, application.file(`${name}-${major}.db`)], application.path))
     expect(result.node.split('.')[0]).toBe(major)
-    expect(result.root).toBeGreaterThan(0)
-    expect(result.outbox).toBeGreaterThan(0)
+    expect(result.orders).toEqual([{ id: 1 }])
+    expect(result.received).toEqual(['{"id":1}'])
   })
+
+  it('holdfast demo runs', () => {
+    const cli = application.file('node_modules/holdfast/dist/cli/main.js')
+    const result = JSON.parse(run(node, [cli, 'demo', '--orders', '50', '--json'], application.path))
+    expect(result.ok).toBe(true)
+  })
+})
+
+it('npx finds the command', () => {
+  expect(run('npx', ['holdfast', '--version'], application.path).trim()).toBe(version)
 })
 
 /** The Node that runs the tests where it is that one, else one from npm, kept between runs outside the repository. */
