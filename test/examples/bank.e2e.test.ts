@@ -11,7 +11,7 @@ interface Output {
 }
 
 /** Enough that two processes still overlap when one of them starts late. */
-const DEPOSITS: Readonly<Record<number, number>> = { 1: 96, 2: 400 }
+const DEPOSITS: Readonly<Record<number, number>> = { 1: 96, 2: 240 }
 
 async function bank(...args: string[]): Promise<Output> {
   const fixture = startFixture<Output>(main, { args: [...args, '--json'] })
@@ -29,28 +29,34 @@ const LOSES: Readonly<Record<Run['store'], Readonly<Record<number, readonly stri
 }
 
 describe.each(['sqlite', 'postgres'] as const)('the hot account on %s', (kind) => {
-  it.each([1, 2])('with %i process(es) loses deposits exactly in the ways that say so', async (processes) => {
-    const store = kind === 'sqlite' ? 'sqlite' : inject('postgresUrl')
-    const { runs, ok } = await bank(
-      '--store',
-      store,
-      '--processes',
-      `${processes}`,
-      '--deposits',
-      `${DEPOSITS[processes]}`,
-    )
-    expect(ok).toBe(true)
-    expect(runs.map((r) => r.way)).toHaveLength(9)
-    const losers = runs.filter((r) => r.lost > 0).map((r) => r.way)
-    expect(losers.sort()).toEqual(LOSES[kind][processes])
-    for (const run of runs) expect(run.confirmed + run.refused).toBe(run.deposits)
+  it.each([1, 2])(
+    'with %i process(es) loses deposits exactly in the ways that say so',
+    { timeout: 90_000 },
+    async (processes) => {
+      const store = kind === 'sqlite' ? 'sqlite' : inject('postgresUrl')
+      const { runs, ok } = await bank(
+        '--store',
+        store,
+        '--processes',
+        `${processes}`,
+        '--deposits',
+        `${DEPOSITS[processes]}`,
+      )
+      expect(ok).toBe(true)
+      expect(runs.map((r) => r.way)).toHaveLength(9)
+      const losers = runs.filter((r) => r.lost > 0).map((r) => r.way)
+      expect(losers.sort()).toEqual(LOSES[kind][processes])
+      for (const run of runs) expect(run.confirmed + run.refused).toBe(run.deposits)
 
-    const refusers = runs.filter((r) => r.refused > 0).map((r) => r.way)
-    expect(refusers.sort()).toEqual(
-      kind === 'sqlite' ? ['begin-commit', 'for-update-holdfast', 'for-update-raw'] : ['for-update-holdfast'],
-    )
-    const refused = runs.find((r) => r.way === 'for-update-holdfast')
-    expect(refused?.refused).toBe(DEPOSITS[processes])
-    expect(refused?.refusal).toMatch(/no transaction is open/)
-  })
+      const refusers = runs.filter((r) => r.refused > 0).map((r) => r.way)
+      expect(refusers.sort()).toEqual(
+        kind === 'sqlite'
+          ? ['begin-commit', 'for-update-holdfast', 'for-update-raw']
+          : ['for-update-holdfast'],
+      )
+      const refused = runs.find((r) => r.way === 'for-update-holdfast')
+      expect(refused?.refused).toBe(DEPOSITS[processes])
+      expect(refused?.refusal).toMatch(/no transaction is open/)
+    },
+  )
 })
