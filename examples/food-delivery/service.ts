@@ -1,4 +1,4 @@
-/** The program of one service process. Its configuration is the first argument, as JSON; it talks to its parent by IPC. */
+/** The program of one service process. Its parent tells it by IPC which service it is. */
 import { startHoldfast } from './holdfast/start.ts'
 import type { Mechanism } from './holdfast/without.ts'
 import { openNaiveDatabase } from './naive/database.ts'
@@ -31,7 +31,19 @@ export type ServiceMessage =
   | { readonly kind: 'in-hand'; readonly count: number | null }
   | { readonly kind: 'fault'; readonly fault: FaultReport }
 
-const config = JSON.parse(process.argv[2] ?? '{}') as ServiceConfig
+/** What the parent tells a service. */
+export type ServiceOrder =
+  | { readonly kind: 'start'; readonly config: ServiceConfig }
+  | { readonly kind: 'in-hand' }
+  | { readonly kind: 'stop' }
+
+process.on('disconnect', () => process.exit(0)) // the supervisor is gone
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {}) // Ctrl-C is the supervisor's to handle
+const config = await new Promise<ServiceConfig>((resolve) => {
+  process.once('message', (order: ServiceOrder) => {
+    if (order.kind === 'start') resolve(order.config)
+  })
+})
 const { service, seed, life, faults } = config
 
 const tell = (message: ServiceMessage): void => {
@@ -94,15 +106,13 @@ async function countInHand(): Promise<number> {
   }
 }
 
-process.on('message', async (message: { kind: 'stop' | 'in-hand' }) => {
-  if (message.kind === 'in-hand') {
+process.on('message', async (order: ServiceOrder) => {
+  if (order.kind === 'in-hand') {
     tell({ kind: 'in-hand', count: await countInHand() })
-  } else {
+  } else if (order.kind === 'stop') {
     await stop()
     await queue.close()
     process.exit(0)
   }
 })
-process.on('disconnect', () => process.exit(0)) // the supervisor is gone
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {}) // Ctrl-C is the supervisor's to handle
 tell({ kind: 'listening', port })

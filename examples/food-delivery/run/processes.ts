@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { ServiceConfig, ServiceMessage } from '../service.ts'
+import type { ServiceConfig, ServiceMessage, ServiceOrder } from '../service.ts'
 import { SERVICES, type ServiceName } from '../shared/domain.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -17,6 +17,7 @@ const PROGRAM = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? '../service.ts' : '../service.js', import.meta.url),
 )
 const START_MS = 20_000
+const STOP_MS = 1_500
 
 /** The four service processes of one run: starts them, starts the killed ones again, knows where they listen. */
 export class Processes {
@@ -24,6 +25,7 @@ export class Processes {
   readonly #timeline: Timeline
   readonly #running = new Map<ServiceName, Running>()
   readonly #listening = new Map<ServiceName, string>()
+  #spare: Spawned | undefined
   #stopping = false
   #failure: Error | undefined
   /** Fulfils never; rejects when a service cannot be kept alive. */
@@ -43,7 +45,7 @@ export class Processes {
 
   /** Starts all four and waits until they listen. */
   async start(): Promise<void> {
-    for (const service of SERVICES) this.#spawn(service, 1)
+    for (const service of SERVICES) this.#startService(service, 1)
     await Promise.race([Promise.all(SERVICES.map((s) => this.#running.get(s)?.ready)), this.failed])
   }
 
@@ -75,49 +77,65 @@ export class Processes {
   /** Ends all of them, politely at first. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#spare?.child.kill('SIGKILL')
     await Promise.all(
       [...this.#running.values()].map(async ({ child, exited }) => {
-        const timer = setTimeout(() => child.kill('SIGKILL'), 1_500)
-        if (child.connected) child.send({ kind: 'stop' }, () => {})
+        const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+        send(child, { kind: 'stop' })
         await exited
         clearTimeout(timer)
       }),
     )
+    await this.#spare?.exited
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  #spawn(service: ServiceName, life: number): void {
-    const config = this.#config(service, life)
-    const child = fork(PROGRAM, [JSON.stringify(config)], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    })
+  /**
+   * A process that has loaded its program and waits to be told which service it is. One more is always kept ready, as a
+   * standby would be, so that a killed service is away for as long as its leases run and not for the start of Node.
+   */
+  #spawn(): Spawned {
+    const child = fork(PROGRAM, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
     children.add(child)
-    let stderr = ''
+    const spawned: Spawned = {
+      child,
+      stderr: '',
+      exited: new Promise((resolve) => {
+        child.once('close', () => {
+          children.delete(child)
+          resolve()
+        })
+      }),
+    }
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-4_000)
+      spawned.stderr = (spawned.stderr + text).slice(-4_000)
     })
+    child.once('error', (error) => this.#fail(error))
+    return spawned
+  }
+
+  #startService(service: ServiceName, life: number): void {
+    const spawned = this.#spare ?? this.#spawn()
+    this.#spare = undefined
+    const { child } = spawned
     let ready!: () => void
     const answers: ((inHand: number) => void)[] = []
     const running: Running = {
-      child,
+      ...spawned,
       ready: new Promise((resolve) => {
         ready = resolve
       }),
-      exited: new Promise((resolve) => {
-        child.once('close', () => resolve())
-      }),
       askInHand: () =>
         new Promise((resolve) => {
-          if (child.exitCode !== null || child.signalCode !== null) resolve(Number.POSITIVE_INFINITY)
+          if (!child.connected) resolve(Number.POSITIVE_INFINITY)
           answers.push(resolve)
-          if (child.connected) child.send({ kind: 'in-hand' }, () => {})
+          send(child, { kind: 'in-hand' })
         }),
     }
     this.#running.set(service, running)
-    const late = setTimeout(
-      () => this.#fail(new Error(`the ${service} service did not start within ${START_MS} ms\n${stderr}`)),
-      START_MS,
-    )
+    const late = setTimeout(() => {
+      this.#fail(new Error(`the ${service} service did not start within ${START_MS} ms\n${spawned.stderr}`))
+    }, START_MS)
     child.on('message', (message: ServiceMessage) => {
       if (message.kind === 'listening') {
         clearTimeout(late)
@@ -130,22 +148,36 @@ export class Processes {
         this.#timeline.add(message.fault.kind, service, message.fault.detail)
       }
     })
-    child.once('error', (error) => this.#fail(error))
-    child.once('close', (code, signal) => {
+    const onGone = (): void => {
       clearTimeout(late)
-      children.delete(child)
       for (const answer of answers.splice(0)) answer(Number.POSITIVE_INFINITY)
       this.#listening.delete(service)
       if (this.#stopping) return
-      if (signal === 'SIGKILL') this.#spawn(service, life + 1)
-      else this.#fail(new Error(`the ${service} service ended by itself (${code ?? signal})\n${stderr}`))
-    })
+      const { exitCode, signalCode } = child
+      if (signalCode === 'SIGKILL') this.#startService(service, life + 1)
+      else {
+        this.#fail(
+          new Error(`the ${service} service ended by itself (${exitCode ?? signalCode})\n${spawned.stderr}`),
+        )
+      }
+    }
+    child.once('exit', onGone)
+    send(child, { kind: 'start', config: this.#config(service, life) })
+    this.#spare = this.#spawn()
   }
 }
 
-interface Running {
+function send(child: ChildProcess, order: ServiceOrder): void {
+  if (child.connected) child.send(order, () => {})
+}
+
+interface Spawned {
   readonly child: ChildProcess
-  readonly ready: Promise<void>
   readonly exited: Promise<void>
+  stderr: string
+}
+
+interface Running extends Spawned {
+  readonly ready: Promise<void>
   askInHand(): Promise<number>
 }

@@ -1,0 +1,186 @@
+/** The demo as a program: it forks its services, does its harm, and leaves nothing behind. */
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { tempFolder } from '../support/files.ts'
+import { until } from '../support/wait.ts'
+
+const main = fileURLToPath(new URL('../../examples/food-delivery/main.ts', import.meta.url))
+const DEMO_MS = 120_000
+
+interface Run {
+  readonly mode: string
+  readonly orders: number
+  readonly ended: number
+  readonly anomalies: Readonly<Record<string, number>>
+  readonly findings: readonly { kind: string; text: string }[]
+  readonly kills: number
+  readonly everythingEnded: boolean
+  readonly p50Ms: number
+}
+
+/** Its temporary files go to a folder of the test's own, so that what is left there is what it left behind. */
+function startDemo(args: readonly string[]) {
+  const folder = tempFolder('demo')
+  onTestFinished(folder.remove)
+  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+    env: { ...process.env, TMPDIR: folder.path, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)))
+  return {
+    child,
+    exited,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    leftFolders: () => readdirSync(folder.path).filter((name) => name.startsWith('holdfast-demo-')),
+  }
+}
+
+function sum(anomalies: Readonly<Record<string, number>>): number {
+  return Object.values(anomalies).reduce((a, b) => a + b, 0)
+}
+
+/** The service processes of one demo, by its number. */
+function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid ? [Number(name)] : []
+      } catch {
+        return [] // it ended meanwhile
+      }
+    })
+}
+
+describe('holdfast demo', () => {
+  it(
+    'breaks without Holdfast and holds with it, under the same faults',
+    async () => {
+      const demo = startDemo(['--orders', '60', '--json', '--seed', '3'])
+      const code = await demo.exited
+      expect(code, demo.stderr() + demo.stdout()).toBe(0)
+      const { runs, ok } = JSON.parse(demo.stdout()) as { runs: Run[]; ok: boolean }
+      const [naive, holdfast] = runs as [Run, Run]
+      expect(ok).toBe(true)
+      expect([naive.mode, holdfast.mode]).toEqual(['naive', 'holdfast'])
+      expect(sum(naive.anomalies)).toBeGreaterThan(0)
+      expect(holdfast.findings).toEqual([])
+      expect(sum(holdfast.anomalies)).toBe(0)
+      expect(holdfast).toMatchObject({ orders: 60, ended: 60, everythingEnded: true })
+      expect(holdfast.kills).toBeGreaterThan(0)
+      expect(demo.leftFolders()).toEqual([])
+    },
+    DEMO_MS,
+  )
+
+  it(
+    'charges twice without the inbox, and says so with its exit code',
+    async () => {
+      const demo = startDemo(['--orders', '80', '--json', '--only', 'holdfast', '--without', 'inbox'])
+      expect(await demo.exited).toBe(1)
+      const { runs } = JSON.parse(demo.stdout()) as { runs: [Run] }
+      expect(runs[0].anomalies.chargedTwice).toBeGreaterThan(0)
+    },
+    DEMO_MS,
+  )
+
+  it(
+    'holds on PostgreSQL, whose connections are cut at COMMIT',
+    async () => {
+      const url = inject('postgresUrl')
+      const demo = startDemo(['--orders', '40', '--json', '--only', 'holdfast', '--store', url])
+      const code = await demo.exited
+      expect(code, demo.stderr() + demo.stdout()).toBe(0)
+      const { runs } = JSON.parse(demo.stdout()) as { runs: [Run] }
+      expect(sum(runs[0].anomalies)).toBe(0)
+    },
+    DEMO_MS,
+  )
+
+  it(
+    'writes the page and the history, and keeps the databases when asked to',
+    async () => {
+      const folder = tempFolder('demo-output')
+      onTestFinished(folder.remove)
+      const [html, history, keep] = ['page.html', 'history.jsonl', 'kept'].map(folder.file) as [
+        string,
+        string,
+        string,
+      ]
+      const demo = startDemo([
+        '--orders',
+        '20',
+        '--faults',
+        'none',
+        '--only',
+        'holdfast',
+        '--html',
+        html,
+        '--history',
+        history,
+        '--keep',
+        keep,
+      ])
+      expect(await demo.exited, demo.stderr()).toBe(0)
+      expect(demo.stdout()).toContain('every order reached an end')
+      const page = readFileSync(html, 'utf8')
+      expect(page).toContain('<svg')
+      expect(page).not.toMatch(/<script|src=|href=|@import/)
+      const lines = readFileSync(history, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      const placed = lines.filter((l) => l.f === 'place-order')
+      expect(placed.filter((l) => l.type === 'invoke')).toHaveLength(20)
+      expect(placed.filter((l) => l.type === 'ok')).toHaveLength(20)
+      expect(lines.map((l) => l.index)).toEqual(lines.map((_, i) => i))
+      for (const service of ['order', 'payment', 'restaurant', 'delivery', 'queue'])
+        expect(existsSync(`${keep}/holdfast/${service}.db`)).toBe(true)
+    },
+    DEMO_MS,
+  )
+
+  it.runIf(existsSync('/proc'))(
+    'ends its processes and removes its files when interrupted',
+    async () => {
+      const demo = startDemo(['--orders', '1000', '--only', 'holdfast'])
+      const pid = demo.child.pid ?? 0
+      const services = await until(
+        () => {
+          const found = childrenOf(pid)
+          return found.length >= 4 && demo.stdout().includes('running') ? found : undefined
+        },
+        { deadlineMs: 60_000, what: 'the services to run' },
+      )
+      demo.child.kill('SIGINT')
+      expect(await demo.exited).toBe(130)
+      await until(() => services.every((service) => !existsSync(`/proc/${service}`)), {
+        what: 'the services to end',
+      })
+      expect(demo.leftFolders()).toEqual([])
+    },
+    DEMO_MS,
+  )
+
+  it('answers wrong usage with one sentence and exit code 64', async () => {
+    const demo = startDemo(['--orders', 'many', '--json'])
+    expect(await demo.exited).toBe(64)
+    expect(demo.stderr()).toBe(
+      'holdfast demo: --orders must be a whole number from 1 to 100000, got "many"\n',
+    )
+    expect(JSON.parse(demo.stdout())).toMatchObject({ ok: false })
+  })
+})
