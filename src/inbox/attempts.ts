@@ -9,30 +9,38 @@ const COLUMNS = [
   { name: 'started_at_ms', type: 'bigint' },
 ] as const
 
+export interface CountOptions {
+  /** The row of a message is named like its effect row. */
+  readonly effect: Required<EffectKey>
+  /** The number of this attempt where no row says otherwise. */
+  readonly first: number
+  /** False: a message that was counted before is left as it is. */
+  readonly recount: boolean
+}
+
 /**
- * The row of a message is named like its effect row.
- *
- * Counts an attempt before it begins, so that a message that kills its process cannot do so for ever, and gives its
- * number. The first one counted is number `first`. Only messages delivered or failed before are counted.
+ * Counts an attempt before it begins, so that a message that kills its process cannot do so for ever. Gives its
+ * number, or undefined where it stays uncounted. Only messages delivered or failed before are counted.
  */
 export async function countAttempt(
   tx: Transaction,
-  { effect, first }: { effect: Required<EffectKey>; first: number },
-): Promise<number> {
+  { effect, first, recount }: CountOptions,
+): Promise<number | undefined> {
   const table = tx.store.table('inbox_attempt')
   const nowMs = tx.store.clock.now()
-  const changed = await tx.execute(
+  const row = [effect.scope, effect.id, effect.phase, first, nowMs]
+  const inserted = await tx.execute(
+    tx.store.dialect.insertRows(table, COLUMNS, [row], { onConflict: 'ignore' }),
+  )
+  if (inserted === 1) return first
+  if (!recount) return undefined
+  await tx.execute(
     sql`update ${table} set attempts = attempts + 1, started_at_ms = ${nowMs} where ${is(effect)}`,
   )
-  if (changed === 0) {
-    await tx.execute(
-      tx.store.dialect.insertRows(table, COLUMNS, [[effect.scope, effect.id, effect.phase, first, nowMs]], {
-        onConflict: 'ignore',
-      }),
-    )
-  }
-  const [row] = await tx.query<{ attempts: number }>(sql`select attempts from ${table} where ${is(effect)}`)
-  return Number(row?.attempts ?? first)
+  const [counted] = await tx.query<{ attempts: number }>(
+    sql`select attempts from ${table} where ${is(effect)}`,
+  )
+  return Number(counted?.attempts ?? first)
 }
 
 /** In the transaction that handles the message or makes it a dead letter. */

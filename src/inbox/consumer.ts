@@ -122,7 +122,7 @@ class InboxConsumer implements Consumer {
       log,
       onGained: (held) => {
         const place = { topic, partition: Number(held.name), lease: held, signal: held.signal }
-        const partition = new ServedPartition(place, this.#store.clock, this.#options, this.#worker)
+        const partition = new ServedPartition(place, this.#store, this.#options, this.#worker)
         byLease.set(held, partition)
         this.#partitions.add(partition)
         void partition.ended.then(() => this.#partitions.delete(partition))

@@ -1,11 +1,15 @@
 import type { Broker, Subscription } from '../broker/index.ts'
 import { anySignal, orAbort } from '../core/abort.ts'
 import { backoffMs } from '../core/backoff.ts'
-import type { Clock } from '../core/clock.ts'
 import type { LeaseRef } from '../lease/index.ts'
+import type { Store } from '../store/index.ts'
 import type { ResolvedConsumer } from './consumer-options.ts'
+import { closeSession, openSession, type Session } from './session.ts'
 import type { Served } from './work.ts'
 import type { Worker } from './worker.ts'
+
+/** Bound of the last statement of a session; without it, the next holder counts some attempts for nothing. */
+const CLOSE_MS = 2_000
 
 const RESUBSCRIBE = { baseMs: 100, capMs: 5_000 }
 
@@ -25,7 +29,7 @@ export class ServedPartition {
   /** Settles when the subscription is closed for good and what was acknowledged is stored. Never rejects. */
   readonly ended: Promise<void>
   readonly #place: PartitionPlace
-  readonly #clock: Clock
+  readonly #store: Store
   readonly #consumer: ResolvedConsumer
   readonly #broker: Broker
   readonly #worker: Worker
@@ -35,9 +39,9 @@ export class ServedPartition {
   readonly #abort = new AbortController()
   #served: Served | undefined
 
-  constructor(place: PartitionPlace, clock: Clock, consumer: ResolvedConsumer, worker: Worker) {
+  constructor(place: PartitionPlace, store: Store, consumer: ResolvedConsumer, worker: Worker) {
     this.#place = place
-    this.#clock = clock
+    this.#store = store
     this.#consumer = consumer
     this.#broker = consumer.broker
     this.#worker = worker
@@ -61,7 +65,7 @@ export class ServedPartition {
   }
 
   async #run(): Promise<void> {
-    const clock = this.#clock
+    const { clock } = this.#store
     const { topic, partition, signal } = this.#place
     const stop = anySignal(this.#leave.signal, signal) as AbortSignal
     for (let failures = 0; !stop.aborted; ) {
@@ -86,7 +90,9 @@ export class ServedPartition {
   /** Rejects when the subscription could not be made or was lost; fulfils when `stop` fired. */
   async #subscribeOnce(stop: AbortSignal): Promise<void> {
     const { topic, partition, lease, signal } = this.#place
-    const { group, prefetch, from } = this.#consumer
+    const { group, prefetch, from, owner } = this.#consumer
+    const session: Session = { scope: lease.scope, partition, owner }
+    const afterCrash = await this.#store.transaction((tx) => openSession(tx, session), { signal: stop })
     let lose!: (error: unknown) => void
     const lost = new Promise<never>((_, reject) => {
       lose = reject
@@ -96,6 +102,7 @@ export class ServedPartition {
       topic,
       partition,
       lease,
+      doubtful: afterCrash ? prefetch : 0,
       signal: anySignal(signal, this.#abort.signal) as AbortSignal,
       // The keeper of the lease will find out; until then, subscribing again does no harm.
       lose,
@@ -118,6 +125,11 @@ export class ServedPartition {
       await subscription?.close().catch((error: unknown) => {
         this.#consumer.log.warn('a subscription could not be closed', { topic, partition, error })
       })
+      await this.#store
+        .transaction((tx) => closeSession(tx, session), { timeoutMs: CLOSE_MS })
+        .catch((error: unknown) => {
+          this.#consumer.log.warn('the end of a session could not be stored', { topic, partition, error })
+        })
     }
   }
 }

@@ -31,8 +31,7 @@ export class Runner {
   async run(served: Served, work: Work): Promise<Ending> {
     if (work.retried !== undefined) return this.#runRetried(served, work, work.retried)
     try {
-      const suspect = await this.#count(served, work)
-      if (suspect && work.attempt <= this.#options.retry.attemptsMax) return { kind: 'alone' }
+      if (!(await this.#count(served, work))) return { kind: 'alone' }
       if (work.attempt > this.#options.retry.attemptsMax) {
         throw new MessageInvalidError(
           `the process ended while this message was being handled, ${work.attempt - 1} attempts after the first`,
@@ -136,20 +135,21 @@ export class Runner {
   /**
    * From the second delivery or attempt on, each attempt is counted before it begins, so that a message which kills
    * its process becomes a dead letter in the end. A crash blames all that ran at the time; whoever was blamed before
-   * runs alone, so that the next crash blames the one. True, once, for a message that must run alone.
+   * runs alone, so that the next crash blames the one. False: it must run alone first, and is not counted yet.
    */
   async #count(served: Served, work: Work): Promise<boolean> {
-    if (work.counted || (work.attempt === 1 && !work.delivery.redelivered)) return false
+    if (work.counted || (work.attempt === 1 && !work.again)) return true
     const effect = effectOf(this.#options.group, work.message)
-    const firstHere = work.attempt === 1
+    const recount = work.alone || work.attempt > 1
     const attempts = await this.#transaction(served, (tx) =>
-      countAttempt(tx, { effect, first: work.attempt }),
+      countAttempt(tx, { effect, first: work.attempt, recount }),
     )
     work.hasRow = true
+    if (attempts === undefined) return false
     work.counted = true
     work.attempt = Math.max(work.attempt, attempts)
     await failpoint('inbox.consume.counted')
-    return firstHere && attempts > 1
+    return true
   }
 
   async #afterFailure(served: Served, work: Work, error: unknown): Promise<Ending> {

@@ -2,7 +2,8 @@ import type { TableSet } from '../store/index.ts'
 
 /**
  * `inbox_attempt`: how often handlers were started for messages that were delivered before or failed before. One row
- * per such message, deleted when the message is handled or becomes a dead letter.
+ * per such message, deleted when the message is handled or becomes a dead letter. `inbox_session`: who reads which
+ * partition; a row that is left over tells of a crash.
  */
 export const inboxTables: TableSet = {
   capability: 'inbox',
@@ -14,12 +15,18 @@ export const inboxTables: TableSet = {
         postgres: ({ table, index }) => [
           `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms bigint not null, primary key (scope, id, phase))`,
           `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
+          createSession(table('inbox_session')),
         ],
         sqlite: ({ table, index }) => [
           `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms integer not null, primary key (scope, id, phase)) without rowid`,
           `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
+          createSession(table('inbox_session')),
         ],
       },
     },
   ],
+}
+
+function createSession(table: string): string {
+  return `create table ${table} (scope text not null, reads_partition integer not null, owner text not null, primary key (scope, reads_partition))`
 }

@@ -7,6 +7,8 @@ export interface Served {
   readonly topic: string
   readonly partition: number
   readonly lease: LeaseRef
+  /** So many of the messages still to come may have been under way when the process of the former holder died. */
+  doubtful: number
   /** Fires when the work must stop: the lease is lost, or a stop has waited long enough. */
   readonly signal: AbortSignal
   /** The store said that another process has the partition, before the keeper of the lease noticed. */
@@ -16,7 +18,9 @@ export interface Served {
 /** One message in hand. */
 export interface Work {
   readonly message: Message
-  readonly delivery: Pick<Delivery, 'ack' | 'redelivered'>
+  readonly delivery: Pick<Delivery, 'ack'>
+  /** Delivered before, or may have been. */
+  readonly again: boolean
   /** Why the message cannot be stored as it came; undefined where it can. */
   readonly fault: string | undefined
   readonly retried: Retried | undefined
@@ -48,7 +52,7 @@ export interface Retried {
   ended(): void
 }
 
-export function newWork(given: Pick<Work, 'message' | 'delivery' | 'fault' | 'retried'>): Work {
+export function newWork(given: Pick<Work, 'message' | 'delivery' | 'again' | 'fault' | 'retried'>): Work {
   return {
     ...given,
     attempt: 1 + (given.retried?.attempts ?? 0),
@@ -64,7 +68,7 @@ export function mayBatch(work: Work): boolean {
   return (
     work.attempt === 1 &&
     !work.counted &&
-    !work.delivery.redelivered &&
+    !work.again &&
     work.retried === undefined &&
     work.fault === undefined
   )

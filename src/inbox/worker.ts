@@ -54,12 +54,14 @@ export class Worker {
   }
 
   accept(served: Served, delivery: Delivery): void {
-    this.#push(served, newWork({ ...storable(delivery.message), delivery, retried: undefined }))
+    const again = delivery.redelivered || served.doubtful > 0
+    if (served.doubtful > 0) served.doubtful -= 1
+    this.#push(served, newWork({ ...storable(delivery.message), delivery, again, retried: undefined }))
   }
 
   acceptRetried(served: Served, message: Message, retried: Retried): void {
-    const delivery = { redelivered: false, ack: () => {} }
-    this.#push(served, newWork({ message, fault: undefined, delivery, retried }))
+    const delivery = { ack: () => {} }
+    this.#push(served, newWork({ message, fault: undefined, delivery, again: true, retried }))
   }
 
   /** Starts nothing more. Fulfils when nothing runs. */

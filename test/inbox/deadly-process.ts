@@ -19,14 +19,14 @@ createInbox(store).consumer({
   broker: queue,
   topic: 'paid',
   group: 'ledger',
-  ttlMs: 300,
+  ttlMs: 1_000,
   retry: { attemptsMax: 3 },
   handler: async (tx, { id }) => {
     started.add(id)
-    // With all of them in hand, so that the crash catches the innocent too; later ones run alone.
-    await until(() => id === 'm5' || started.has('m5') || started.size === 1, { deadlineMs: 2_000 }).catch(
-      () => {},
-    )
+    // With others under way, so that the crash blames the innocent too. On SQLite handlers run one at a time anyway.
+    if (kind === 'postgres' && started.size > 1) {
+      await until(() => started.has('m5'), { deadlineMs: 1_000 }).catch(() => {})
+    }
     if (id === 'm5') process.kill(process.pid, 'SIGKILL')
     await tx.execute(sql`insert into applied (message_id, note) values (${id}, ${id})`)
   },
