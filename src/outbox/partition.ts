@@ -18,8 +18,6 @@ export class Partition {
   readonly aborter = new AbortController()
   /** True while messages of it are with the broker or their failure is being recorded. */
   busy = false
-  /** About to go to another relay: nothing more is read. */
-  leaving = false
   /** There may be messages that have not been read. */
   dirty = true
   /** Stored by the broker, not yet deleted. */
@@ -30,6 +28,8 @@ export class Partition {
   /** Keys whose first message failed, with the time of its next attempt. */
   readonly #blocked = new Map<string, number>()
   #nextUnblockMs = Number.POSITIVE_INFINITY
+  /** Set while it is about to go to another relay: nothing more is read then. */
+  #left: (() => void) | undefined
 
   constructor(id: number, lease: HeldLease) {
     this.id = id
@@ -52,10 +52,38 @@ export class Partition {
     return (
       this.dirty &&
       !this.busy &&
-      !this.leaving &&
+      this.#left === undefined &&
       nowMs >= this.#pausedUntilMs &&
       !this.aborter.signal.aborted
     )
+  }
+
+  /** Nothing more is read. Fulfils when what is in hand is published and deleted, or the lease is lost. */
+  leave(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#left = resolve
+      this.#tellWhenIdle()
+    })
+  }
+
+  /** The publish that made it busy has settled. */
+  landed(): void {
+    this.busy = false
+    this.#tellWhenIdle()
+  }
+
+  deleted(rows: readonly ReadyRow[]): void {
+    for (const row of rows) this.deleting.delete(row.sequence)
+    this.#tellWhenIdle()
+  }
+
+  abort(reason: unknown): void {
+    this.aborter.abort(reason)
+    this.#left?.()
+  }
+
+  #tellWhenIdle(): void {
+    if (!this.busy && this.deleting.size === 0) this.#left?.()
   }
 
   block(key: string, untilMs: number): void {

@@ -1,14 +1,20 @@
 import type { PublishResult } from '../broker/broker.ts'
 import type { ReadyRow } from './relay-statements.ts'
 
+/** A message that was not stored, and why. */
+export interface Refusal {
+  readonly row: ReadyRow
+  readonly error: unknown
+}
+
 /** What became of one batch. */
 export interface Settled {
   /** With the broker, to be deleted. */
   readonly stored: ReadyRow[]
   /** Refused: an attempt to count. At most one per key. */
-  readonly refused: { readonly row: ReadyRow; readonly error: unknown }[]
+  readonly refused: Refusal[]
   /** The first that got no answer though nothing before it had failed: the broker is in trouble, not the message. */
-  readonly unknown: { readonly row: ReadyRow; readonly error: unknown } | undefined
+  readonly unknown: Refusal | undefined
 }
 
 /** Reads the broker's answers. Messages that stand behind a refused one of their key are in neither list. Pure. */
