@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Broker, Subscription } from '../broker/index.ts'
 import { anySignal, orAbort } from '../core/abort.ts'
 import { backoffMs } from '../core/backoff.ts'
@@ -98,12 +99,14 @@ export class ServedPartition {
       lose = reject
     })
     lost.catch(() => {})
+    const work = anySignal(signal, this.#abort.signal) as AbortSignal
+    setMaxListeners(0, work) // one for each message that waits for another attempt
     const served: Served = {
       topic,
       partition,
       lease,
       doubtful: afterCrash ? prefetch : 0,
-      signal: anySignal(signal, this.#abort.signal) as AbortSignal,
+      signal: work,
       // The keeper of the lease will find out; until then, subscribing again does no harm.
       lose,
     }

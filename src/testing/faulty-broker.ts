@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type {
   Broker,
   Delivery,
@@ -119,6 +120,7 @@ export function faultyBroker(broker: Broker, options: FaultyBrokerOptions): Brok
     deliver: (delivery: Delivery) => void,
   ): Promise<Subscription> {
     const ended = new AbortController()
+    setMaxListeners(0, ended.signal) // one for each delivery that is held back
     /** The last delivery of each key that is held back; later ones of the key go behind it. */
     const held = new Map<string, Promise<void>>()
 
