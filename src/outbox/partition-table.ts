@@ -74,8 +74,14 @@ export class PartitionTable {
     }
   }
 
-  markAll(): void {
-    for (const partition of this.#partitions.values()) partition.dirty = true
+  /** Gives those that were marked before. */
+  markAll(): ReadonlySet<Partition> {
+    const before = new Set<Partition>()
+    for (const partition of this.#partitions.values()) {
+      if (partition.dirty) before.add(partition)
+      partition.dirty = true
+    }
+    return before
   }
 
   unblock(nowMs: number): void {

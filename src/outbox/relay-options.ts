@@ -9,7 +9,7 @@ export interface RelayOptions {
   readonly batchSize?: number
   /** Batches that may be on their way (being published or deleted) at once. Default 4. */
   readonly inFlight?: number
-  /** Pause between two looks for messages of other processes while there are some. Default 5. */
+  /** Pause between two looks for messages of other processes, while they come and shortly after. Default 2. */
   readonly pollMinMs?: number
   /** The longest pause, reached after a while with none. Default 500. Commits of this process wake the relay at once. */
   readonly pollMaxMs?: number
@@ -63,7 +63,7 @@ const KNOWN = [
 
 /** @throws ConfigError with every problem */
 export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
-  const { broker, batchSize = 1_000, inFlight = 4, pollMinMs = 5, pollMaxMs = 500, ttlMs = 5_000 } = given
+  const { broker, batchSize = 1_000, inFlight = 4, pollMinMs = 2, pollMaxMs = 500, ttlMs = 5_000 } = given
   const { owner, retry = {}, manual = false, log = silentLog, signal } = given
   const { baseMs = 200, capMs = 60_000, attemptsMax = 20 } = retry
   const checks: Check[] = [

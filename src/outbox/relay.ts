@@ -1,12 +1,11 @@
 import { orAbort, throwIfAborted } from '../core/abort.ts'
 import { type Background, Bell } from '../core/background.ts'
-import { ConfigError, isHoldfastError } from '../core/errors.ts'
+import { ConfigError } from '../core/errors.ts'
 import { leaseTables, uniqueOwner } from '../lease/index.ts'
 import { requireRevision } from '../store/migrations.ts'
 import type { Store } from '../store/store.ts'
 import { ChunkPublisher } from './chunk-publisher.ts'
 import { Deleter } from './deleter.ts'
-import { DrainWaiters } from './drain-waiters.ts'
 import { RelayStoppedError } from './errors.ts'
 import { FailureRecorder } from './failure-recorder.ts'
 import { LaterMover } from './later-mover.ts'
@@ -15,9 +14,9 @@ import { PartitionTable } from './partition-table.ts'
 import { Reader } from './reader.ts'
 import type { RelayContext } from './relay-context.ts'
 import { RelayCounts, type RelayFigures, type RelayRates } from './relay-figures.ts'
+import { RelayLoop } from './relay-loop.ts'
 import { type RelayOptions, resolveRelayOptions } from './relay-options.ts'
 import { readReady } from './relay-statements.ts'
-import { nextRelayStep, type RelayState } from './relay-step.ts'
 import { sourceOf } from './source.ts'
 import { deadLetterTables, outboxTables } from './tables.ts'
 import { Trouble } from './trouble.ts'
@@ -36,30 +35,20 @@ export interface Relay extends Background {
 /** How long `stop` waits when it is not told. */
 const DRAIN_MS = 5_000
 
-/** Timers end at 2^31 ms; waking this often costs nothing. */
-const WAIT_MAX_MS = 60_000
-
-/**
- * The thin part: carries out what `nextRelayStep` decides. Reads are made one at a time by the loop; publishes run
- * beside it, one per partition; deletes are gathered by a loop of their own.
- */
+/** Puts the parts of a relay together, starts them and stops them. */
 export class OutboxRelay implements Relay {
   readonly done: Promise<void>
   readonly #context: RelayContext
   readonly #partitions: PartitionTable
-  readonly #reader: Reader
   readonly #publisher: ChunkPublisher
   readonly #deleter: Deleter
-  readonly #later: LaterMover
-  readonly #waiters = new DrainWaiters()
+  readonly #loop: RelayLoop
   readonly #offCommitted: () => void
   #running: Promise<void> | undefined
   #started: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #settleDone: { resolve: () => void; reject: (error: unknown) => void }
   #checkedTables = false
-  #pollEveryMs: number
-  #nextPollAtMs = 0
 
   /** `read` stands in for `readReady` in tests that show what its rules are for. */
   constructor(
@@ -82,18 +71,22 @@ export class OutboxRelay implements Relay {
       life: { stopping: false, aborted: false },
     }
     this.#partitions = new PartitionTable(this.#context)
-    this.#reader = new Reader(this.#context, this.#partitions, read)
     this.#deleter = new Deleter(this.#context)
-    this.#later = new LaterMover(this.#context, this.#partitions)
-    const failures = new FailureRecorder(this.#context, this.#later)
+    const later = new LaterMover(this.#context, this.#partitions)
+    const failures = new FailureRecorder(this.#context, later)
     this.#publisher = new ChunkPublisher(this.#context, this.#deleter, failures)
-    this.#pollEveryMs = options.pollMinMs
+    this.#loop = new RelayLoop(this.#context, {
+      partitions: this.#partitions,
+      reader: new Reader(this.#context, this.#partitions, read),
+      publisher: this.#publisher,
+      later,
+    })
     this.#settleDone = { resolve: () => {}, reject: () => {} }
     this.done = new Promise<void>((resolve, reject) => {
       this.#settleDone = { resolve, reject }
     })
     this.done.catch(() => {}) // whoever waits for it still sees the error; nobody has to
-    this.#offCommitted = onCommitted(store, outbox.name, (partitions) => this.#wake(partitions))
+    this.#offCommitted = onCommitted(store, outbox.name, (partitions) => this.#loop.wake(partitions))
     const { signal } = options
     if (signal?.aborted) void this.stop({ drainMs: 0 })
     else signal?.addEventListener('abort', () => void this.stop({ drainMs: 0 }), { once: true })
@@ -160,45 +153,29 @@ export class OutboxRelay implements Relay {
     try {
       this.#started = this.#hold()
       await this.#started
-      while ((await this.#step()) !== 'end');
+      await this.#loop.run()
     } catch (error) {
       options.log.error('the relay ended', { outbox: outbox.name, error })
       life.stopping = true
       this.#offCommitted()
-      this.#waiters.reject(error)
+      this.#loop.fail(error)
       this.#partitions.abort(error)
       await this.#settleInHand()
       await this.#partitions.release().catch(() => {})
       this.#settleDone.reject(error)
-      return
     }
-    this.#waiters.reject(new RelayStoppedError())
   }
 
   async #drainRunning(): Promise<void> {
     await this.#started
     await this.#partitions.ready()
-    await this.#untilIdle()
-  }
-
-  /** Fulfils when a look at everything, begun after this call, has left nothing that could go. */
-  #untilIdle(): Promise<void> {
-    this.#context.trouble.forget()
-    this.#later.nextAtMs = 0
-    this.#nextPollAtMs = 0
-    this.#context.bell.ring()
-    return this.#waiters.wait()
+    await this.#loop.untilIdle()
   }
 
   async #drainByHand(): Promise<void> {
     await this.#hold()
     try {
-      const idle = this.#untilIdle()
-      idle.catch(() => {})
-      while (this.#waiters.size > 0) {
-        if ((await this.#step()) === 'end') this.#waiters.reject(new RelayStoppedError())
-      }
-      await idle
+      await this.#loop.runUntilIdle()
     } finally {
       await this.#settleInHand()
       await this.#partitions.release()
@@ -216,96 +193,6 @@ export class OutboxRelay implements Relay {
     this.#partitions.hold()
     if (options.manual) await this.#partitions.ready()
   }
-
-  #wake(partitions: readonly number[] | undefined): void {
-    if (partitions === undefined) {
-      this.#partitions.markAll()
-      this.#later.nextAtMs = 0
-    } else {
-      this.#partitions.mark(partitions)
-    }
-    this.#context.bell.ring()
-  }
-
-  async #step(): Promise<'end' | undefined> {
-    const { store, counts, options, bell } = this.#context
-    this.#partitions.throwIfFailed()
-    const nowMs = store.clock.monotonic()
-    const step = nextRelayStep(this.#state(nowMs), nowMs)
-    switch (step.kind) {
-      case 'end':
-        return 'end'
-      case 'unblock':
-        this.#partitions.unblock(nowMs)
-        return
-      case 'move-due':
-        await this.#withTrouble(() => this.#later.move())
-        return
-      case 'poll': {
-        this.#partitions.markAll()
-        const found = await this.#withTrouble(() => this.#read())
-        this.#pollEveryMs = found ? options.pollMinMs : Math.min(options.pollMaxMs, this.#pollEveryMs * 2)
-        this.#nextPollAtMs = store.clock.monotonic() + this.#pollEveryMs
-        return
-      }
-      case 'read':
-        await this.#withTrouble(() => this.#read())
-        return
-      case 'wait':
-        if (counts.inHand === 0 && this.#publisher.idle) this.#endDrain()
-        await bell.wait(Math.min(step.untilMs - nowMs, WAIT_MAX_MS))
-    }
-  }
-
-  #endDrain(): void {
-    const { last } = this.#context.trouble
-    if (last === undefined) this.#waiters.resolve()
-    else this.#waiters.reject(last)
-  }
-
-  #state(nowMs: number): RelayState {
-    const { life, counts, options, trouble } = this.#context
-    let readable = 0
-    let nextUnblockAtMs = Number.POSITIVE_INFINITY
-    for (const partition of this.#partitions.all()) {
-      if (partition.isReadable(nowMs)) readable++
-      nextUnblockAtMs = Math.min(nextUnblockAtMs, partition.nextUnblockMs)
-    }
-    const { batchSize, inFlight } = options
-    return {
-      stopping: life.stopping,
-      inHand: counts.inHand,
-      inHandMax: batchSize * (inFlight - 1),
-      readable,
-      resumeAtMs: trouble.resumeAtMs,
-      nextPollAtMs: this.#partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#nextPollAtMs,
-      nextLaterAtMs: this.#partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#later.nextAtMs,
-      nextUnblockAtMs,
-    }
-  }
-
-  /** Runs a step that needs the store; when the store is out of reach, the relay waits and goes on. */
-  async #withTrouble<T>(step: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await step()
-    } catch (error) {
-      if (isForPeople(error)) throw error
-      this.#context.trouble.meet('the relay could not read the outbox and tries again', error)
-      return undefined
-    }
-  }
-
-  /** Reads once and sends on its way what was found. True when there was something. */
-  async #read(): Promise<boolean> {
-    const chunks = await this.#reader.read()
-    for (const chunk of chunks) this.#publisher.send(chunk)
-    return chunks.length > 0
-  }
 }
 
 const READ = { readOnly: true, isolation: 'read-committed' } as const
-
-/** Errors that waiting does not mend. */
-function isForPeople(error: unknown): boolean {
-  return isHoldfastError(error) && ['SCHEMA_REVISION', 'CONFIG_INVALID', 'UNSUPPORTED'].includes(error.code)
-}

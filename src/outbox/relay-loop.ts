@@ -1,0 +1,160 @@
+import { isHoldfastError } from '../core/errors.ts'
+import type { ChunkPublisher } from './chunk-publisher.ts'
+import { DrainWaiters } from './drain-waiters.ts'
+import { RelayStoppedError } from './errors.ts'
+import type { LaterMover } from './later-mover.ts'
+import type { PartitionTable } from './partition-table.ts'
+import { PollPace } from './poll-pace.ts'
+import type { Chunk, Reader } from './reader.ts'
+import type { RelayContext } from './relay-context.ts'
+import { nextRelayStep, type RelayState } from './relay-step.ts'
+
+/** Timers end at 2^31 ms; waking this often costs nothing. */
+const WAIT_MAX_MS = 60_000
+
+interface RelayParts {
+  readonly partitions: PartitionTable
+  readonly reader: Reader
+  readonly publisher: ChunkPublisher
+  readonly later: LaterMover
+}
+
+/**
+ * The thin part: carries out what `nextRelayStep` decides. Reads are made one at a time by this loop; publishes run
+ * beside it, one per partition; deletes are gathered by a loop of their own.
+ */
+export class RelayLoop {
+  readonly #context: RelayContext
+  readonly #parts: RelayParts
+  readonly #pace = new PollPace()
+  readonly #waiters = new DrainWaiters()
+
+  constructor(context: RelayContext, parts: RelayParts) {
+    this.#context = context
+    this.#parts = parts
+  }
+
+  /** Ends when the relay is told to stop. @throws what waiting cannot mend */
+  async run(): Promise<void> {
+    while ((await this.#step()) !== 'end');
+    this.#waiters.reject(new RelayStoppedError())
+  }
+
+  /** Runs until nothing is left that could go now. */
+  async runUntilIdle(): Promise<void> {
+    const idle = this.untilIdle()
+    idle.catch(() => {})
+    while (this.#waiters.size > 0) {
+      if ((await this.#step()) === 'end') this.#waiters.reject(new RelayStoppedError())
+    }
+    await idle
+  }
+
+  /** Fulfils when a look at everything, begun after this call, has left nothing that could go; `run` is running. */
+  untilIdle(): Promise<void> {
+    this.#context.trouble.forget()
+    this.#parts.later.nextAtMs = 0
+    this.#pace.lookNow()
+    this.#context.bell.ring()
+    return this.#waiters.wait()
+  }
+
+  /** Tells those who wait for the relay to be idle that it ended. */
+  fail(error: unknown): void {
+    this.#waiters.reject(error)
+  }
+
+  /** Messages of these partitions were committed; undefined means that any may have some, delayed ones too. */
+  wake(partitions: readonly number[] | undefined): void {
+    if (partitions === undefined) {
+      this.#parts.partitions.markAll()
+      this.#parts.later.nextAtMs = 0
+    } else {
+      this.#parts.partitions.mark(partitions)
+    }
+    this.#context.bell.ring()
+  }
+
+  async #step(): Promise<'end' | undefined> {
+    const { store, counts, options, bell } = this.#context
+    this.#parts.partitions.throwIfFailed()
+    const nowMs = store.clock.monotonic()
+    const step = nextRelayStep(this.#state(nowMs), nowMs)
+    switch (step.kind) {
+      case 'end':
+        return 'end'
+      case 'unblock':
+        this.#parts.partitions.unblock(nowMs)
+        return
+      case 'move-due':
+        await this.#withTrouble(() => this.#parts.later.move())
+        return
+      case 'poll': {
+        const announced = this.#parts.partitions.markAll()
+        const chunks = (await this.#withTrouble(() => this.#read())) ?? []
+        // What a commit of this process announced would have been read anyway; it says nothing of other processes.
+        const found = chunks.some(({ partition }) => !announced.has(partition))
+        const { pollMinMs: minMs, pollMaxMs: maxMs } = options
+        this.#pace.looked(found, store.clock.monotonic(), { minMs, maxMs })
+        return
+      }
+      case 'read':
+        await this.#withTrouble(() => this.#read())
+        return
+      case 'wait':
+        if (counts.inHand === 0 && this.#parts.publisher.idle) this.#endDrain()
+        await bell.wait(Math.min(step.untilMs - nowMs, WAIT_MAX_MS))
+    }
+  }
+
+  #endDrain(): void {
+    const { last } = this.#context.trouble
+    if (last === undefined) this.#waiters.resolve()
+    else this.#waiters.reject(last)
+  }
+
+  #state(nowMs: number): RelayState {
+    const { life, counts, options, trouble } = this.#context
+    let readable = 0
+    let nextUnblockAtMs = Number.POSITIVE_INFINITY
+    for (const partition of this.#parts.partitions.all()) {
+      if (partition.isReadable(nowMs)) readable++
+      nextUnblockAtMs = Math.min(nextUnblockAtMs, partition.nextUnblockMs)
+    }
+    const { batchSize, inFlight } = options
+    return {
+      stopping: life.stopping,
+      inHand: counts.inHand,
+      inHandMax: batchSize * (inFlight - 1),
+      readable,
+      resumeAtMs: trouble.resumeAtMs,
+      nextPollAtMs: this.#parts.partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#pace.nextAtMs,
+      nextLaterAtMs:
+        this.#parts.partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#parts.later.nextAtMs,
+      nextUnblockAtMs,
+    }
+  }
+
+  /** Runs a step that needs the store; when the store is out of reach, the relay waits and goes on. */
+  async #withTrouble<T>(step: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await step()
+    } catch (error) {
+      if (isForPeople(error)) throw error
+      this.#context.trouble.meet('the relay could not read the outbox and tries again', error)
+      return undefined
+    }
+  }
+
+  /** Reads once and sends on its way what was found. */
+  async #read(): Promise<readonly Chunk[]> {
+    const chunks = await this.#parts.reader.read()
+    for (const chunk of chunks) this.#parts.publisher.send(chunk)
+    return chunks
+  }
+}
+
+/** Errors that waiting does not mend. */
+function isForPeople(error: unknown): boolean {
+  return isHoldfastError(error) && ['SCHEMA_REVISION', 'CONFIG_INVALID', 'UNSUPPORTED'].includes(error.code)
+}
