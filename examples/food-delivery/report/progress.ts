@@ -40,7 +40,7 @@ function lines(write: (text: string) => void): Screen {
     show(run, { phase, ended, orders, kills, faults }) {
       const quarter = Math.floor((4 * ended) / orders)
       const key = `${run} ${phase} ${phase === 'running' ? quarter : ''}`
-      if (key === said || phase === 'starting' || (phase === 'running' && quarter === 0)) return
+      if (key === said || phase === 'starting') return
       said = key
       write(`  ${run}: ${phase}, ${ended}/${orders} orders ended, ${kills} kills, ${faults} faults\n`)
     },

@@ -25,6 +25,7 @@ export interface CustomersOptions {
 
 const REQUEST_MS = 3_000
 const RETRY_MS = 60
+const MANAGER_LOOKS_MS = 10
 /** After this long a customer gives up; the audit then finds the order half done, or not at all. */
 const GIVE_UP_MS = 60_000
 
@@ -88,13 +89,19 @@ async function placeOrder(
 export async function runManager(options: {
   readonly workload: Workload
   readonly processes: Processes
+  /** Orders that have ended so far. */
+  readonly ended: () => number
   readonly record: (operation: Operation) => void
   readonly signal: AbortSignal
 }): Promise<void> {
-  const { workload, processes, record, signal } = options
-  for (const { afterMs, dish, priceCents } of workload.priceChanges()) {
-    await sleep(afterMs, undefined, { signal }).catch(() => {})
+  const { workload, processes, ended, record, signal } = options
+  let changedAt = 0
+  for (const { afterOrders, dish, priceCents } of workload.priceChanges()) {
+    while (!signal.aborted && ended() < changedAt + afterOrders) {
+      await sleep(MANAGER_LOOKS_MS, undefined, { signal }).catch(() => {})
+    }
     if (signal.aborted) return
+    changedAt = ended()
     const say = (type: Operation['type'], value: unknown): void =>
       record({ process: 'manager', type, f: 'change-price', value })
     await untilAnswered(async () => {

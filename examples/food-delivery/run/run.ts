@@ -122,6 +122,8 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
     kills: timeline.count('kill'),
     faults: [...timeline.counts].reduce((sum, [kind, n]) => (kind === 'up' ? sum : sum + n), 0),
   })
+  const interrupted = aborted(signal, over.signal)
+  interrupted.catch(() => {})
   let phase: Progress['phase'] = 'starting'
   const ticker = setInterval(() => onProgress(progress(phase)), 100)
   const record = (operation: Parameters<History['add']>[1]): void => history.add(name, operation)
@@ -132,7 +134,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
     phase = 'running'
     timeline.start()
     const aside = Promise.all([
-      runManager({ workload, processes, record, signal: stopPlacing }),
+      runManager({ workload, processes, ended: () => ends.count, record, signal: stopPlacing }),
       killAtRandom(processes, options, stopPlacing),
     ])
     const customers = await Promise.race([
@@ -145,12 +147,12 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
         signal: customersSignal,
       }),
       processes.failed,
-      aborted(signal),
+      interrupted,
     ])
     placing.abort()
     await aside
     phase = 'draining'
-    await Promise.race([drain(processes, ends, options), processes.failed, aborted(signal)])
+    await Promise.race([drain(processes, ends, options), processes.failed, interrupted])
     return { customers, timeline, durationMs: timeline.nowMs(), progress }
   } finally {
     placing.abort()
@@ -211,10 +213,11 @@ async function drain(processes: Processes, ends: Ends, { faults, signal }: RunOp
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
+/** Rejects when `signal` fires, listening until `over` does. */
+function aborted(signal: AbortSignal, over: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason)
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true, signal: over })
   })
 }
 

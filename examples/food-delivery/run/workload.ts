@@ -10,7 +10,8 @@ export interface PlannedOrder {
 }
 
 export interface PriceChange {
-  readonly afterMs: number
+  /** Made when this many orders have ended since the one before: a slow machine must not see more of them. */
+  readonly afterOrders: number
   readonly dish: string
   readonly priceCents: number
 }
@@ -21,18 +22,20 @@ export interface Workload {
   readonly accounts: readonly { readonly id: string; readonly openingCents: number }[]
   readonly dishes: readonly { readonly id: string; readonly portions: number; readonly priceCents: number }[]
   readonly couriers: readonly string[]
-  /** In order of time, without end. */
+  /** One after the other, without end. */
   priceChanges(): Generator<PriceChange>
 }
 
 const DISHES = ['margherita', 'pad-thai', 'ramen', 'falafel', 'biryani', 'tacos', 'pho', 'gnocchi']
 const ACCOUNTS = 20
 const COURIERS = 6
-const PRICE_CHANGE_EVERY_MS = 250
+const PRICE_CHANGE_EVERY = 24
+const PORTIONS_SHARE = 0.45
+const MONEY_SHARE = 0.8
 
 /**
- * Plans a run. A few accounts and dishes are hot (a quarter of all orders meets the first of each); accounts hold a
- * little less than their orders cost and kitchens a little less than is asked for, so some orders must be refused.
+ * Plans a run. A few accounts and dishes are hot (a quarter of all orders meets the first of each); accounts hold less
+ * than their orders cost and kitchens less than is asked for, so some orders must be refused.
  */
 export function planWorkload(orderCount: number, seed: number): Workload {
   const random = seededRandom(seed)
@@ -53,11 +56,14 @@ export function planWorkload(orderCount: number, seed: number): Workload {
     orders,
     accounts: Array.from({ length: ACCOUNTS }, (_, i) => {
       const id = accountId(i)
-      return { id, openingCents: Math.round(0.8 * sum(orders.filter((o) => o.customer === id).map(cost))) }
+      return {
+        id,
+        openingCents: Math.round(MONEY_SHARE * sum(orders.filter((o) => o.customer === id).map(cost))),
+      }
     }),
     dishes: dishes.map(({ id, priceCents }) => {
       const wanted = sum(orders.filter((o) => o.dish === id).map((o) => o.quantity))
-      return { id, priceCents, portions: Math.round(0.65 * wanted) }
+      return { id, priceCents, portions: Math.round(PORTIONS_SHARE * wanted) }
     }),
     couriers: Array.from({ length: COURIERS }, (_, i) => `courier-${i + 1}`),
 
@@ -69,7 +75,7 @@ export function planWorkload(orderCount: number, seed: number): Workload {
         const step = 50 * (1 + Math.floor(next() * 3)) * (next() < 0.5 ? -1 : 1)
         const priceCents = Math.min(1600, Math.max(600, (now.get(dish) ?? 0) + step))
         now.set(dish, priceCents)
-        yield { afterMs: PRICE_CHANGE_EVERY_MS * (0.5 + next()), dish, priceCents }
+        yield { afterOrders: Math.round(PRICE_CHANGE_EVERY * (0.5 + next())), dish, priceCents }
       }
     },
   }
