@@ -1,3 +1,4 @@
+import { type Log, silentLog } from '../core/log.ts'
 import { type Check, checkOptions, isCount, isName } from '../core/options.ts'
 import type { TopicOptions, Topics } from './message.ts'
 
@@ -15,12 +16,21 @@ export interface OutboxOptions<T extends Topics = Topics> {
   readonly partitions?: number
   /** The most UTF-8 bytes that one payload may have as JSON. Default 1 MiB. */
   readonly payloadLimitBytes?: number
+  /**
+   * PostgreSQL: announces each commit of this process to relays with `listen`, by a NOTIFY after the COMMIT and outside
+   * of the transaction. Default false, which leaves other processes to their poll.
+   */
+  readonly notify?: boolean
+  /** Told of announcements that failed. */
+  readonly log?: Log
 }
 
 export interface ResolvedOutboxOptions {
   readonly name: string
   readonly partitions: number
   readonly payloadLimitBytes: number
+  readonly notify: boolean
+  readonly log: Log
   readonly otherTopics: 'allow' | 'refuse'
   readonly topics: ReadonlyMap<string, TopicOptions>
 }
@@ -28,17 +38,19 @@ export interface ResolvedOutboxOptions {
 /** @throws ConfigError with every problem */
 export function resolveOutboxOptions(given: OutboxOptions): ResolvedOutboxOptions {
   const { name = 'default', partitions = 16, payloadLimitBytes = 1_048_576, topics = {} } = given
+  const { notify = false, log = silentLog } = given
   const { otherTopics = given.topics === undefined ? 'allow' : 'refuse' } = given
   checkOptions(
     'createOutbox',
     given,
-    ['topics', 'otherTopics', 'name', 'partitions', 'payloadLimitBytes'],
+    ['topics', 'otherTopics', 'name', 'partitions', 'payloadLimitBytes', 'notify', 'log'],
     [
       isName('name', name, 100),
       isCount('partitions', partitions, 1, 1024),
       isCount('payloadLimitBytes', payloadLimitBytes, 1, 268_435_456),
       ['allow', 'refuse'].includes(otherTopics) ||
         `otherTopics must be allow or refuse, got ${String(otherTopics)}`,
+      typeof notify === 'boolean' || 'notify must be true or false',
       ...Object.entries(topics).flatMap(([topic, options]) => checkTopic(topic, options)),
     ],
   )
@@ -46,6 +58,8 @@ export function resolveOutboxOptions(given: OutboxOptions): ResolvedOutboxOption
     name,
     partitions,
     payloadLimitBytes,
+    notify,
+    log,
     otherTopics,
     topics: new Map(Object.entries(topics)),
   })

@@ -2,6 +2,7 @@ import { ConfigError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import type { Store } from '../store/store.ts'
 import type { Flush, SyncTransaction, Transaction } from '../store/transaction.ts'
+import { Announcer } from './announcer.ts'
 import {
   checkMessage,
   type OutboundMessage,
@@ -70,10 +71,16 @@ export interface Outbox<T extends Topics = any> {
     messages: readonly OutboundMessage<Name, PayloadOf<T, Name>>[],
   ): Published[]
 
-  /** Wakes the relays of this process; for transactions whose COMMIT Holdfast does not see. */
+  /**
+   * Wakes the relays of this process, and with `notify` those of others; for transactions whose COMMIT Holdfast does
+   * not see.
+   */
   committed(): void
 
-  /** Starts a relay, which hands messages to the broker until it is stopped. */
+  /**
+   * Starts a relay, which hands messages to the broker until it is stopped.
+   * @throws ConfigError with every problem of the options; UnsupportedError for `listen` where the database cannot
+   */
   relay(options: RelayOptions): Relay
 
   figures(): Promise<OutboxFigures>
@@ -81,7 +88,7 @@ export interface Outbox<T extends Topics = any> {
 
 /**
  * Makes an outbox on the tables of `store`. Does no I/O.
- * @throws ConfigError with every problem of the options
+ * @throws ConfigError with every problem of the options; UnsupportedError for `notify` where the database cannot
  */
 export function createOutbox<const T extends Topics = Topics>(
   store: Store,
@@ -97,6 +104,7 @@ class StoreOutbox implements Outbox {
   readonly #published: Rate
   readonly #relayed: Rate
   readonly #retries: Rate
+  readonly #announcer: Announcer | undefined
 
   constructor(store: Store, options: ResolvedOutboxOptions) {
     this.#store = store
@@ -105,6 +113,7 @@ class StoreOutbox implements Outbox {
     this.#published = new Rate(store.clock)
     this.#relayed = new Rate(store.clock)
     this.#retries = new Rate(store.clock)
+    this.#announcer = options.notify ? new Announcer(store, options.name, options.log) : undefined
   }
 
   async publish(tx: Transaction, message: OutboundMessage): Promise<Published> {
@@ -142,7 +151,7 @@ class StoreOutbox implements Outbox {
   }
 
   committed(): void {
-    wakeRelays(this.#store, this.name)
+    this.#wake(undefined)
   }
 
   relay(options: RelayOptions): Relay {
@@ -195,8 +204,13 @@ class StoreOutbox implements Outbox {
     const partitions = later.length > 0 ? undefined : ready.map((row) => row.partition)
     tx.afterCommit(() => {
       this.#published.add(rows.length)
-      wakeRelays(tx.store, this.name, partitions)
+      this.#wake(partitions)
     })
+  }
+
+  #wake(partitions: readonly number[] | undefined): void {
+    const held = wakeRelays(this.#store, this.name, partitions)
+    if (!held) this.#announcer?.announce(partitions)
   }
 
   #assertOwn(tx: Transaction | SyncTransaction): void {

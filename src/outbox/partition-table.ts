@@ -74,6 +74,12 @@ export class PartitionTable {
     }
   }
 
+  /** True when this relay holds all of these partitions, and goes on doing so; undefined means every one. */
+  holds(ids: readonly number[] | undefined): boolean {
+    if (ids === undefined && this.#partitions.size < this.#context.outbox.partitions) return false
+    return (ids ?? this.ids()).every((id) => this.#partitions.get(id)?.isLeaving === false)
+  }
+
   /** Gives those that were marked before. */
   markAll(): ReadonlySet<Partition> {
     const before = new Set<Partition>()

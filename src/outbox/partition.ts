@@ -40,6 +40,10 @@ export class Partition {
     return this.#blocked.size === 0 ? NONE : [...this.#blocked.keys()]
   }
 
+  get isLeaving(): boolean {
+    return this.#left !== undefined
+  }
+
   get blockedCount(): number {
     return this.#blocked.size
   }

@@ -17,6 +17,8 @@ interface RelayParts {
   readonly reader: Reader
   readonly publisher: ChunkPublisher
   readonly later: LaterMover
+  /** Commits of other processes are heard of, so that the poll is only a safety net. */
+  readonly isListening: () => boolean
 }
 
 /**
@@ -64,8 +66,8 @@ export class RelayLoop {
     this.#waiters.reject(error)
   }
 
-  /** Messages of these partitions were committed; undefined means that any may have some, delayed ones too. */
-  wake(partitions: readonly number[] | undefined): void {
+  /** Messages of these partitions were committed; undefined means any, and delayed ones. True when all are held here. */
+  wake(partitions: readonly number[] | undefined): boolean {
     if (partitions === undefined) {
       this.#parts.partitions.markAll()
       this.#parts.later.nextAtMs = 0
@@ -73,6 +75,13 @@ export class RelayLoop {
       this.#parts.partitions.mark(partitions)
     }
     this.#context.bell.ring()
+    return this.#parts.partitions.holds(partitions)
+  }
+
+  /** Like `wake`, for what was committed elsewhere; undefined means that something may have been missed. */
+  hear(partitions: readonly number[] | undefined): void {
+    if (partitions === undefined) this.#pace.lookNow()
+    this.wake(partitions)
   }
 
   async #step(): Promise<'end' | undefined> {
@@ -94,7 +103,8 @@ export class RelayLoop {
         const chunks = (await this.#withTrouble(() => this.#read())) ?? []
         // What a commit of this process announced would have been read anyway; it says nothing of other processes.
         const found = chunks.some(({ partition }) => !announced.has(partition))
-        const { pollMinMs: minMs, pollMaxMs: maxMs } = options
+        const { pollMinMs: minMs, pollMaxMs, pollMaxListeningMs } = options
+        const maxMs = this.#parts.isListening() ? pollMaxListeningMs : pollMaxMs
         this.#pace.looked(found, store.clock.monotonic(), { minMs, maxMs })
         return
       }

@@ -2,6 +2,7 @@ import type { Broker } from '../broker/broker.ts'
 import type { Backoff } from '../core/backoff.ts'
 import { type Log, silentLog } from '../core/log.ts'
 import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
+import type { OpenListenClient } from './listener.ts'
 
 export interface RelayOptions {
   readonly broker: Broker
@@ -11,8 +12,16 @@ export interface RelayOptions {
   readonly inFlight?: number
   /** Pause between two looks for messages of other processes, while they come and shortly after. Default 2. */
   readonly pollMinMs?: number
-  /** The longest pause, reached after a while with none. Default 500. Commits of this process wake the relay at once. */
+  /**
+   * The longest pause, reached after a while with none. Default 500, and 5 000 while `listen` works. Commits of this
+   * process wake the relay at once.
+   */
   readonly pollMaxMs?: number
+  /**
+   * PostgreSQL: opens a connected `pg` client that nothing else uses, over which the relay hears of commits of
+   * processes whose outbox has `notify`. Opened again when it breaks; the poll goes on beside it.
+   */
+  readonly listen?: OpenListenClient
   /** After a crash another relay takes over once this long has passed. Default 5 000. */
   readonly ttlMs?: number
   /** Tells relays apart in `holdfast status`. Default: host name, process id and a random part. */
@@ -38,6 +47,9 @@ export interface ResolvedRelayOptions {
   readonly inFlight: number
   readonly pollMinMs: number
   readonly pollMaxMs: number
+  /** In place of `pollMaxMs` while `listen` works. */
+  readonly pollMaxListeningMs: number
+  readonly listen: OpenListenClient | undefined
   readonly ttlMs: number
   readonly owner: string | undefined
   readonly backoff: Backoff
@@ -47,12 +59,16 @@ export interface ResolvedRelayOptions {
   readonly signal: AbortSignal | undefined
 }
 
+const POLL_MAX_MS = 500
+const POLL_MAX_LISTENING_MS = 5_000
+
 const KNOWN = [
   'broker',
   'batchSize',
   'inFlight',
   'pollMinMs',
   'pollMaxMs',
+  'listen',
   'ttlMs',
   'owner',
   'retry',
@@ -63,7 +79,8 @@ const KNOWN = [
 
 /** @throws ConfigError with every problem */
 export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
-  const { broker, batchSize = 1_000, inFlight = 4, pollMinMs = 2, pollMaxMs = 500, ttlMs = 5_000 } = given
+  const { broker, batchSize = 1_000, inFlight = 4, pollMinMs = 2, ttlMs = 5_000 } = given
+  const { pollMaxMs = POLL_MAX_MS, listen } = given
   const { owner, retry = {}, manual = false, log = silentLog, signal } = given
   const { baseMs = 200, capMs = 60_000, attemptsMax = 20 } = retry
   const checks: Check[] = [
@@ -82,6 +99,8 @@ export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
     ...Object.keys(retry)
       .filter((name) => !['baseMs', 'capMs', 'attemptsMax'].includes(name))
       .map((name) => `unknown option "retry.${name}" (known: baseMs, capMs, attemptsMax)`),
+    listen === undefined || typeof listen === 'function' || 'listen must be a function that opens a client',
+    !(manual === true && listen !== undefined) || 'listen is of no use to a manual relay',
     typeof manual === 'boolean' || 'manual must be true or false',
   ]
   checkOptions('outbox.relay', given, KNOWN, checks)
@@ -91,6 +110,8 @@ export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
     inFlight,
     pollMinMs,
     pollMaxMs,
+    pollMaxListeningMs: given.pollMaxMs ?? POLL_MAX_LISTENING_MS,
+    listen,
     ttlMs,
     owner,
     backoff: { baseMs, capMs },

@@ -9,6 +9,7 @@ import { Deleter } from './deleter.ts'
 import { RelayStoppedError } from './errors.ts'
 import { FailureRecorder } from './failure-recorder.ts'
 import { LaterMover } from './later-mover.ts'
+import { Listener } from './listener.ts'
 import type { ResolvedOutboxOptions } from './outbox-options.ts'
 import { PartitionTable } from './partition-table.ts'
 import { Reader } from './reader.ts'
@@ -43,6 +44,7 @@ export class OutboxRelay implements Relay {
   readonly #publisher: ChunkPublisher
   readonly #deleter: Deleter
   readonly #loop: RelayLoop
+  readonly #listener: Listener | undefined
   readonly #offCommitted: () => void
   #running: Promise<void> | undefined
   #started: Promise<void> | undefined
@@ -80,7 +82,10 @@ export class OutboxRelay implements Relay {
       reader: new Reader(this.#context, this.#partitions, read),
       publisher: this.#publisher,
       later,
+      isListening: () => this.#listener?.working === true,
     })
+    this.#listener =
+      options.listen && new Listener(this.#context, options.listen, (heard) => this.#loop.hear(heard))
     this.#settleDone = { resolve: () => {}, reject: () => {} }
     this.done = new Promise<void>((resolve, reject) => {
       this.#settleDone = { resolve, reject }
@@ -132,6 +137,7 @@ export class OutboxRelay implements Relay {
     }
     const timer = setTimeout(abort, drainMs)
     try {
+      await this.#listener?.stop()
       await this.#running?.catch(() => {})
       await this.#settleInHand()
     } finally {
@@ -153,12 +159,14 @@ export class OutboxRelay implements Relay {
     try {
       this.#started = this.#hold()
       await this.#started
+      this.#listener?.start()
       await this.#loop.run()
     } catch (error) {
       options.log.error('the relay ended', { outbox: outbox.name, error })
       life.stopping = true
       this.#offCommitted()
       this.#loop.fail(error)
+      await this.#listener?.stop()
       this.#partitions.abort(error)
       await this.#settleInHand()
       await this.#partitions.release().catch(() => {})

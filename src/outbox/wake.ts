@@ -1,7 +1,10 @@
 import type { Store } from '../store/store.ts'
 
-/** Called when messages of these partitions were committed here; undefined means that any may have some. */
-export type Wake = (partitions: readonly number[] | undefined) => void
+/**
+ * Called when messages of these partitions were committed here; undefined means that any may have some. True when the
+ * relay holds them all, so that no other one needs to know.
+ */
+export type Wake = (partitions: readonly number[] | undefined) => boolean
 
 /** The relays of this process, so that a commit wakes them whichever `createOutbox` call they came from. */
 const relays = new WeakMap<Store, Map<string, Set<Wake>>>()
@@ -16,7 +19,10 @@ export function onCommitted(store: Store, name: string, wake: Wake): () => void 
   return () => void wakes.delete(wake)
 }
 
-export function wakeRelays(store: Store, name: string, partitions?: readonly number[]): void {
+/** True when one of them holds all these partitions. */
+export function wakeRelays(store: Store, name: string, partitions?: readonly number[]): boolean {
+  let held = false
   const wakes = relays.get(store)?.get(name)
-  if (wakes !== undefined) for (const wake of wakes) wake(partitions)
+  if (wakes !== undefined) for (const wake of wakes) held = wake(partitions) || held
+  return held
 }

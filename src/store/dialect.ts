@@ -91,4 +91,14 @@ export interface Dialect {
    * transaction writes at a time, which needs no such lock.
    */
   readonly lockIds: ((ids: readonly bigint[]) => Sql) | undefined
+
+  /** How one process wakes another. Undefined where the database cannot. */
+  readonly notify: Notify | undefined
+}
+
+/** Names of channels longer than 63 bytes are refused. */
+export interface Notify {
+  send(channel: string, payload: string): Sql
+  /** A text for a connection that stays open and that nothing else uses. */
+  listen(channel: string): string
 }

@@ -78,6 +78,10 @@ export const postgresDialect: Dialect = {
   // The sort stands in a subquery, since a select list may be computed before the rows are sorted.
   lockIds: (ids) =>
     sql`select pg_advisory_xact_lock(id) from (select id from unnest(${ids}::bigint[]) as ids (id) order by id) as sorted`,
+  notify: {
+    send: (channel, payload) => sql`select pg_notify(${channel}, ${payload})`,
+    listen: (channel) => `listen ${postgresDialect.quoteName(channel)}`,
+  },
 }
 
 /** Whole numbers need no quoting, so their array is written here at once; the driver would look into each for quotes. */

@@ -58,6 +58,7 @@ export const sqliteDialect: Dialect = {
   forUpdate: () => sql.raw(''),
   forKeyShare: sql.raw(''),
   lockIds: undefined,
+  notify: undefined,
 }
 
 function toJson(members: readonly string[]): string {
