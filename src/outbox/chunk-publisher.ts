@@ -4,6 +4,7 @@ import { failpoint } from '../core/failpoint.ts'
 import type { Deleter } from './deleter.ts'
 import { RelayStoppedError } from './errors.ts'
 import type { FailureRecorder } from './failure-recorder.ts'
+import { largeBytes } from './large-payloads.ts'
 import type { Partition } from './partition.ts'
 import type { Chunk } from './reader.ts'
 import type { RelayContext } from './relay-context.ts'
@@ -39,8 +40,12 @@ export class ChunkPublisher {
     if (admitted.length === 0) return
     partition.busy = true
     counts.inHand += admitted.length
+    let large = 0
+    for (const row of admitted) large += largeBytes(row)
+    counts.largeBytes += large
     const flight = this.#relay(partition, admitted).finally(() => {
       this.#flights.delete(flight)
+      counts.largeBytes -= large
       partition.landed()
       bell.ring()
     })

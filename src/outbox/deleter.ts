@@ -1,8 +1,9 @@
 import { backoffMs } from '../core/backoff.ts'
 import { failpoint } from '../core/failpoint.ts'
+import type { SqlValue } from '../store/sql.ts'
 import type { Partition } from './partition.ts'
 import type { RelayContext } from './relay-context.ts'
-import { deleteMessages, findStanding, lockFree, type ReadyRow } from './relay-statements.ts'
+import { deleteMessages, findStanding, lockFree, type ReadyRow, type RowPlace } from './relay-statements.ts'
 import { TROUBLE_BACKOFF } from './trouble.ts'
 
 /** Rows deleted by one transaction. */
@@ -17,7 +18,7 @@ export const DELETE_OPTIONS = { isolation: 'read-committed', timeoutMs: 2_000 } 
 /** Messages of one partition that the broker stored. */
 interface Stored {
   readonly partition: Partition
-  readonly rows: readonly ReadyRow[]
+  readonly rows: readonly RowPlace[]
   /** Some of them were locked by another transaction the last time. */
   readonly contended: boolean
 }
@@ -36,8 +37,10 @@ export class Deleter {
 
   /** Leaves `rows` out of the reads from now on, and deletes them soon. */
   add(partition: Partition, rows: readonly ReadyRow[]): void {
-    for (const row of rows) partition.deleting.add(row.sequence)
-    this.#push({ partition, rows, contended: false })
+    // The places alone, so that payloads are not kept until the delete.
+    const places: RowPlace[] = rows.map((row) => ({ partition: row.partition, sequence: row.sequence }))
+    for (const { sequence } of places) partition.deleting.add(sequence)
+    this.#push({ partition, rows: places, contended: false })
   }
 
   /** Fulfils when the queue is empty, or when the relay waits no longer. */
@@ -113,7 +116,7 @@ export class Deleter {
    * A process that was frozen in this very transaction, and whose partition this relay took over, keeps its locks on
    * rows that are stored by now a second time. Rather than wait for it, `aroundLocks` leaves them.
    */
-  async #delete(rows: readonly ReadyRow[], aroundLocks: boolean): Promise<ReadonlySet<string>> {
+  async #delete(rows: readonly RowPlace[], aroundLocks: boolean): Promise<ReadonlySet<string>> {
     const { store, outbox } = this.#context
     return store.transaction(async (tx) => {
       if (!aroundLocks) {
@@ -121,9 +124,13 @@ export class Deleter {
         await failpoint('outbox.relay.deleting')
         return NONE_STUCK
       }
-      const free = await tx.query<ReadyRow>(lockFree(store, outbox.name, rows))
+      const free = await tx.query<{ partition: number; sequence: SqlValue }>(
+        lockFree(store, outbox.name, rows),
+      )
       if (free.length > 0) await tx.execute(deleteMessages(store, outbox.name, free))
-      const standing = await tx.query<ReadyRow>(findStanding(store, outbox.name, rows))
+      const standing = await tx.query<{ partition: number; sequence: SqlValue }>(
+        findStanding(store, outbox.name, rows),
+      )
       return new Set(standing.map((row) => String(row.sequence)))
     }, DELETE_OPTIONS)
   }

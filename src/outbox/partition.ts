@@ -1,6 +1,6 @@
 import type { HeldLease } from '../lease/index.ts'
 import type { SqlValue } from '../store/sql.ts'
-import type { ReadyRow } from './relay-statements.ts'
+import type { ReadyRow, RowPlace } from './relay-statements.ts'
 
 /** Keys of one partition that may wait for another attempt at a time; past that the whole partition waits. */
 export const BLOCKED_KEYS_MAX = 1_000
@@ -76,7 +76,7 @@ export class Partition {
     this.#tellWhenIdle()
   }
 
-  deleted(rows: readonly ReadyRow[]): void {
+  deleted(rows: readonly RowPlace[]): void {
     for (const row of rows) this.deleting.delete(row.sequence)
     this.#tellWhenIdle()
   }

@@ -1,5 +1,6 @@
 import { failpoint } from '../core/failpoint.ts'
 import type { SqlValue } from '../store/sql.ts'
+import { cutLarge, fetchLarge, LARGE_BYTES_MAX } from './large-payloads.ts'
 import type { Partition } from './partition.ts'
 import type { PartitionTable } from './partition-table.ts'
 import type { RelayContext } from './relay-context.ts'
@@ -59,7 +60,20 @@ export class Reader {
       return []
     }
     if (rows.length >= options.batchSize) this.#markRest(served, rows)
+    if (rows.some((row) => row.large_bytes !== null)) rows = await this.#readLarge(served, rows)
     return inOrder(served, byPartition(rows))
+  }
+
+  async #readLarge(served: readonly Partition[], found: readonly ReadyRow[]): Promise<ReadyRow[]> {
+    const { store, outbox } = this.#context
+    const { rows, cut } = cutLarge(found, LARGE_BYTES_MAX)
+    for (const partition of served) partition.dirty ||= cut.has(partition.id)
+    try {
+      return await fetchLarge(store, outbox.name, rows)
+    } catch (error) {
+      for (const partition of served) partition.dirty = true
+      throw error
+    }
   }
 
   /** Those behind the last one that was served, and the last one itself, may have more. */

@@ -35,6 +35,8 @@ export class RelayCounts {
   emptyReads = 0
   /** Being published, or stored by the broker and not yet deleted. */
   inHand = 0
+  /** Bytes of the large payloads among those that are being published. */
+  largeBytes = 0
   readonly rates: RelayRates
 
   constructor(rates: RelayRates) {

@@ -2,6 +2,7 @@ import { isHoldfastError } from '../core/errors.ts'
 import type { ChunkPublisher } from './chunk-publisher.ts'
 import { DrainWaiters } from './drain-waiters.ts'
 import { RelayStoppedError } from './errors.ts'
+import { LARGE_BYTES_MAX } from './large-payloads.ts'
 import type { LaterMover } from './later-mover.ts'
 import type { PartitionTable } from './partition-table.ts'
 import { PollPace } from './poll-pace.ts'
@@ -136,6 +137,8 @@ export class RelayLoop {
       stopping: life.stopping,
       inHand: counts.inHand,
       inHandMax: batchSize * (inFlight - 1),
+      largeBytes: counts.largeBytes,
+      largeBytesMax: LARGE_BYTES_MAX * (inFlight - 1),
       readable,
       resumeAtMs: trouble.resumeAtMs,
       nextPollAtMs: this.#parts.partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#pace.nextAtMs,

@@ -16,7 +16,10 @@ export interface ReadyRow {
   readonly message_id: string
   readonly topic: string
   readonly key: string | null
-  readonly payload: string
+  /** Null where it is large, until it is fetched by itself. */
+  readonly payload: string | null
+  /** Null unless the payload is large. */
+  readonly large_bytes: SqlValue
   readonly headers: string | null
 }
 
@@ -43,7 +46,7 @@ export function readReady(store: Store, request: ReadRequest): Sql {
   const { name, partitions, limit } = request
   const from = sql`from ${store.table('outbox')}`
   const except = exceptions(store, request)
-  const columns = sql`sequence, partition, attempts, case when retry_at_ms is null then null else retry_at_ms - ${dialect.nowMs} end as wait_ms, published_at_ms, message_id, topic, key, payload, headers`
+  const columns = sql`sequence, partition, attempts, case when retry_at_ms is null then null else retry_at_ms - ${dialect.nowMs} end as wait_ms, published_at_ms, message_id, topic, key, case when octet_length(payload) <= ${LARGE_FROM} then payload end as payload, case when octet_length(payload) > ${LARGE_FROM} then octet_length(payload) end as large_bytes, headers`
   if (!dialect.lateral) {
     const among = dialect.isOneOf(sql.ident('partition'), 'integer', partitions)
     return sql`select ${columns} ${from} where name = ${name} and ${among}${except} order by sequence limit ${limit}`
@@ -56,6 +59,17 @@ export function readReady(store: Store, request: ReadRequest): Sql {
     partitions.map((id) => [id]),
   )
   return sql`select ready.* from ${served} cross join lateral (select ${columns} ${from} where name = ${name} and partition = served.id${except} order by name, partition, sequence limit ${limit}) as ready limit ${limit}`
+}
+
+/**
+ * Payloads above this many bytes are read by themselves, few at a time, so that a batch of them does not fill the
+ * memory. The length is known without reading the payload.
+ */
+const LARGE_FROM = sql.raw('16384')
+
+/** Payloads that `readReady` has left out. */
+export function readPayloads(store: Store, name: string, places: readonly RowPlace[]): Sql {
+  return sql`select sequence, payload from ${store.table('outbox')} where ${isOneOfPlaces(store, name, places)}`
 }
 
 /** The clauses are left out when empty, which is the rule. */
@@ -74,7 +88,7 @@ export function toMessage(row: ReadyRow): Message {
     id: row.message_id,
     topic: row.topic,
     key: row.key,
-    payload: row.payload,
+    payload: row.payload as string,
     headers: row.headers === null ? NO_HEADERS : (JSON.parse(row.headers) as Record<string, string>),
     publishedAtMs: Number(row.published_at_ms),
   }

@@ -5,6 +5,9 @@ export interface RelayState {
   readonly inHand: number
   /** A read of a whole batch is made only when this many or fewer are in hand. */
   readonly inHandMax: number
+  /** Bytes of large payloads that are being published, and how many of them leave room for a read. */
+  readonly largeBytes: number
+  readonly largeBytesMax: number
   /** Partitions that may have messages and that nothing is being published from. */
   readonly readable: number
   /** While the broker or the store is out of reach, nothing is read before this. */
@@ -35,7 +38,7 @@ export function nextRelayStep(state: RelayState, nowMs: number): RelayStep {
   if (nowMs >= state.nextUnblockAtMs) return { kind: 'unblock' }
   if (nowMs < state.resumeAtMs) return { kind: 'wait', untilMs: state.resumeAtMs }
   if (nowMs >= state.nextLaterAtMs) return { kind: 'move-due' }
-  const hasRoom = state.inHand <= state.inHandMax
+  const hasRoom = state.inHand <= state.inHandMax && state.largeBytes <= state.largeBytesMax
   if (hasRoom && nowMs >= state.nextPollAtMs) return { kind: 'poll' }
   if (hasRoom && state.readable > 0) return { kind: 'read' }
   // Without room, the end of a publish or a delete rings.

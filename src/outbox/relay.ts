@@ -11,6 +11,7 @@ import { FailureRecorder } from './failure-recorder.ts'
 import { LaterMover } from './later-mover.ts'
 import { Listener } from './listener.ts'
 import type { ResolvedOutboxOptions } from './outbox-options.ts'
+import { agreeOnPartitions } from './partition-count.ts'
 import { PartitionTable } from './partition-table.ts'
 import { Reader } from './reader.ts'
 import type { RelayContext } from './relay-context.ts'
@@ -109,7 +110,7 @@ export class OutboxRelay implements Relay {
 
   figures(): RelayFigures {
     const { owner, counts } = this.#context
-    const { rates, ...numbers } = counts
+    const { rates, largeBytes, ...numbers } = counts
     let blockedKeys = 0
     for (const partition of this.#partitions.all()) blockedKeys += partition.blockedCount
     const relayedPerSecond = rates.relayed.perSecond()
@@ -196,6 +197,8 @@ export class OutboxRelay implements Relay {
       await store.transaction(async (tx) => {
         for (const set of [outboxTables, deadLetterTables, leaseTables]) await requireRevision(tx, set)
       }, READ)
+      const { source, outbox } = this.#context
+      await agreeOnPartitions(store, { name: outbox.name, source, partitions: outbox.partitions })
       this.#checkedTables = true
     }
     this.#partitions.hold()

@@ -7,6 +7,8 @@ const idle: RelayState = {
   stopping: false,
   inHand: 0,
   inHandMax: 100,
+  largeBytes: 0,
+  largeBytesMax: 0,
   readable: 0,
   resumeAtMs: 0,
   nextPollAtMs: 500,
