@@ -4,7 +4,7 @@ export interface PipelineArguments {
   readonly at: string
   /** Orders are numbered by run, so that each run brings work of its own. */
   readonly run: number
-  /** How long to wait for every order to be settled. Default 12 000. */
+  /** How long to wait for every order to be settled. Default 20 000. */
   readonly deadlineMs?: number
   /** The mechanism that is left out, to show what it is for. */
   readonly without?: 'effect row' | 'ack after commit' | 'outbox'

@@ -21,9 +21,10 @@ const {
   at,
   run,
   without,
-  deadlineMs = 12_000,
+  deadlineMs = 20_000,
 } = JSON.parse(process.argv[2] as string) as PipelineArguments
-const LEASE_MS = 400
+/** Long, so that a busy machine does not end it; the suite ends the leases of a process that it killed. */
+const LEASE_MS = 5_000
 const retry = { baseMs: 2, capMs: 20, attemptsMax: 4 }
 
 failpoints.record()
@@ -63,6 +64,7 @@ const parts = [
     group: 'shop',
     ttlMs: LEASE_MS,
     retry,
+    deadLetterPollMs: 10,
     handler: (tx, { payload }) =>
       tx.execute(sql`insert into settled (order_id) values (${(payload as { order: string }).order})`),
   }),
@@ -139,14 +141,16 @@ async function payFor(tx: OwnTransaction, order: string, attempt: number): Promi
 
 /** What an operator does about dead letters: mends the cause and asks for a retry. */
 async function repair(): Promise<void> {
-  for (const letter of await deadLetters(pay).list()) {
-    if (letter.retryRequested) continue
-    const { order } = JSON.parse(letter.payload) as { order: string }
-    await pay.transaction(async (tx) => {
-      await tx.execute(sql`delete from repaired where order_id = ${order}`)
-      await tx.execute(sql`insert into repaired (order_id) values (${order})`)
-    })
-    await deadLetters(pay).retry({ ids: [letter.id] })
+  for (const store of [shop, pay]) {
+    for (const letter of await deadLetters(store).list()) {
+      if (letter.retryRequested) continue
+      const { order } = JSON.parse(letter.payload) as { order: string }
+      await pay.transaction(async (tx) => {
+        await tx.execute(sql`delete from repaired where order_id = ${order}`)
+        await tx.execute(sql`insert into repaired (order_id) values (${order})`)
+      })
+      await deadLetters(store).retry({ ids: [letter.id] })
+    }
   }
 }
 
@@ -159,7 +163,7 @@ async function isDone(): Promise<boolean> {
     const { backlog, later } = await outbox.figures()
     if (backlog + later > 0) return false
   }
-  if ((await deadLetters(pay).list()).length > 0) return false
+  for (const store of [shop, pay]) if ((await deadLetters(store).list()).length > 0) return false
   return (await queue.figures()).groups.every((group) => group.backlog === 0)
 }
 
