@@ -143,16 +143,18 @@ class InboxConsumer implements Consumer {
       [isDurationOrZero('idleMs', idleMs), isDuration('deadlineMs', deadlineMs)],
     )
     const { clock } = this.#store
-    const startMs = clock.monotonic()
-    const endMs = startMs + deadlineMs
-    for (let reading = false; ; ) {
+    const endMs = clock.monotonic() + deadlineMs
+    let readingSinceMs: number | undefined
+    for (;;) {
       throwIfAborted(signal)
       if (this.#failure !== undefined) throw this.#failure.error
       if (this.#stopped !== undefined) return this.#stopped
-      reading ||= await this.#isReading(signal)
+      // What a broker delivers comes after its answer to the subscription, so the quiet time counts from there.
+      if (readingSinceMs === undefined && (await this.#isReading(signal))) readingSinceMs = clock.monotonic()
       const nowMs = clock.monotonic()
-      const quietMs = nowMs - Math.max(startMs, this.#worker.lastActivityMs)
-      if (reading && this.#worker.size === 0 && this.#worker.running === 0 && quietMs >= idleMs) return
+      const quietMs = nowMs - Math.max(readingSinceMs ?? nowMs, this.#worker.lastActivityMs)
+      const isAtRest = this.#worker.size === 0 && this.#worker.running === 0
+      if (readingSinceMs !== undefined && isAtRest && quietMs >= idleMs) return
       if (nowMs >= endMs) throw new DrainTimeoutError(deadlineMs, describe(this.figures()))
       await clock.sleep(Math.max(1, Math.min(10, endMs - nowMs)), signal)
     }
