@@ -1,7 +1,10 @@
 import { UnsupportedError } from '../core/errors.ts'
 
-/** Text in which a word is no keyword: strings, quoted names, comments, dollar quotes. */
-const OPAQUE = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$/g
+/**
+ * Text in which a word is no keyword: strings, quoted names, comments, dollar quotes. A quote doubled within a string
+ * ends one match and begins the next, so that no match grows a stack with the length of the text.
+ */
+const OPAQUE = /'[^']*'|"[^"]*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$/g
 
 const LOCK =
   /\bfor\s+(?:no\s+key\s+update|update|key\s+share|share)\b|\block\s+in\s+share\s+mode\b|^\s*lock\s|\bpg_(?:try_)?advisory_xact_lock/gi
@@ -18,10 +21,15 @@ const WRITE = /\b(?:insert|update|delete|merge)\b/i
  */
 export function refuseLoneLock(text: string): void {
   if (!/\b(?:for|lock|pg_\w*lock)\b/i.test(text)) return
-  const bare = text.replace(OPAQUE, ' ')
+  const bare = withoutQuoted(text)
   const rest = bare.replace(LOCK, ' ')
   if (rest === bare || WRITE.test(rest)) return
   throw noTransactionToLockIn()
+}
+
+/** The statement's own words: a blank for each string, quoted name and comment. */
+export function withoutQuoted(text: string): string {
+  return text.replace(OPAQUE, ' ')
 }
 
 export function noTransactionToLockIn(): UnsupportedError {

@@ -70,6 +70,40 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
     await fast.close()
   })
 
+  it('when SQLite itself rolls back, nothing more is written, though the error is swallowed', async () => {
+    await put(store, 'a')
+    const failed = store.transaction(async (tx) => {
+      await put(tx, 'b')
+      await tx.execute(`insert or rollback into item values ('a', 1)`).catch(() => {})
+      expect(await codeOf(put(tx, 'c'))).toBe('TRANSACTION_ABORTED')
+    })
+    await expect(failed).rejects.toMatchObject({ code: 'TRANSACTION_ABORTED', outcome: 'not-applied' })
+    expect(await ids()).toBe('a')
+  })
+
+  it('NaN and arrays are refused, since a driver would store something else', async () => {
+    for (const value of [Number.NaN, [1, 2]]) {
+      await expect(store.query(sql`select ${value} as x`)).rejects.toMatchObject({ code: 'PAYLOAD_INVALID' })
+    }
+  })
+
+  it('a driver that tells neither its state nor what a statement gives (node:sqlite before 22.16)', async () => {
+    const old = make({ open: () => withoutWord(openSqlite(path(), driver)) as never })
+    const failed = old.transaction(async (tx) => {
+      await put(tx, 'a')
+      throw new Error('undo')
+    })
+    await expect(failed).rejects.toThrow('undo')
+    expect(await ids(old)).toBe('')
+    const from = `with t as (select 'b' as id) `
+    expect(await old.execute(`${from}insert into item select id, 1 from t`)).toBe(1)
+    expect(await old.execute(`insert into item values ('returning', 1)`)).toBe(1)
+    expect(await old.query(`${from}select id from t`)).toEqual([{ id: 'b' }])
+    expect(await old.query(`insert into item values ('c', 1) returning id`)).toEqual([{ id: 'c' }])
+    await expect(old.join(openSqlite(path(), driver), async () => {})).rejects.toThrow(/no transaction/)
+    await old.close()
+  })
+
   it('writers of one process go in order of arrival', async () => {
     const order: number[] = []
     await Promise.all(
@@ -396,3 +430,20 @@ describe('sqlite across processes', () => {
     await store.close()
   })
 })
+
+/** The handle as node:sqlite was before Node 22.16: without `isTransaction` and `columns`. */
+function withoutWord(db: SqliteDatabaseLike): SqliteDatabaseLike {
+  return {
+    exec: (text) => db.exec(text),
+    close: () => db.close(),
+    prepare: (text) => {
+      const statement = db.prepare(text)
+      const toArguments = (values: unknown[]) => (statement.safeIntegers === undefined ? values : [values])
+      return {
+        all: (...values) => statement.all(...toArguments(values)),
+        run: (...values) => statement.run(...toArguments(values)),
+        setReadBigInts: (on) => (statement.safeIntegers ?? statement.setReadBigInts)?.call(statement, on),
+      }
+    },
+  }
+}

@@ -8,7 +8,7 @@ export interface SqliteDatabaseLike {
   close(): unknown
   /** better-sqlite3 and libsql. */
   readonly inTransaction?: boolean
-  /** node:sqlite. */
+  /** node:sqlite, since Node 22.16. */
   readonly isTransaction?: boolean
 }
 
@@ -26,6 +26,15 @@ export interface SqliteStatementLike {
   setReadBigInts?(on: boolean): unknown
 }
 
+/** node:sqlite before Node 22.16 does not tell; there a BEGIN, which locks nothing, is refused inside a transaction. */
 export function inTransaction(db: SqliteDatabaseLike): boolean {
-  return db.inTransaction ?? db.isTransaction ?? false
+  const told = db.inTransaction ?? db.isTransaction
+  if (told !== undefined) return told
+  try {
+    db.exec('begin')
+  } catch {
+    return true
+  }
+  db.exec('rollback')
+  return false
 }

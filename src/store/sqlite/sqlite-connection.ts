@@ -1,4 +1,6 @@
+import { PayloadError } from '../../core/errors.ts'
 import type { Statement, StatementResult } from '../engine.ts'
+import { withoutQuoted } from '../lock-clause.ts'
 import type { SqlValue } from '../sql.ts'
 import type { Row } from '../transaction.ts'
 import type { SqliteDatabaseLike, SqliteStatementLike } from './sqlite-client.ts'
@@ -21,7 +23,7 @@ export class SqliteConnection {
   run({ text, values }: Statement): StatementResult {
     try {
       const { statement, reads } = this.#prepare(text)
-      const bound = values.map(toSqlite)
+      const bound = toArguments(statement, values.map(toSqlite))
       if (!reads) return { rows: [], changes: Number(statement.run(...bound).changes) }
       const rows = statement.all(...bound).map(fromSqlite)
       return { rows, changes: rows.length }
@@ -64,21 +66,50 @@ interface Prepared {
 function givesRows(statement: SqliteStatementLike, text: string): boolean {
   if (statement.reader !== undefined) return statement.reader
   if (statement.columns !== undefined) return statement.columns().length > 0
-  return /^(?:\s|--.*\n|\/\*[\s\S]*?\*\/)*(?:select|values|with|pragma|explain)\b|\breturning\b/i.test(text)
+  // node:sqlite before Node 22.16 does not tell.
+  const bare = withoutQuoted(text).trimStart()
+  if (/\breturning\b/i.test(bare)) return true
+  if (/^with\b/i.test(bare))
+    return !/\b(?:insert\s+(?:or|into)|replace\s+into|update|delete\s+from)\b/i.test(bare)
+  return /^(?:select|values|pragma|explain)\b/i.test(bare)
 }
 
-/** The drivers take neither booleans nor dates. */
-function toSqlite(value: SqlValue): unknown {
-  if (typeof value === 'boolean') return value ? 1 : 0
-  if (value instanceof Date) return value.toISOString()
-  return value
+/** libsql takes a lone object, also null and a blob (which ends the process), for named parameters: hence a list. */
+function toArguments(statement: SqliteStatementLike, values: readonly unknown[]): readonly unknown[] {
+  return statement.safeIntegers === undefined ? values : [values]
+}
+
+/**
+ * The drivers take neither booleans nor dates.
+ * @throws PayloadError for what a driver would change silently: NaN to null, a text to what stands before its NUL, an
+ * array to its first member
+ */
+export function toSqlite(value: SqlValue, position: number): unknown {
+  switch (typeof value) {
+    case 'boolean':
+      return value ? 1 : 0
+    case 'number':
+      return Number.isNaN(value) ? refuse(position, 'NaN would be stored as null') : value
+    case 'string':
+      return value.includes('\0') ? refuse(position, 'text contains a NUL character') : value
+    case 'object':
+      if (value instanceof Date) return value.toISOString()
+      return Array.isArray(value) ? refuse(position, 'SQLite has no arrays') : value
+    default:
+      return value
+  }
+}
+
+function refuse(position: number, message: string): never {
+  throw new PayloadError('parameters of a statement', [{ path: `$[${position}]`, message }])
 }
 
 /** Integers come back as `number` where that is exact and as `bigint` beyond; driver extras beside the columns go. */
 function fromSqlite(row: unknown): Row {
   const plain: Row = {}
   for (const [column, value] of Object.entries(row as Row)) {
-    plain[column] = typeof value === 'bigint' && isSafe(value) ? Number(value) : value
+    if (typeof value === 'bigint' && isSafe(value)) plain[column] = Number(value)
+    else plain[column] = value instanceof ArrayBuffer ? new Uint8Array(value) : value // libsql's blobs
   }
   return plain
 }

@@ -55,10 +55,15 @@ const TABLE: Readonly<Record<number, Make>> = {
 export function resultCode(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined
   const { rawCode, errcode, code } = error as SqliteErrorLike
-  return rawCode ?? errcode ?? (code === undefined ? undefined : CODE_NAMES[code])
+  return rawCode ?? errcode ?? (code === undefined ? undefined : codeOfName(code))
 }
 
-/** better-sqlite3 gives the name alone. */
+/** better-sqlite3 gives the name alone. One that is not in the table (SQLITE_IOERR_READ) counts as its primary code. */
+function codeOfName(name: string): number | undefined {
+  if (!name.startsWith('SQLITE_')) return undefined
+  return CODE_NAMES[name] ?? CODE_NAMES[name.split('_', 2).join('_')] ?? 1
+}
+
 const CODE_NAMES: Readonly<Record<string, number>> = {
   SQLITE_ERROR: 1,
   SQLITE_BUSY: 5,
@@ -94,7 +99,7 @@ export function translateSqliteError(error: unknown, prefix: string): unknown {
   const code = resultCode(error)
   if (code === undefined) return error
   const cause = error as SqliteErrorLike
-  const missing = /no such table: (?:\w+\.)?(\S+)/.exec(cause.message)?.[1]
+  const missing = /no such table: (?:main\.)?(.+)$/.exec(cause.message)?.[1]
   if (missing?.startsWith(prefix)) {
     return new SchemaRevisionError(missing.slice(prefix.length), { found: 0, needed: 1 }, { cause })
   }

@@ -5,6 +5,7 @@ import {
   RowLockedError,
   StoreBusyError,
   StoreUnavailableError,
+  TransactionAbortedError,
   TransactionStateError,
 } from '../errors.ts'
 import type { Row } from '../transaction.ts'
@@ -35,6 +36,8 @@ export class SqliteSession implements Session {
   /** Statements that wait for BEGIN; a later one must not overtake them. */
   #behind = 0
   #released = false
+  /** Set once no statement may run any more: what reached the connection now would be committed on its own. */
+  #ended: TransactionStateError | TransactionAbortedError | undefined
 
   constructor(engine: SqliteEngine, options: BeginOptions) {
     this.#engine = engine
@@ -43,7 +46,7 @@ export class SqliteSession implements Session {
 
   async run(statement: Statement): Promise<StatementResult> {
     await this.#ready(undefined)
-    return this.#connection.run(statement)
+    return this.#runOpen(statement)
   }
 
   async lockRows(request: LockRequest): Promise<Row[]> {
@@ -59,11 +62,12 @@ export class SqliteSession implements Session {
         ? new RowLockedError(`the SQLite file of "${table}"`, { cause: error })
         : new LockTimeoutError(`the SQLite file of "${table}"`, waitMs, { cause: error })
     }
-    return this.#connection.run(statement).rows
+    return this.#runOpen(statement).rows
   }
 
   async commit(): Promise<void> {
     if (this.#open === undefined) return
+    if (this.#ended !== undefined) throw this.#ended
     const { connection } = this.#open
     const { clock, prefix } = this.#engine.options
     for (;;) {
@@ -87,6 +91,7 @@ export class SqliteSession implements Session {
   }
 
   async rollback(): Promise<void> {
+    this.#ended ??= over()
     // SQLite itself rolls back on some errors (disk full, I/O).
     if (this.#open !== undefined && inTransaction(this.#open.connection.db))
       this.#open.connection.exec('rollback')
@@ -102,9 +107,17 @@ export class SqliteSession implements Session {
     this.#open = undefined
   }
 
-  get #connection(): SqliteConnection {
+  /** Some errors make SQLite roll back by itself (`insert or rollback`, disk full); the transaction is then over. */
+  #runOpen(statement: Statement): StatementResult {
     if (this.#open === undefined) throw over()
-    return this.#open.connection
+    if (this.#ended !== undefined) throw this.#ended
+    const { connection } = this.#open
+    try {
+      return connection.run(statement)
+    } catch (error) {
+      if (!inTransaction(connection.db)) this.#ended = new TransactionAbortedError({ cause: error })
+      throw error
+    }
   }
 
   /** Statements sent together share one BEGIN, and run in the order of the calls. */
