@@ -4,7 +4,7 @@ import { type Backoff, backoffMs } from '../core/backoff.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
-import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import { Deadline } from './deadline.ts'
 import type { Isolation } from './dialect.ts'
 import type { Engine, Session } from './engine.ts'
@@ -31,6 +31,19 @@ export interface StoreOptions {
 }
 
 export const STORE_OPTION_NAMES = ['prefix', 'schema', 'clock'] as const
+
+/** PostgreSQL cuts names at 63 bytes, which would make one of two of ours; the longest has 21 without the prefix. */
+const PREFIX_MAX_BYTES = 32
+
+export function storeChecks({ prefix, schema }: StoreOptions): Check[] {
+  return [
+    prefix === undefined || prefix === '' || isName('prefix', prefix, PREFIX_MAX_BYTES),
+    typeof prefix !== 'string' ||
+      Buffer.byteLength(prefix) <= PREFIX_MAX_BYTES ||
+      `prefix must have at most ${PREFIX_MAX_BYTES} bytes`,
+    schema === undefined || isName('schema', schema, 63),
+  ]
+}
 
 const RETRY_BACKOFF: Backoff = { baseMs: 4, capMs: 250 }
 
@@ -69,6 +82,8 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
         return result
       } finally {
         scope.end()
+        // A statement that still waits for its turn would otherwise be sent after the user's ROLLBACK, and stand.
+        await scope.quiet()
       }
     },
 
@@ -264,6 +279,9 @@ function resolveTransactionOptions(given: TransactionOptions): {
     isolation === undefined ||
       ['read-committed', 'repeatable-read', 'serializable'].includes(isolation) ||
       `isolation must be read-committed, repeatable-read or serializable, got ${String(isolation)}`,
+    signal === undefined ||
+      typeof signal?.addEventListener === 'function' ||
+      `signal must be an AbortSignal, got ${typeof signal}`,
     !(given.readOnly && given.witness) || 'witness needs a transaction that may write, not readOnly',
   ])
   return { timeoutMs, retries, signal }

@@ -46,21 +46,25 @@ export interface MigrationStep {
  * @throws SchemaRevisionError when the tables are newer than this code can read
  */
 export async function migrate(store: Store, sets: readonly TableSet[]): Promise<MigrationStep[]> {
-  return store.transaction(async (tx) => {
-    await lockSchema(tx)
-    for (const statement of revisionTable(store)) await tx.execute(statement)
-    const steps: MigrationStep[] = []
-    for (const set of sets) {
-      const { found, readableFrom } = await readRevision(tx, set.capability)
-      assertReadable(set, found, readableFrom)
-      for (const step of planMigration(store, set, found)) {
-        for (const statement of step.statements) await tx.execute(statement)
-        await writeRevision(tx, set, step.revision)
-        steps.push(step)
+  return store.transaction(
+    async (tx) => {
+      await lockSchema(tx)
+      for (const statement of revisionTable(store)) await tx.execute(statement)
+      const steps: MigrationStep[] = []
+      for (const set of sets) {
+        const { found, readableFrom } = await readRevision(tx, set.capability)
+        assertReadable(set, found, readableFrom)
+        for (const step of planMigration(store, set, found)) {
+          for (const statement of step.statements) await tx.execute(statement)
+          await writeRevision(tx, set, step.revision)
+          steps.push(step)
+        }
       }
-    }
-    return steps
-  })
+      return steps
+    },
+    // A snapshot taken before the lock was granted would not show what its former holder did.
+    { isolation: 'read-committed' },
+  )
 }
 
 /** The statements that bring `set` from revision `found` to the newest. Pure. */

@@ -1,3 +1,4 @@
+import { PayloadError } from '../core/errors.ts'
 import { checkOptions, isCount, isDuration } from '../core/options.ts'
 import type { Deadline } from './deadline.ts'
 import type { LockStrength } from './dialect.ts'
@@ -104,9 +105,14 @@ abstract class Scope implements TransactionBase {
     for (const [flush, items] of inner.#flushes) for (const item of items) this.beforeCommit(flush, item)
   }
 
+  /** Waits until nothing is under way, however that ended. */
+  async quiet(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight].map((held) => held.settled()))
+  }
+
   /** Waits for statements that nobody awaited; one that failed without anybody looking fails the transaction. */
   async settleInFlight(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight].map((held) => held.settled()))
+    await this.quiet()
     for (const { observed, failure } of this.#failed) if (!observed) throw failure?.error
     this.assertOpen()
   }
@@ -126,13 +132,15 @@ abstract class Scope implements TransactionBase {
     }
   }
 
+  /** A statement that is refused here counts as one that failed, unless the transaction is over. */
   #start<A, B>(send: () => Promise<A>, pick: (answer: A) => B): Promise<B> {
     let sent: Promise<A>
     try {
       this.assertOpen()
       sent = send()
     } catch (error) {
-      return Promise.reject(error)
+      sent = Promise.reject(error)
+      if (this.#state === 'ended') return sent as Promise<never>
     }
     const held = new StatementPromise<B>((resolve, reject) => {
       sent.then(
@@ -161,6 +169,7 @@ export class OwnScope extends Scope implements OwnTransaction {
   readonly #session: Session
   readonly #deadline: Deadline
   readonly #depth: number
+  #inner: OwnScope | undefined
 
   constructor(store: Store, session: Session, attempt: number, deadline: Deadline, depth = 0) {
     super(store, session)
@@ -174,11 +183,21 @@ export class OwnScope extends Scope implements OwnTransaction {
     return this.#deadline.signal
   }
 
+  override get busy(): boolean {
+    return super.busy || (this.#inner?.busy ?? false)
+  }
+
+  override end(): void {
+    super.end()
+    this.#inner?.end()
+  }
+
   async transaction<T>(work: (tx: OwnTransaction) => Promise<T>): Promise<T> {
     this.assertOpen()
     this.setNested(true)
     const savepoint = `holdfast_${this.#depth + 1}`
     const inner = new OwnScope(this.store, this.#session, this.attempt, this.#deadline, this.#depth + 1)
+    this.#inner = inner
     try {
       await this.#run(`savepoint ${savepoint}`)
       let result: T
@@ -186,12 +205,13 @@ export class OwnScope extends Scope implements OwnTransaction {
         result = await work(inner)
         await inner.settleInFlight()
         inner.end()
+        // Refused when a statement of `work` had failed and its error was swallowed (PostgreSQL).
+        await this.#run(`release savepoint ${savepoint}`)
       } catch (error) {
         inner.end()
         await this.#undo(savepoint, inner)
         throw error
       }
-      await this.#run(`release savepoint ${savepoint}`)
       this.setNested(false)
       this.adoptFlushes(inner)
       this.hooks.push(...inner.hooks)
@@ -224,10 +244,14 @@ export class OwnScope extends Scope implements OwnTransaction {
 
 export class JoinedScope extends Scope implements JoinedTransaction {
   readonly joined = true
-  readonly signal: AbortSignal = NEVER
-}
+  #never: AbortSignal | undefined
 
-const NEVER: AbortSignal = new AbortController().signal
+  /** Of this transaction alone: listeners on one signal for all would pile up. */
+  get signal(): AbortSignal {
+    this.#never ??= new AbortController().signal
+    return this.#never
+  }
+}
 
 export class SyncScope implements SyncTransaction {
   readonly joined = 'sync'
@@ -264,8 +288,17 @@ function toStatement(
   statement: Sql | string,
   values: readonly SqlValue[] | undefined,
 ): Statement {
-  if (typeof statement === 'string') return { text: statement, values: values ?? [], prepare: false }
-  return { ...compileSql(statement, store.dialect), prepare: true }
+  if (typeof statement === 'string') return checked({ text: statement, values: values ?? [], prepare: false })
+  return checked({ ...compileSql(statement, store.dialect), prepare: true })
+}
+
+/** A missing field would travel as null (pg, libsql), which `= null` then never equals, or which overwrites a column. */
+function checked(statement: Statement): Statement {
+  const missing = statement.values.indexOf(undefined as never)
+  if (missing < 0) return statement
+  throw new PayloadError('parameters of a statement', [
+    { path: `$[${missing}]`, message: 'undefined is no value; write null' },
+  ])
 }
 
 const STRENGTHS: readonly LockStrength[] = ['update', 'no-key-update', 'share', 'key-share']
@@ -286,6 +319,7 @@ function lockRequest(table: string, where: Where, options: LockRowsOptions): Loc
       where instanceof Sql ||
         Object.keys(where ?? {}).length > 0 ||
         'where is empty; to lock every row, pass sql`true`',
+      where instanceof Sql || undefinedColumns(where ?? {}),
     ],
   )
   return {
@@ -304,6 +338,11 @@ function checkWait(wait: LockRequest['wait']): true | string {
   if (typeof wait === 'object' && wait !== null && Object.keys(wait).join() === 'waitMs')
     return isDuration('waitMs', wait.waitMs)
   return 'wait must be block, nowait, skip-locked or { waitMs }'
+}
+
+function undefinedColumns(where: Readonly<Record<string, unknown>>): true | string {
+  const columns = Object.keys(where).filter((column) => where[column] === undefined)
+  return columns.length === 0 || `where has no value for ${columns.join(', ')}; write null for "is null"`
 }
 
 /** `a = ? and b is null` of a record of column values. */

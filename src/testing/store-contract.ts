@@ -99,6 +99,15 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
         expect(await ids()).toEqual([])
       })
 
+      it('nor is one that was refused before it was sent forgotten', async () => {
+        const failed = store.transaction(async (tx) => {
+          await put(tx, 'a')
+          void tx.lockRows('item', {})
+        })
+        expect(await codeOf(failed)).toBe('CONFIG_INVALID')
+        expect(await ids()).toEqual([])
+      })
+
       it('statements sent together run in the order of the calls', async () => {
         await store.transaction(async (tx) => {
           await Promise.all([
@@ -185,6 +194,30 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
         await put(store, id)
         expect(await ids()).toEqual([id])
       })
+
+      it('null, a boolean, a date and bytes travel as the only parameter', async () => {
+        const type = store.dialect.name === 'sqlite' ? 'blob' : 'bytea'
+        await store.execute(`create table pack (content ${type}, label varchar(100))`)
+        const bytes = Uint8Array.of(0, 1, 255)
+        expect(await store.execute(sql`insert into pack (content) values (${bytes})`)).toBe(1)
+        const [row] = await store.query<{ content: Uint8Array }>('select content from pack')
+        expect(row?.content).toBeInstanceOf(Uint8Array)
+        expect([...(row?.content ?? [])]).toEqual([...bytes])
+        expect(await store.execute(sql`update pack set content = ${null}`)).toBe(1)
+        expect(await store.query('select content from pack')).toEqual([{ content: null }])
+        for (const value of [true, new Date(0)]) {
+          expect(await store.execute(sql`update pack set label = ${value}`)).toBe(1)
+        }
+      })
+
+      it('what a database would store as something else is refused: undefined, and a NUL in text', async () => {
+        const missing = undefined as unknown as string
+        expect(await codeOf(put(store, missing))).toBe('PAYLOAD_INVALID')
+        const locking = store.transaction((tx) => tx.lockRows('item', { id: missing }))
+        expect(await codeOf(locking)).toBe('CONFIG_INVALID')
+        expect(['PAYLOAD_INVALID', 'STATEMENT_FAILED']).toContain(await codeOf(put(store, 'a\0b')))
+        expect(await ids()).toEqual([])
+      })
     })
 
     describe('nested transactions', () => {
@@ -209,6 +242,38 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
           await put(tx, 'b')
         })
         expect(await ids()).toEqual(['a', 'b'])
+      })
+
+      it('an inner one that swallows the error of a statement may fail, but does not spoil the outer one', async () => {
+        let inside: unknown
+        await store.transaction(async (tx) => {
+          await put(tx, 'a')
+          inside = await codeOf(tx.transaction((inner) => put(inner, 'a').catch(() => {})))
+          await put(tx, 'b')
+        })
+        expect(['fulfilled', 'TRANSACTION_ABORTED']).toContain(inside)
+        expect(await ids()).toEqual(['a', 'b'])
+      })
+
+      it('an inner one that goes on after the whole was ended writes nothing', async () => {
+        const abort = new AbortController()
+        let end: unknown
+        const failed = store.transaction(
+          (tx) =>
+            tx.transaction(async (inner) => {
+              await put(inner, 'first')
+              abort.abort(new Error('enough'))
+              for (let i = 0; end === undefined; i++) {
+                await put(inner, `late${i}`).catch((error) => {
+                  end = error.code
+                })
+              }
+            }),
+          { signal: abort.signal },
+        )
+        expect(await codeOf(failed)).toBe(abort.signal.reason)
+        expect(end).toBe('TRANSACTION_STATE')
+        expect(await ids()).toEqual([])
       })
 
       it('they nest: the middle one takes the innermost with it', async () => {

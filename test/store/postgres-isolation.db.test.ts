@@ -1,5 +1,6 @@
 import { type Isolation, type OwnTransaction, type Store, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
+import { migrate, storeTables } from 'holdfast/store'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 
@@ -126,6 +127,18 @@ describe('isolation levels of PostgreSQL', () => {
     expect(ends[1]).toMatchObject({ reason: { code: 'SERIALIZATION_FAILURE', outcome: 'not-applied' } })
     const { a = 0, b = 0 } = await balances()
     expect(a + b).toBe(100)
+  })
+
+  it('migrate by many at once does the work once, whatever level the database has by default', async () => {
+    const strict = await freshPool({ options: '-c default_transaction_isolation=serializable' })
+    try {
+      const done = await Promise.all(
+        Array.from({ length: 6 }, () => migrate(postgres(strict.pool), [storeTables])),
+      )
+      expect(done.flat()).toHaveLength(1)
+    } finally {
+      await strict.drop()
+    }
   })
 
   it('a serialization failure gives its connection back to the pool', async () => {

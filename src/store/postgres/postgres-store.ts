@@ -1,6 +1,6 @@
 import { ConfigError, UnsupportedError } from '../../core/errors.ts'
 import { checkOptions } from '../../core/options.ts'
-import { createStore, STORE_OPTION_NAMES, type StoreOptions } from '../create-store.ts'
+import { createStore, STORE_OPTION_NAMES, type StoreOptions, storeChecks } from '../create-store.ts'
 import type { BeginOptions, Engine, Session, Statements } from '../engine.ts'
 import { drizzleClient, isKysely, noTransaction, runOnKysely } from '../join.ts'
 import type { Store } from '../store.ts'
@@ -27,7 +27,11 @@ export function postgres(pool: PgPoolLike, options: PostgresOptions = {}): Store
     'postgres',
     options,
     [...STORE_OPTION_NAMES, 'prepare'],
-    [typeof pool?.connect === 'function' || 'the first argument must be a pg.Pool'],
+    [
+      (typeof pool?.connect === 'function' && !('processID' in pool)) ||
+        'the first argument must be a pg.Pool (a pg.Client is one connection)',
+      ...storeChecks(options),
+    ],
   )
   const { prefix = 'holdfast_', prepare = true } = options
   return createStore(new PostgresEngine(pool, { prefix, prepare }), options)

@@ -1,6 +1,6 @@
 import { systemClock } from '../../core/clock.ts'
 import { checkOptions, isCount, isDuration } from '../../core/options.ts'
-import { createStore, type StoreOptions } from '../create-store.ts'
+import { createStore, type StoreOptions, storeChecks } from '../create-store.ts'
 import type { Store } from '../store.ts'
 import type { SqliteDatabaseLike } from './sqlite-client.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
@@ -34,6 +34,7 @@ export function sqlite(options: SqliteOptions): Store {
     ['prefix', 'clock', 'open', 'busyWaitMs', 'readersMax', 'synchronous'],
     [
       typeof open === 'function' || 'open must be a function that opens a connection',
+      ...storeChecks(options),
       isDuration('busyWaitMs', busyWaitMs),
       isCount('readersMax', readersMax, 1, 64),
       ['full', 'normal'].includes(synchronous) || `synchronous must be full or normal, got ${synchronous}`,
