@@ -1,10 +1,10 @@
 import { ConfigError } from '../core/errors.ts'
-import type { SqlValue } from './sql.ts'
 
 /** The part of Kysely's `Transaction` that joining calls. */
 export interface KyselyTransactionLike {
   readonly isTransaction: boolean
   executeQuery(query: unknown): Promise<{ rows: unknown[]; numAffectedRows?: bigint }>
+  withoutPlugins(): Pick<KyselyTransactionLike, 'executeQuery'>
 }
 
 /** Drizzle keeps the driver's client of the open transaction in its session. */
@@ -17,13 +17,16 @@ export function isKysely(handle: unknown): handle is KyselyTransactionLike {
   return typeof (handle as KyselyTransactionLike | null)?.executeQuery === 'function'
 }
 
-/** Runs one statement in Kysely's open transaction, as Kysely's own `CompiledQuery.raw` would. */
+/**
+ * Runs one statement in Kysely's open transaction, as Kysely's own `CompiledQuery.raw` would, and past its plugins: one
+ * that renames columns would hide ours.
+ */
 export async function runOnKysely(
   kysely: KyselyTransactionLike,
   text: string,
-  values: readonly SqlValue[],
+  values: readonly unknown[],
 ): Promise<{ rows: unknown[]; changes: number }> {
-  const { rows, numAffectedRows } = await kysely.executeQuery({
+  const { rows, numAffectedRows } = await kysely.withoutPlugins().executeQuery({
     sql: text,
     parameters: values,
     query: { kind: 'RawNode', sqlFragments: [text], parameters: [] },

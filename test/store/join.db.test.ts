@@ -6,7 +6,7 @@ import { integer, sqliteTable } from 'drizzle-orm/sqlite-core'
 import { type JoinedTransaction, type Store, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { sqlite } from 'holdfast/sqlite'
-import { Kysely, PostgresDialect, SqliteDialect } from 'kysely'
+import { CamelCasePlugin, Kysely, PostgresDialect, SqliteDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
@@ -150,6 +150,43 @@ describe('join on PostgreSQL', () => {
     expect(await stored()).toEqual([0, 0])
   })
 
+  it('a statement that waits for its turn when another one fails is not sent after the ROLLBACK', async () => {
+    const client = await database.pool.connect()
+    await client.query('begin')
+    const failed = store.join(client, (tx) =>
+      Promise.all(
+        [1, 1, 2, 3, 4].map((id, i) =>
+          tx.execute(i === 1 ? sql`select 1 / ${0}::int` : sql`insert into theirs (id) values (${id})`),
+        ),
+      ),
+    )
+    await expect(failed).rejects.toMatchObject({ code: 'STATEMENT_FAILED' })
+    await client.query('rollback')
+    await client.query('select 1')
+    client.release()
+    expect(await stored()).toEqual([0, 0])
+  })
+
+  it("Kysely's plugins do not change what Holdfast reads and writes", async () => {
+    const db = new Kysely<Schema>({
+      dialect: new PostgresDialect({ pool: database.pool }),
+      plugins: [new CamelCasePlugin()],
+    })
+    const rows = await db
+      .transaction()
+      .execute((trx) => store.join(trx, (tx) => tx.query(sql`select ${1}::int as lease_epoch`)))
+    expect(rows).toEqual([{ lease_epoch: 1 }])
+  })
+
+  it('each joined transaction has a signal of its own, on which listeners cannot pile up', async () => {
+    const client = await database.pool.connect()
+    await client.query('begin')
+    const signal = () => store.join(client, async (tx) => tx.signal)
+    expect(await signal()).not.toBe(await signal())
+    await client.query('rollback')
+    client.release()
+  })
+
   it('a client of an older pg, which does not tell its state, is asked', async () => {
     const client = await database.pool.connect()
     const old = { query: client.query.bind(client) }
@@ -219,6 +256,13 @@ describe('join on SQLite, with better-sqlite3', () => {
     })
     await expect(failed).rejects.toThrow('undo')
     expect(await stored()).toEqual([0, 0])
+  })
+
+  it('Kysely: booleans and dates travel as everywhere else', async () => {
+    await kysely(async (trx) => {
+      const [row] = await store.join(trx, (tx) => tx.query(sql`select ${true} as yes, ${new Date(0)} as day`))
+      expect(row).toEqual({ yes: 1, day: '1970-01-01T00:00:00.000Z' })
+    })
   })
 
   it('a plain handle in an open transaction, asynchronously', async () => {

@@ -3,7 +3,7 @@ import type { LockRequest, Statement, StatementResult, Statements, SyncStatement
 import { drizzleClient, isKysely, noTransaction, runOnKysely } from '../join.ts'
 import type { Row } from '../transaction.ts'
 import { inTransaction, type SqliteDatabaseLike } from './sqlite-client.ts'
-import { SqliteConnection } from './sqlite-connection.ts'
+import { SqliteConnection, toSqlite } from './sqlite-connection.ts'
 import { translateSqliteError } from './sqlite-errors.ts'
 import { toLockStatement } from './sqlite-lock.ts'
 
@@ -59,7 +59,7 @@ class JoinedKysely implements Statements {
 
   async run({ text, values }: Statement): Promise<StatementResult> {
     try {
-      const { rows, changes } = await runOnKysely(this.#transaction, text, values)
+      const { rows, changes } = await runOnKysely(this.#transaction, text, values.map(toSqlite))
       return { rows: rows as Row[], changes }
     } catch (error) {
       throw translateSqliteError(error, this.#prefix)
