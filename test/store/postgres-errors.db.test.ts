@@ -219,6 +219,38 @@ describe('the error table of PostgreSQL', () => {
 
   it('options that cannot work are refused', () => {
     expect(() => postgres({} as PgPoolLike)).toThrow(/must be a pg.Pool/)
+    expect(() => postgres(new pg.Client() as never)).toThrow(/must be a pg.Pool/)
     expect(() => postgres(database.pool, { prefx: 'x' } as object)).toThrow(/unknown option "prefx"/)
+    for (const options of [{ prefix: 5 }, { prefix: 'x'.repeat(33) }, { prefix: 'a\0' }, { schema: '' }]) {
+      expect(() => postgres(database.pool, options as object)).toThrow(
+        expect.objectContaining({ code: 'CONFIG_INVALID' }),
+      )
+    }
+  })
+
+  it('whatever keeps the driver from connecting is said to be that', async () => {
+    const ended = new pg.Pool({ connectionString: database.url })
+    await ended.end()
+    await expect(postgres(ended).query('select 1')).rejects.toMatchObject(UNAVAILABLE)
+    const withTls = new pg.Pool({ connectionString: database.url, ssl: true })
+    await expect(postgres(withTls).query('select 1')).rejects.toMatchObject(UNAVAILABLE)
+    await withTls.end()
+  })
+
+  it('our tables are known in any language, and under any prefix and schema', () => {
+    const missing = (message: string, prefix: string) =>
+      translatePostgresError(
+        Object.assign(new Error(message), { code: '42P01', severity: 'ERROR' }),
+        'statement',
+        prefix,
+      )
+    const ours = { code: 'SCHEMA_REVISION', capability: 'outbox' }
+    expect(missing('relation "holdfast_outbox" does not exist', 'holdfast_')).toMatchObject(ours)
+    expect(missing('relation "my.holdfast_outbox" does not exist', 'holdfast_')).toMatchObject(ours)
+    expect(missing('Relation »holdfast_outbox« existiert nicht', 'holdfast_')).toMatchObject(ours)
+    expect(missing('relation "my.outbox" does not exist', '')).toMatchObject(ours)
+    expect(missing('relation "myholdfast_outbox" does not exist', 'holdfast_')).toMatchObject({
+      code: 'STATEMENT_FAILED',
+    })
   })
 })

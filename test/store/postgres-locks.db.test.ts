@@ -176,6 +176,33 @@ describe('row locks of PostgreSQL', () => {
     await letGo()
   })
 
+  it('so does a time-out while a statement of a nested transaction waits', async () => {
+    const letGo = await hold({ id: 1 })
+    const failed = store.transaction(
+      async (tx) => {
+        await tx.lockRows('job', { id: 2 })
+        await tx.transaction((inner) => inner.lockRows('job', { id: 1 }))
+      },
+      { timeoutMs: 300 },
+    )
+    await expect(failed).rejects.toMatchObject({ code: 'TRANSACTION_TIMEOUT' })
+    expect(await store.transaction((tx) => tx.lockRows('job', { id: 2 }, { wait: 'nowait' }))).toHaveLength(1)
+    expect(await waiting()).toBe(0)
+    await letGo()
+  })
+
+  it('a bounded lock bounds no statement that is sent beside it, and keeps its place', async () => {
+    const order = await store.transaction(async (tx) => {
+      const done: string[] = []
+      await Promise.all([
+        tx.lockRows('job', { id: 1 }, { wait: { waitMs: 50 } }).then(() => done.push('lock')),
+        tx.query('select pg_sleep(0.3)').then(() => done.push('sleep')),
+      ])
+      return done
+    })
+    expect(order).toEqual(['lock', 'sleep'])
+  })
+
   it('a deadlock is broken by the server and the loser runs again', async () => {
     const attempts: number[] = []
     const cross = (first: number, second: number, gate: () => Promise<void>) =>

@@ -105,13 +105,15 @@ export function translatePostgresError(error: unknown, phase: Phase, prefix: str
   const pgError = error as PgErrorLike
   const { code } = pgError
   if (pgError.severity === undefined) {
-    if ((code !== undefined && LOST.has(code)) || LOST_TEXT.test(error.message)) {
+    // Whatever keeps the driver from connecting (TLS, an ended pool, a password that is no text) leaves no connection.
+    if (phase === 'connect' || (code !== undefined && LOST.has(code)) || LOST_TEXT.test(error.message)) {
       return unavailable(phase === 'connect' ? 'could not be reached' : 'lost the connection')(pgError, phase)
     }
     return error
   }
   if (code === '42P01' || code === '3F000') {
-    const missing = new RegExp(`"(?:[^"]*\\.)?${escapeRegExp(prefix)}(\\w+)"`).exec(error.message)?.[1]
+    // Quotes differ with the language of the server's messages.
+    const missing = new RegExp(`[^\\w$]${escapeRegExp(prefix)}(\\w+)[^\\w\\s.]`).exec(error.message)?.[1]
     if (missing !== undefined)
       return new SchemaRevisionError(missing, { found: 0, needed: 1 }, { cause: error })
   }

@@ -32,30 +32,30 @@ export class PostgresStatements implements Statements {
     this.#query = query
   }
 
-  async run({ text, values, prepare }: Statement): Promise<StatementResult> {
-    const name = prepare && this.#options.prepare ? statementName(text) : undefined
-    const statement = name === undefined ? { text, values } : { name, text, values }
+  async run(statement: Statement): Promise<StatementResult> {
     try {
-      const result = last(await this.inTurn(() => this.#query(statement)))
-      return { rows: result.rows as Row[], changes: result.rowCount ?? 0 }
+      return await this.inTurn(() => this.#send(statement))
     } catch (error) {
       throw this.translate(error, 'statement')
     }
   }
 
+  /** One turn, so that no statement sent beside it runs under the bound that is meant for this one. */
   async lockRows(request: LockRequest): Promise<Row[]> {
     const { wait } = request
     const waitMs = typeof wait === 'object' ? wait.waitMs : undefined
-    const before =
-      waitMs === undefined ? undefined : await this.#setStatementTimeout(`${Math.ceil(waitMs)}ms`)
-    let rows: Row[]
+    const lock = { ...compileSql(lockStatement(request), postgresDialect), prepare: false }
     try {
-      rows = (await this.run({ ...compileSql(lockStatement(request), postgresDialect), prepare: false })).rows
+      return await this.inTurn(async () => {
+        const before =
+          waitMs === undefined ? undefined : await this.#setStatementTimeout(`${Math.ceil(waitMs)}ms`)
+        const { rows } = await this.#send(lock)
+        if (before !== undefined) await this.#setStatementTimeout(before)
+        return rows
+      })
     } catch (error) {
-      throw lockError(error, request, waitMs)
+      throw lockError(this.translate(error, 'statement'), request, waitMs)
     }
-    if (before !== undefined) await this.#setStatementTimeout(before)
-    return rows
   }
 
   /** Statements that wait for their turn are refused from now on; the one under way is not touched. */
@@ -87,12 +87,18 @@ export class PostgresStatements implements Statements {
     return sent
   }
 
+  async #send({ text, values, prepare }: Statement): Promise<StatementResult> {
+    const name = prepare && this.#options.prepare ? statementName(text) : undefined
+    const result = last(await this.#query(name === undefined ? { text, values } : { name, text, values }))
+    return { rows: result.rows as Row[], changes: result.rowCount ?? 0 }
+  }
+
   /**
    * `lock_timeout` counts anew for each row that is waited for; `statement_timeout` is one deadline for all of them.
    * Both ends of the change are local to the transaction.
    */
   async #setStatementTimeout(value: string): Promise<string> {
-    const { rows } = await this.run({
+    const { rows } = await this.#send({
       text: "select current_setting('statement_timeout') as before, set_config('statement_timeout', $1, true)",
       values: [value],
       prepare: true,
