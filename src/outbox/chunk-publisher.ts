@@ -1,5 +1,6 @@
 import type { Message, Publisher, PublishResult } from '../broker/broker.ts'
 import { backoffMs } from '../core/backoff.ts'
+import { isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import type { Deleter } from './deleter.ts'
 import { RelayStoppedError } from './errors.ts'
@@ -9,7 +10,7 @@ import type { Partition } from './partition.ts'
 import type { Chunk } from './reader.ts'
 import type { RelayContext } from './relay-context.ts'
 import { type ReadyRow, toMessage } from './relay-statements.ts'
-import { settle } from './settle.ts'
+import { type Refusal, settle } from './settle.ts'
 import { TROUBLE_BACKOFF } from './trouble.ts'
 
 /** Hands what was read of a partition to the broker, and acts on each answer. Several partitions at once. */
@@ -36,8 +37,10 @@ export class ChunkPublisher {
 
   send({ partition, rows }: Chunk): void {
     const { store, counts, bell } = this.#context
-    const admitted = partition.admit(rows, store.clock.monotonic())
-    if (admitted.length === 0) return
+    const due = partition.admit(rows, store.clock.monotonic())
+    if (due.length === 0) return
+    const admitted = partition.silences.limit(due)
+    if (admitted.length < due.length) partition.dirty = true
     partition.busy = true
     counts.inHand += admitted.length
     let large = 0
@@ -67,8 +70,8 @@ export class ChunkPublisher {
         this.#deleter.add(partition, stored)
       }
       if (stored.length < rows.length) partition.dirty = true
-      if (unknown !== undefined) this.#pause(partition, unknown.error)
-      else partition.silences = 0
+      if (unknown === undefined) partition.silences.answered(rows)
+      else if (this.#pause(partition, unknown, rows.length) === 'count') refused.push(unknown)
       if (refused.length > 0) await this.#failures.record(partition, refused)
     } catch (error) {
       partition.dirty = true
@@ -89,21 +92,36 @@ export class ChunkPublisher {
       epoch: partition.lease.epoch,
     }
     const batch: Message[] = rows.map(toMessage)
-    return await this.#context.options.broker.publish(batch, { signal, publisher })
+    try {
+      return await this.#context.options.broker.publish(batch, { signal, publisher })
+    } catch (error) {
+      // What is known not to have been sent is the broker's trouble; anything else may be the fault of a message.
+      if (signal.aborted || (isHoldfastError(error) && error.outcome === 'not-applied')) throw error
+      return batch.map(() => ({ kind: 'unknown', error }))
+    }
   }
 
-  /** No answer, though nothing before it had failed: the broker is asked again later, and no attempt is counted. */
-  #pause(partition: Partition, error: unknown): void {
-    const { store, options, outbox, trouble } = this.#context
-    partition.silences++
-    const waitMs = backoffMs(partition.silences, TROUBLE_BACKOFF, store.clock)
-    partition.pause(store.clock.monotonic() + waitMs)
+  /** No answer, though nothing before it had failed: the broker is asked again later. */
+  #pause(partition: Partition, { row, error }: Refusal, tried: number): 'pause' | 'avoid' | 'count' {
+    const { store, options, outbox, trouble, counts } = this.#context
+    const { silences } = partition
+    const verdict = silences.met({ id: row.message_id, tried, relayed: counts.relayed })
+    const waitMs = backoffMs(silences.count, TROUBLE_BACKOFF, store.clock)
+    const nowMs = store.clock.monotonic()
+    partition.pause(nowMs + waitMs)
+    if (verdict === 'avoid') {
+      // Longer than the pause, so that at its end the others go first.
+      const moreMs = backoffMs(silences.ofSuspect(row.message_id), TROUBLE_BACKOFF, store.clock) / 2
+      partition.avoid(row, nowMs + waitMs + moreMs)
+    }
     trouble.last = error
     options.log.warn('the broker gave no answer for a message; it may be stored', {
       outbox: outbox.name,
       partition: partition.id,
+      id: row.message_id,
       waitMs: Math.round(waitMs),
       error,
     })
+    return verdict
   }
 }

@@ -1,6 +1,7 @@
 import type { HeldLease } from '../lease/index.ts'
 import type { SqlValue } from '../store/sql.ts'
 import type { ReadyRow, RowPlace } from './relay-statements.ts'
+import { Silences } from './silences.ts'
 
 /** Keys of one partition that may wait for another attempt at a time; past that the whole partition waits. */
 export const BLOCKED_KEYS_MAX = 1_000
@@ -22,11 +23,12 @@ export class Partition {
   dirty = true
   /** Stored by the broker, not yet deleted. */
   readonly deleting = new Set<SqlValue>()
-  /** Publishes in a row that got no answer. */
-  silences = 0
+  readonly silences = new Silences()
   #pausedUntilMs = 0
   /** Keys whose first message failed, with the time of its next attempt. */
   readonly #blocked = new Map<string, number>()
+  /** Messages without a key that others go before, by their sequence, with the time until when. */
+  readonly #avoided = new Map<SqlValue, number>()
   #nextUnblockMs = Number.POSITIVE_INFINITY
   /** Set while it is about to go to another relay: nothing more is read then. */
   #left: (() => void) | undefined
@@ -38,6 +40,12 @@ export class Partition {
 
   get blockedKeys(): readonly string[] {
     return this.#blocked.size === 0 ? NONE : [...this.#blocked.keys()]
+  }
+
+  /** Rows that the next read leaves out. */
+  *exceptSequences(): Iterable<SqlValue> {
+    yield* this.deleting
+    if (this.#avoided.size > 0) yield* this.#avoided.keys()
   }
 
   get isLeaving(): boolean {
@@ -97,6 +105,16 @@ export class Partition {
       this.#pausedUntilMs = Math.max(this.#pausedUntilMs, this.#nextUnblockMs)
   }
 
+  /** Lets others of the partition go before this message. Others of its key still wait for it. */
+  avoid(row: ReadyRow, untilMs: number): void {
+    if (row.key !== null) {
+      this.block(row.key, untilMs)
+      return
+    }
+    this.#avoided.set(row.sequence, untilMs)
+    this.#nextUnblockMs = Math.min(this.#nextUnblockMs, untilMs)
+  }
+
   pause(untilMs: number): void {
     this.#pausedUntilMs = untilMs
     this.#nextUnblockMs = Math.min(this.#nextUnblockMs, untilMs)
@@ -108,6 +126,10 @@ export class Partition {
     let next = this.#pausedUntilMs > nowMs ? this.#pausedUntilMs : Number.POSITIVE_INFINITY
     for (const [key, untilMs] of this.#blocked) {
       if (untilMs <= nowMs) this.#blocked.delete(key)
+      else next = Math.min(next, untilMs)
+    }
+    for (const [sequence, untilMs] of this.#avoided) {
+      if (untilMs <= nowMs) this.#avoided.delete(sequence)
       else next = Math.min(next, untilMs)
     }
     this.#nextUnblockMs = next

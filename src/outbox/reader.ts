@@ -36,7 +36,7 @@ export class Reader {
     for (const partition of served) {
       // Before the read, so that a commit that rings while it runs is not lost.
       partition.dirty = false
-      for (const sequence of partition.deleting) exceptSequences.push(sequence)
+      for (const sequence of partition.exceptSequences()) exceptSequences.push(sequence)
       exceptKeys.push(...partition.blockedKeys)
     }
     counts.reads++
