@@ -22,7 +22,7 @@ export const HELP = `holdfast demo: run four services under faults, without and 
 
 Usage: holdfast demo [options]
 
-  --orders N         orders that customers place; default 1000, with --ablation 200
+  --orders N         orders that customers place; default 1000, with --ablation 300
   --seed N           seed of the workload and of the faults; default 1
   --faults LEVEL     none, default or heavy; default "default", with --ablation "heavy"
   --store URL        postgres://…: five databases on that server, removed at the end; default: SQLite files
@@ -92,7 +92,7 @@ export function readOptions(argv: readonly string[]): DemoOptions {
   return {
     help: values.help === true,
     verbose: values.verbose === true,
-    orders: whole('orders', text('orders') ?? (ablation ? '200' : '1000'), 1, 100_000),
+    orders: whole('orders', text('orders') ?? (ablation ? '300' : '1000'), 1, 100_000),
     seed: whole('seed', text('seed') ?? '1', 0, 2 ** 32 - 2),
     faults:
       oneOf('faults', text('faults'), Object.keys(FAULT_LEVELS) as FaultLevel[]) ??

@@ -14,7 +14,7 @@ it('has defaults that need no argument', () => {
 })
 
 it('runs the ablation shorter and with more faults', () => {
-  expect(readOptions(['--ablation'])).toMatchObject({ orders: 200, faults: 'heavy' })
+  expect(readOptions(['--ablation'])).toMatchObject({ orders: 300, faults: 'heavy' })
 })
 
 it.each([

@@ -29,9 +29,9 @@ export interface Workload {
 const DISHES = ['margherita', 'pad-thai', 'ramen', 'falafel', 'biryani', 'tacos', 'pho', 'gnocchi']
 const ACCOUNTS = 20
 const COURIERS = 6
-const PRICE_CHANGE_EVERY = 24
-const PORTIONS_SHARE = 0.45
-const MONEY_SHARE = 0.8
+const PRICE_CHANGE_EVERY = 18
+const PORTIONS_SHARE = 0.6
+const MONEY_SHARE = 0.9
 
 /**
  * Plans a run. A few accounts and dishes are hot (a quarter of all orders meets the first of each); accounts hold less
@@ -71,7 +71,7 @@ export function planWorkload(orderCount: number, seed: number): Workload {
       const next = seededRandom(seed + 1)
       const now = new Map(price)
       for (;;) {
-        const dish = DISHES[Math.floor(next() * DISHES.length)] as string
+        const dish = DISHES[Math.floor(DISHES.length * next() ** 2)] as string
         const step = 50 * (1 + Math.floor(next() * 3)) * (next() < 0.5 ? -1 : 1)
         const priceCents = Math.min(1600, Math.max(600, (now.get(dish) ?? 0) + step))
         now.set(dish, priceCents)
