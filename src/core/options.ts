@@ -34,6 +34,22 @@ export function isDurationOrZero(name: string, value: unknown): Check {
   )
 }
 
+/** An age in milliseconds: 0 or more, as long as you like, since no timer waits for it. */
+export function isAge(name: string, value: unknown): Check {
+  return (
+    (Number.isFinite(value) && (value as number) >= 0) ||
+    `${name} must be 0 or a positive number of milliseconds, got ${show(value)}`
+  )
+}
+
+/** A fencing token or an epoch: a whole number that a 64-bit column holds. */
+export function isToken(name: string, value: unknown): Check {
+  return (
+    (typeof value === 'bigint' && value >= 0n && value < 2n ** 63n) ||
+    `${name} must be a bigint from 0 to 2^63 - 1, got ${typeof value === 'bigint' ? value : typeof value}`
+  )
+}
+
 export function isCount(name: string, value: unknown, min: number, max: number): Check {
   return (
     (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) ||

@@ -1,5 +1,5 @@
 import { throwIfAborted } from '../core/abort.ts'
-import { checkOptions, isCount, isDurationOrZero, isName } from '../core/options.ts'
+import { checkOptions, isAge, isCount, isName } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -24,7 +24,7 @@ export async function pruneEffects(store: Store, options: PruneOptions): Promise
     ['scope', 'olderThanMs', 'limit', 'batchesMax', 'signal'],
     [
       isName('scope', options.scope),
-      options.olderThanMs > 2_147_483_647 || isDurationOrZero('olderThanMs', options.olderThanMs),
+      isAge('olderThanMs', options.olderThanMs),
       isCount('limit', limit, 1, 10_000),
       isCount('batchesMax', batchesMax, 1, 1_000_000),
     ],

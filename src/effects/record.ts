@@ -1,4 +1,4 @@
-import { type Check, checkOptions, isName } from '../core/options.ts'
+import { type Check, checkOptions, isName, isToken } from '../core/options.ts'
 import { SerializationError } from '../store/errors.ts'
 import { Sql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -209,14 +209,7 @@ function effectChecks({ scope, phase, epoch, lease }: Omit<EffectOptions, 'id'>)
   return [
     isName('scope', scope),
     phase === undefined || phase === '' || isName('phase', phase),
-    epoch === undefined || isEpoch('epoch', epoch),
-    lease === undefined || isEpoch('lease.epoch', lease.epoch),
+    epoch === undefined || isToken('epoch', epoch),
+    lease === undefined || isToken('lease.epoch', lease.epoch),
   ]
-}
-
-function isEpoch(name: string, value: unknown): Check {
-  return (
-    (typeof value === 'bigint' && value >= 0n && value < 2n ** 63n) ||
-    `${name} must be a bigint from 0 to 2^63 - 1`
-  )
 }

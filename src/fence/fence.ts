@@ -1,4 +1,4 @@
-import { type Check, checkOptions, isName } from '../core/options.ts'
+import { checkOptions, isName, isToken } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { StaleFenceError } from './errors.ts'
@@ -52,11 +52,4 @@ async function present(tx: Transaction, { resource, token, holder }: FenceOption
       where present.token < excluded.token or (present.token = excluded.token and present.holder = excluded.holder)`,
   )
   return changed === 1
-}
-
-export function isToken(name: string, value: unknown): Check {
-  return (
-    (typeof value === 'bigint' && value >= 0n && value < 2n ** 63n) ||
-    `${name} must be a bigint from 0 to 2^63 - 1, got ${typeof value === 'bigint' ? value : typeof value}`
-  )
 }

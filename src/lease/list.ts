@@ -1,3 +1,4 @@
+import { checkOptions, isCount, isName } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import { readLeases } from './renew.ts'
@@ -20,6 +21,12 @@ export async function listLeases(
   options: { scope?: string; limit?: number; signal?: AbortSignal } = {},
 ): Promise<LeaseInfo[]> {
   const { scope, limit = 1_000, signal } = options
+  checkOptions(
+    'listLeases',
+    options,
+    ['scope', 'limit', 'signal'],
+    [scope === undefined || isName('scope', scope), isCount('limit', limit, 1, 1_000_000)],
+  )
   const rows = await store.transaction(
     (tx) => readLeases(tx, scope === undefined ? sql`1 = 1` : sql`scope = ${scope}`, limit),
     { readOnly: true, isolation: 'read-committed', ...(signal && { signal }) },

@@ -1,5 +1,5 @@
 import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isDuration } from '../core/options.ts'
+import { checkOptions, isAge } from '../core/options.ts'
 import { type CommitUnknownError, StoreUnavailableError } from './errors.ts'
 import { sql } from './sql.ts'
 import type { Store } from './store.ts'
@@ -58,9 +58,12 @@ export async function resolveWitness(
  * transaction whose witness is gone would answer `not-applied`, so leave far more time than anyone takes to ask.
  * Nothing removes witnesses by itself.
  */
-export function pruneWitnesses(store: Store, { olderThanMs }: { olderThanMs: number }): Promise<number> {
-  checkOptions('pruneWitnesses', { olderThanMs }, ['olderThanMs'], [isDuration('olderThanMs', olderThanMs)])
+export async function pruneWitnesses(
+  store: Store,
+  { olderThanMs }: { olderThanMs: number },
+): Promise<number> {
+  checkOptions('pruneWitnesses', { olderThanMs }, ['olderThanMs'], [isAge('olderThanMs', olderThanMs)])
   return store.execute(
-    sql`delete from ${store.table('witness')} where decided_at_ms < ${store.clock.now() - olderThanMs}`,
+    sql`delete from ${store.table('witness')} where decided_at_ms < ${Math.floor(store.clock.now() - olderThanMs)}`,
   )
 }

@@ -6,6 +6,7 @@ import {
   type Isolation,
   migrate,
   type OwnTransaction,
+  pruneWitnesses,
   requireRevision,
   type Store,
   StoreBusyError,
@@ -597,6 +598,19 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
         })
         expect(await codeOf(failed)).toBe('COMMIT_UNKNOWN')
         expect([runs, hooks]).toEqual([1, 0])
+      })
+
+      it('witnesses are kept for as long as one likes, and pruned when they are older', async () => {
+        await store.transaction((tx) => put(tx, 'a'), { witness: true })
+        const month = 30 * 86_400_000
+        expect(await pruneWitnesses(store, { olderThanMs: month + 0.5 })).toBe(0)
+        await store.execute(
+          sql`update ${store.table('witness')} set decided_at_ms = ${Date.now() - 2 * month}`,
+        )
+        expect(await pruneWitnesses(store, { olderThanMs: month })).toBe(1)
+        for (const olderThanMs of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
+          expect(await codeOf(pruneWitnesses(store, { olderThanMs }))).toBe('CONFIG_INVALID')
+        }
       })
 
       it('resolve without a witness is refused', async () => {
