@@ -89,7 +89,12 @@ export async function updateVersioned(
   )
   if (changed === 1 && kind === 'counter') return next
   if (changed > 1) throw severalRows(table, changed)
-  const now = await readVersioned(tx, table, key, options)
+  const now = await readVersioned(
+    tx,
+    table,
+    changed === 1 ? { ...key, ...changedKey(key, changes) } : key,
+    options,
+  )
   if (changed === 1 && now !== undefined) return now.version // as the database writes it
   throw new VersionConflictError(table, { expected, actual: now?.version })
 }
@@ -136,6 +141,11 @@ function checkExpected(expected: Version, kind: 'counter' | 'timestamp'): void {
 
 function checkKey(key: Key): void {
   if (Object.keys(key).length === 0) throw new ConfigError('version', ['key is empty'])
+}
+
+/** The columns of the key that the update itself changed: that is where the row is now. */
+function changedKey(key: Key, changes: Changes): Changes {
+  return Object.fromEntries(Object.entries(changes).filter(([column]) => column in key))
 }
 
 function severalRows(table: string, count: number): ConfigError {

@@ -103,6 +103,16 @@ describe.each(stores)('versioned updates on %s', (_name, open, timestamp) => {
     )
   })
 
+  it('an update that changes the key itself gives the new version, of either kind', async () => {
+    const options = { column: 'updated_at', kind: 'timestamp' } as const
+    await store.transaction(async (tx) => {
+      const before = await readVersioned(tx, 'dish', key, options)
+      const version = await updateVersioned(tx, 'dish', key, before?.version ?? '', { id: 'b' }, options)
+      expect(await readVersioned(tx, 'dish', { id: 'b' }, options)).toMatchObject({ version })
+      expect(await updateVersioned(tx, 'dish', { id: 'b' }, 1n, { id: 'c' })).toBe(2n)
+    })
+  })
+
   it('a timestamp serves as version, to the last digit, and always moves on', async () => {
     const options = { column: 'updated_at', kind: 'timestamp' } as const
     const seen = new Set<unknown>()
