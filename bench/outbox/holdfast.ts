@@ -3,16 +3,24 @@ import { directBroker } from 'holdfast/broker'
 import { leaseTables } from 'holdfast/lease'
 import { createOutbox, deadLetterTables, outboxTables } from 'holdfast/outbox'
 import { postgres } from 'holdfast/postgres'
+import pg from 'pg'
 import { openPool } from '../lib/server.ts'
 import type { BenchPayload, OutboxSystem } from './system.ts'
 
-export const holdfast: OutboxSystem = {
-  name: 'holdfast',
+/** The defaults; `notify` announces commits to relays of other processes. */
+const system = (name: string, notify: boolean): OutboxSystem => ({
+  name,
   ordered: true,
   async open(url) {
     const pool = openPool(url, 20)
     const store = postgres(pool)
-    const outbox = createOutbox(store)
+    const outbox = createOutbox(store, { notify })
+    const listen = async (): Promise<pg.Client> => {
+      const client = new pg.Client({ connectionString: url })
+      client.on('error', () => {})
+      await client.connect()
+      return client
+    }
     return {
       async setup() {
         await migrate(store, [leaseTables, outboxTables, deadLetterTables])
@@ -28,6 +36,7 @@ export const holdfast: OutboxSystem = {
           broker: directBroker({
             handle: (message) => handler(JSON.parse(message.payload) as BenchPayload),
           }),
+          ...(notify && { listen }),
         })
         relay.done.catch((error) => {
           throw error
@@ -40,4 +49,7 @@ export const holdfast: OutboxSystem = {
       },
     }
   },
-}
+})
+
+export const holdfast = system('holdfast', false)
+export const holdfastNotify = system('holdfast (notify)', true)

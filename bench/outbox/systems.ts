@@ -1,11 +1,19 @@
 import { control } from './control.ts'
 import { graphileWorker } from './graphile-worker.ts'
-import { holdfast } from './holdfast.ts'
+import { holdfast, holdfastNotify } from './holdfast.ts'
 import { pgBossNotify, pgBossPolling } from './pg-boss.ts'
 import { pgTransactionalOutbox } from './pg-transactional-outbox.ts'
 import type { OutboxSystem } from './system.ts'
 
-export { control, graphileWorker, holdfast, pgBossNotify, pgBossPolling, pgTransactionalOutbox }
+export {
+  control,
+  graphileWorker,
+  holdfast,
+  holdfastNotify,
+  pgBossNotify,
+  pgBossPolling,
+  pgTransactionalOutbox,
+}
 
 export const PEERS: readonly OutboxSystem[] = [
   pgBossPolling,
@@ -13,4 +21,4 @@ export const PEERS: readonly OutboxSystem[] = [
   graphileWorker,
   pgTransactionalOutbox,
 ]
-export const SYSTEMS: readonly OutboxSystem[] = [holdfast, control, ...PEERS]
+export const SYSTEMS: readonly OutboxSystem[] = [holdfast, holdfastNotify, control, ...PEERS]

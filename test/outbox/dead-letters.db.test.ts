@@ -51,6 +51,37 @@ describe.each(storeNames)('dead letters on %s', (kind) => {
     expect(await letters.show('none')).toBeUndefined()
   })
 
+  it('that fail again at once are not retried a second time by the same call', async () => {
+    for (let i = 0; i < 501; i++) await put('inbox/g', `m${i}`)
+    let transactions = 0
+    const failing: Store = {
+      ...store,
+      async transaction(work, options) {
+        if (++transactions > 9) throw new Error('retried without end')
+        const result = await store.transaction(work, options)
+        await store.execute(sql`update ${store.table('dead_letter')} set retry_requested = 0`)
+        return result
+      },
+    }
+    expect(await deadLetters(failing).retry({ source: 'inbox/g' })).toEqual({ count: 501 })
+  })
+
+  it('of an outbox that were put there without a time of publishing go back with one', async () => {
+    await store.transaction((tx) =>
+      putDeadLetter(tx, {
+        source: 'outbox/default',
+        partition: 0,
+        attempts: 1,
+        error: 'by hand',
+        message: { id: 'm', topic: 't', key: null, payload: '1', headers: {}, publishedAtMs: null },
+      }),
+    )
+    expect(await deadLetters(store).retry({})).toEqual({ count: 1 })
+    expect(await store.query(sql`select message_id from ${store.table('outbox')}`)).toEqual([
+      { message_id: 'm' },
+    ])
+  })
+
   it('of an outbox go back into it and are relayed; of an inbox are marked for its consumer', async () => {
     const letters = deadLetters(store)
     for (let i = 0; i < 3; i++) await put('outbox/default', `m${i}`)

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { countRows, type OutboxStore, stores } from './stores.ts'
 
 const MESSAGES = 20_000
+const ROUNDS = 10
 
 describe('after 20,000 messages on postgres', () => {
   let opened: OutboxStore
@@ -39,8 +40,8 @@ describe('after 20,000 messages on postgres', () => {
     const broker = directBroker({ handle: () => handled++ })
     await using relay = createOutbox(store).relay({ broker, manual: true })
     const sizes: number[] = []
-    for (let round = 0; round < 4; round++) {
-      await publish(MESSAGES / 4)
+    for (let round = 0; round < ROUNDS; round++) {
+      await publish(MESSAGES / ROUNDS)
       await relay.drainOnce()
       expect(await countRows(store, 'outbox')).toBe(0)
       // What autovacuum does after 2,000 dead rows, once its nap of a minute is over.
@@ -51,7 +52,9 @@ describe('after 20,000 messages on postgres', () => {
       sizes.push(await bytes())
     }
     expect(handled).toBe(MESSAGES)
-    expect(Math.max(...sizes)).toBeLessThanOrEqual((sizes[0] as number) * 1.1)
+    // Pages of the index are free for use one vacuum later, so the first rounds still grow.
+    const [early, late] = [sizes.slice(0, ROUNDS / 2), sizes.slice(ROUNDS / 2)]
+    expect(Math.max(...late), `sizes ${sizes}`).toBeLessThanOrEqual(Math.max(...early) * 1.1)
     expect(await countRows(store, 'outbox_later')).toBe(0)
   })
 

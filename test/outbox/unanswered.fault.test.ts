@@ -71,7 +71,7 @@ describe.each(storeNames)('messages without an answer on %s', (kind) => {
     await using relay = outbox.relay({
       broker: silentBroker(
         ({ payload }) => seen.push(Number(payload)),
-        () => publishes++ < 8,
+        () => publishes++ < 7,
       ),
       retry: { attemptsMax: 1 },
     })

@@ -1,0 +1,3 @@
+import { describeRelayCrashes } from './relay-processes.ts'
+
+describeRelayCrashes('postgres')

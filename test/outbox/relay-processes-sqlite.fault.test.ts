@@ -1,3 +1,0 @@
-import { describeRelayProcesses } from './relay-processes.ts'
-
-describeRelayProcesses('sqlite')

@@ -1,0 +1,3 @@
+import { describeRelaySharing } from './relay-processes.ts'
+
+describeRelaySharing('sqlite')

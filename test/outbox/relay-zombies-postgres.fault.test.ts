@@ -1,0 +1,3 @@
+import { describeRelayZombies } from './relay-processes.ts'
+
+describeRelayZombies('postgres')
