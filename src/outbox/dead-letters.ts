@@ -53,7 +53,7 @@ export interface DeadLetters {
    * Sends them on their way again, with all attempts before them. One of an outbox goes back into it, behind the
    * messages of its key that are there; one of an inbox is marked, and its consumer picks it up.
    *
-   * Bounds: transactions of 500. When it rejects, those of earlier transactions are on their way.
+   * Bounds: transactions of 500, and no more than there are at the call. When it rejects, those of earlier transactions are on their way.
    */
   retry(filter: DeadLetterFilter, options?: { readonly dryRun?: boolean }): Promise<DeadLetterChange>
   /**
@@ -182,15 +182,15 @@ async function change(
   { limit = LIMIT_MAX, dryRun }: { limit: number | undefined; dryRun: boolean },
   act: Act,
 ): Promise<DeadLetterChange> {
-  if (dryRun) {
-    const [row] = await store.query<{ letters: unknown }>(
-      sql`select count(*) as letters from ${store.table('dead_letter')} where ${where}`,
-    )
-    return { count: Math.min(limit, Number(row?.letters)) }
-  }
+  const [row] = await store.query<{ letters: unknown }>(
+    sql`select count(*) as letters from ${store.table('dead_letter')} where ${where}`,
+  )
+  // No more than there are now: one that is retried and fails again meanwhile is not taken a second time.
+  const meant = Math.min(limit, Number(row?.letters))
+  if (dryRun) return { count: meant }
   let count = 0
-  while (count < limit) {
-    const wanted = Math.min(BATCH_MAX, limit - count)
+  while (count < meant) {
+    const wanted = Math.min(BATCH_MAX, meant - count)
     const found = await store.transaction(
       async (tx) => {
         const letters = await lockLetters(tx, where, wanted)
@@ -238,14 +238,14 @@ const NAMED: readonly InsertColumn[] = [
 /** The payloads stay in the database on the way. */
 async function putBack(tx: Transaction, letters: readonly Locked[]): Promise<void> {
   const { store } = tx
-  const columns = sql.raw('partition, published_at_ms, message_id, topic, key, payload, headers')
+  const columns = sql.raw('partition, message_id, topic, key, payload, headers')
   const named = store.dialect.rowsAs(
     'named',
     NAMED,
     letters.map(({ id, source }) => [id, outboxOf(source) as string]),
   )
   await tx.execute(
-    sql`insert into ${store.table('outbox')} (name, ${columns}) select named.name, ${columns} from ${store.table('dead_letter')} as letter join ${named} on named.id = letter.id order by failed_at_ms, letter.id`,
+    sql`insert into ${store.table('outbox')} (name, published_at_ms, ${columns}) select named.name, coalesce(published_at_ms, ${store.dialect.nowMs}), ${columns} from ${store.table('dead_letter')} as letter join ${named} on named.id = letter.id order by failed_at_ms, letter.id`,
   )
 }
 

@@ -148,12 +148,7 @@ function change({
       if (chosen && all) throw usageError('--all means every dead letter: leave the other filters out')
       const dryRun = flag(given, 'dry-run')
       return withStore(given, async ({ store }) => {
-        const letters = deadLetters(store)
-        const meant = all ? ALL : filter
-        const { count: found } = await act(letters, meant, true)
-        // No more than there are now: one that fails again meanwhile is not taken a second time.
-        const { count } =
-          dryRun || found === 0 ? { count: found } : await act(letters, { ...meant, limit: found }, false)
+        const { count } = await act(deadLetters(store), all ? ALL : filter, dryRun)
         const text = `${dryRun ? 'would have ' : ''}${done} ${count} dead ${count === 1 ? 'letter' : 'letters'}\n`
         return { exitCode: EXIT.ok, text, data: { count, dryRun } }
       })
