@@ -65,7 +65,8 @@ function parse({ topic, payload }: Message, limitBytes: number): unknown {
 
 /**
  * A message that a store can hold. A producer that is not ours may send what no text column takes (NUL, unpaired
- * surrogates, an id of a megabyte); `message` is then one that can be stored as a dead letter, and `fault` says why.
+ * surrogates, no id or one of a megabyte); `message` is then one that can be stored as a dead letter, and `fault` says
+ * why. An id that cannot be kept is replaced by one made of the whole message: two without an id are two messages.
  */
 export function storable(message: Message): {
   readonly message: Message
@@ -73,7 +74,7 @@ export function storable(message: Message): {
 } {
   const idCheck = isName('id', message.id)
   const keyCheck = message.key === null || isName('key', message.key)
-  const headers = JSON.stringify(message.headers)
+  const headers = JSON.stringify(message.headers ?? {})
   const fault =
     idCheck !== true
       ? idCheck
@@ -81,7 +82,9 @@ export function storable(message: Message): {
         ? keyCheck
         : !isText(message.payload) || !isText(headers) || headers.includes('\\u0000')
           ? 'the payload or a header contains a NUL or an unpaired surrogate'
-          : undefined
+          : Number.isFinite(message.publishedAtMs)
+            ? undefined
+            : 'publishedAtMs is not a number'
   if (fault === undefined) return { message, fault }
   return {
     fault,
@@ -90,9 +93,10 @@ export function storable(message: Message): {
       id:
         idCheck === true
           ? message.id
-          : `invalid-${createHash('sha256').update(String(message.id)).digest('hex')}`,
+          : `invalid-${createHash('sha256').update(JSON.stringify(message)).digest('hex')}`,
       key: keyCheck === true ? message.key : null,
       payload: repaired(String(message.payload)),
+      publishedAtMs: Number.isFinite(message.publishedAtMs) ? message.publishedAtMs : 0,
       headers: Object.fromEntries(
         Object.entries(message.headers ?? {}).map(([name, value]) => [
           repaired(name),

@@ -1,4 +1,5 @@
 import type { Message } from '../broker.ts'
+import { parseEnvelope } from '../envelope.ts'
 import { encodeName } from '../names.ts'
 import type { NatsHeadersLike, NatsMessageLike } from './nats-client.ts'
 
@@ -12,9 +13,14 @@ export function writeHeaders(
   headers.set(HEADER, toAscii(JSON.stringify({ id, key, headers: own, publishedAtMs })))
 }
 
-/** @throws when the message was not written by this adapter */
+/** Never throws: what this adapter did not write comes without an id, which the inbox makes a dead letter. */
 export function fromNats(message: NatsMessageLike, topic: string): Message {
-  const { id, key, headers, publishedAtMs } = JSON.parse(message.headers?.get(HEADER) ?? '') as Message
+  const {
+    id = '',
+    key = null,
+    headers = {},
+    publishedAtMs = 0,
+  } = parseEnvelope<Message>(message.headers?.get(HEADER))
   return { id, topic, key, payload: message.string(), headers, publishedAtMs }
 }
 

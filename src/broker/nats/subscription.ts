@@ -199,7 +199,7 @@ export class NatsSubscription implements Subscription {
         },
       })
     } catch (error) {
-      this.#fail(new BrokerUnavailableError('nats', { cause: error })) // a message that this adapter did not write
+      this.#fail(new BrokerUnavailableError('nats', { cause: error })) // the receiver threw
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Message } from '../broker.ts'
+import { parseEnvelope } from '../envelope.ts'
 import type { RabbitEnvelope, RabbitMessageLike } from './rabbitmq-client.ts'
 
 /** Our fields travel beside the application's headers, under names that cannot meet them. */
@@ -34,19 +35,16 @@ export function toEnvelope(message: Message, to: RabbitAddress): RabbitEnvelope 
   }
 }
 
-/** @throws when the message was not written by this adapter */
+/** Never throws: what this adapter did not write comes without an id, which the inbox makes a dead letter. */
 export function fromDelivery(delivery: RabbitMessageLike, topic: string): Message {
   const { headers = {}, body } = delivery
-  const { id, headers: own } = JSON.parse(String(headers[HEADERS])) as {
-    id: string
-    headers: Record<string, string>
-  }
+  const own = parseEnvelope<{ id: string; headers: Record<string, string> }>(headers[HEADERS])
   return {
-    id,
+    id: own.id ?? '',
     topic,
     key: typeof headers[KEY] === 'string' ? headers[KEY] : null,
     payload: Buffer.isBuffer(body) ? body.toString() : typeof body === 'string' ? body : JSON.stringify(body),
-    headers: own,
-    publishedAtMs: Number(headers[PUBLISHED_AT]),
+    headers: own.headers ?? {},
+    publishedAtMs: Number(headers[PUBLISHED_AT] ?? 0),
   }
 }
