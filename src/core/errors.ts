@@ -64,3 +64,8 @@ export class PayloadError extends HoldfastError {
     this.issues = issues
   }
 }
+
+/** Errors that waiting does not mend: a person must put something right, so a background part ends with them. */
+export function isForPeople(error: unknown): boolean {
+  return isHoldfastError(error) && ['SCHEMA_REVISION', 'CONFIG_INVALID', 'UNSUPPORTED'].includes(error.code)
+}

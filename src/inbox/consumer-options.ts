@@ -128,7 +128,7 @@ export function resolveConsumerOptions(given: GivenConsumer): ResolvedConsumer {
     given.batch === undefined || given.batchHandler !== undefined || 'batch needs a batchHandler',
     isCount('batch.sizeMax', resolved.batchSizeMax, 1, 10_000),
     isCount('concurrency', resolved.concurrency, 1, 10_000),
-    isCount('prefetch', resolved.prefetch, 1, 100_000),
+    isCount('prefetch', resolved.prefetch, 1, 65_535),
     isCount('retry.attemptsMax', attemptsMax, 1, 1_000),
     isDuration('retry.baseMs', baseMs),
     isDuration('retry.capMs', capMs),

@@ -122,7 +122,13 @@ class InboxConsumer implements Consumer {
       log,
       onGained: (held) => {
         const place = { topic, partition: Number(held.name), lease: held, signal: held.signal }
-        const partition = new ServedPartition(place, this.#store, this.#options, this.#worker)
+        const partition = new ServedPartition(
+          place,
+          this.#store,
+          this.#options,
+          this.#worker,
+          (error) => void this.#end(error),
+        )
         byLease.set(held, partition)
         this.#partitions.add(partition)
         void partition.ended.then(() => this.#partitions.delete(partition))

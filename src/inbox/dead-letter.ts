@@ -124,9 +124,10 @@ export async function keepLetter(tx: Transaction, id: string, error: unknown): P
   )
 }
 
-/** The retry could not be made; the request stands again. */
+/** The retry could not be made; the request stands again, if it had been taken. */
 export async function askAgain(tx: Transaction, id: string): Promise<void> {
   await tx.execute(
-    sql`update ${tx.store.table('dead_letter')} set retry_requested = 1, attempts = attempts - 1 where id = ${id}`,
+    sql`update ${tx.store.table('dead_letter')} set retry_requested = 1, attempts = attempts - 1
+      where id = ${id} and retry_requested = 0`,
   )
 }

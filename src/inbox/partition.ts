@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Broker, Subscription } from '../broker/index.ts'
 import { anySignal, orAbort } from '../core/abort.ts'
 import { backoffMs } from '../core/backoff.ts'
+import { isForPeople } from '../core/errors.ts'
 import type { LeaseRef } from '../lease/index.ts'
 import type { Store } from '../store/index.ts'
 import type { ResolvedConsumer } from './consumer-options.ts'
@@ -34,18 +35,27 @@ export class ServedPartition {
   readonly #consumer: ResolvedConsumer
   readonly #broker: Broker
   readonly #worker: Worker
+  readonly #onFatal: (error: unknown) => void
   /** Fires when no more deliveries are wanted. */
   readonly #leave = new AbortController()
   /** Fires when running handlers must stop too. */
   readonly #abort = new AbortController()
   #served: Served | undefined
 
-  constructor(place: PartitionPlace, store: Store, consumer: ResolvedConsumer, worker: Worker) {
+  /** `onFatal` is told of what no further try would mend (a queue without its tables); the partition has ended then. */
+  constructor(
+    place: PartitionPlace,
+    store: Store,
+    consumer: ResolvedConsumer,
+    worker: Worker,
+    onFatal: (error: unknown) => void,
+  ) {
     this.#place = place
     this.#store = store
     this.#consumer = consumer
     this.#broker = consumer.broker
     this.#worker = worker
+    this.#onFatal = onFatal
     this.ended = this.#run()
   }
 
@@ -75,6 +85,10 @@ export class ServedPartition {
         await this.#subscribeOnce(stop)
       } catch (error) {
         if (stop.aborted) return
+        if (isForPeople(error)) {
+          this.#onFatal(error)
+          return
+        }
         failures = clock.monotonic() - since > RESUBSCRIBE.capMs ? 1 : failures + 1
         const waitMs = backoffMs(failures, RESUBSCRIBE, clock)
         this.#consumer.log.warn('a subscription failed; it is made again', {
@@ -128,11 +142,14 @@ export class ServedPartition {
       await subscription?.close().catch((error: unknown) => {
         this.#consumer.log.warn('a subscription could not be closed', { topic, partition, error })
       })
-      await this.#store
-        .transaction((tx) => closeSession(tx, session), { timeoutMs: CLOSE_MS })
-        .catch((error: unknown) => {
-          this.#consumer.log.warn('the end of a session could not be stored', { topic, partition, error })
-        })
+      // Until a subscription stood, nobody has taken up what the crash left.
+      if (subscription !== undefined || !afterCrash) {
+        await this.#store
+          .transaction((tx) => closeSession(tx, session), { timeoutMs: CLOSE_MS })
+          .catch((error: unknown) => {
+            this.#consumer.log.warn('the end of a session could not be stored', { topic, partition, error })
+          })
+      }
     }
   }
 }

@@ -62,7 +62,11 @@ export class Runner {
           tx,
           works.map((work) => work.message),
           async (messages) => {
-            await batchHandler?.(tx, messages, { signal: tx.signal, attempt: 1 })
+            try {
+              await batchHandler?.(tx, messages, { signal: tx.signal, attempt: 1 })
+            } catch (error) {
+              throw ofHandler(error)
+            }
           },
           this.#rules,
           { group, lease: served.lease },
@@ -98,8 +102,12 @@ export class Runner {
       tx,
       work.message,
       async (message) => {
-        if (handler !== undefined) await handler(tx, message, context)
-        else await batchHandler?.(tx, [message], context)
+        try {
+          if (handler !== undefined) await handler(tx, message, context)
+          else await batchHandler?.(tx, [message], context)
+        } catch (error) {
+          throw ofHandler(error)
+        }
       },
       this.#rules,
       { group, lease: served.lease, again: work.retried !== undefined },
@@ -260,4 +268,9 @@ function nameOf({ message, attempt }: Work): { topic: string; id: string; attemp
 
 function isStale(error: unknown): boolean {
   return (error as { code?: unknown } | undefined)?.code === 'STALE_EPOCH'
+}
+
+/** A stale epoch that a handler met is about a lease of its own: a failure, and not the loss of the partition. */
+function ofHandler(error: unknown): unknown {
+  return isStale(error) ? new Error((error as Error).message, { cause: error }) : error
 }

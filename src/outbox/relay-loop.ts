@@ -1,4 +1,4 @@
-import { isHoldfastError } from '../core/errors.ts'
+import { isForPeople } from '../core/errors.ts'
 import type { ChunkPublisher } from './chunk-publisher.ts'
 import { DrainWaiters } from './drain-waiters.ts'
 import { RelayStoppedError } from './errors.ts'
@@ -165,9 +165,4 @@ export class RelayLoop {
     for (const chunk of chunks) this.#parts.publisher.send(chunk)
     return chunks
   }
-}
-
-/** Errors that waiting does not mend. */
-function isForPeople(error: unknown): boolean {
-  return isHoldfastError(error) && ['SCHEMA_REVISION', 'CONFIG_INVALID', 'UNSUPPORTED'].includes(error.code)
 }
