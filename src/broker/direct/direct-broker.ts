@@ -2,6 +2,7 @@ import { orAbort } from '../../core/abort.ts'
 import { UnsupportedError } from '../../core/errors.ts'
 import { checkOptions, isCount } from '../../core/options.ts'
 import type { Broker, Message, PublishResult } from '../broker.ts'
+import { MessageNotSentError } from '../errors.ts'
 
 export interface DirectBrokerOptions {
   /**
@@ -63,7 +64,7 @@ async function hand(
     const message = batch[i] as Message
     const tail = message.key === null ? undefined : tails.get(message.key)
     if (tail === false) {
-      results[i] = notTried(message)
+      results[i] = notTried()
       continue
     }
     if (tail === undefined) {
@@ -78,7 +79,7 @@ async function hand(
         message,
         tail.then((succeeded) => {
           if (succeeded && !context.signal.aborted) return attempt(message, i)
-          results[i] = notTried(message)
+          results[i] = notTried()
           return false
         }),
       )
@@ -125,6 +126,6 @@ async function hand(
   }
 }
 
-function notTried(message: Message): PublishResult {
-  return { kind: 'unknown', error: new Error(`an earlier message of the key of ${message.id} failed`) }
+function notTried(): PublishResult {
+  return { kind: 'unknown', error: new MessageNotSentError() }
 }

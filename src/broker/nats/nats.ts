@@ -125,9 +125,10 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
     async subscribe(subscription, deliver) {
       assertOpen()
       checkSubscription(subscription, partitions)
+      let opened: NatsSubscription | undefined
       try {
         await ensureStream(subscription.topic)
-        const opened = new NatsSubscription(
+        opened = new NatsSubscription(
           subscription,
           {
             jetstream,
@@ -146,6 +147,7 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
         assertOpen()
         return opened
       } catch (error) {
+        await opened?.close()
         assertOpen()
         throw new BrokerUnavailableError('nats', { cause: error })
       }

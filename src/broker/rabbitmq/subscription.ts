@@ -112,7 +112,12 @@ export class RabbitSubscription implements Subscription {
   /** `lost` fulfils when the channel is gone. */
   async #consume(): Promise<{ lost: Promise<void> }> {
     const { connection, clock, queue } = this.#parts
-    const channel = await orAbort(connection.acquire({ emitErrorsFromChannel: true }), this.#stop.signal)
+    const acquiring = connection.acquire({ emitErrorsFromChannel: true })
+    const channel = await orAbort(acquiring, this.#stop.signal).catch((error: unknown) => {
+      // One that comes after `close` would stay open for as long as the connection.
+      acquiring.then((late) => late.close()).catch(() => {})
+      throw error
+    })
     channel.on('error', (error) => this.#parts.log.warn('a channel of RabbitMQ failed', { queue, error }))
     const lost = new Promise<void>((resolve) => channel.on('close', resolve))
     channel.on('basic.cancel', (_tag, error) => {
@@ -163,9 +168,7 @@ export class RabbitSubscription implements Subscription {
         },
       })
     } catch (error) {
-      this.#fail(
-        new BrokerUnavailableError('rabbitmq', { cause: error }), // a message that this adapter did not write
-      )
+      this.#fail(new BrokerUnavailableError('rabbitmq', { cause: error })) // the receiver threw
     }
   }
 }
