@@ -40,7 +40,7 @@ export interface Broker extends AsyncDisposable {
   /**
    * Stores a batch and gives one result per message, in the order of `batch`.
    *
-   * Guarantee: the stored messages of each key are a prefix of that key's messages in the batch.
+   * Guarantee: the stored messages of each key are a prefix of that key's messages in the batch, across topics.
    * Bounds: settles within the adapter's named time-out, also when the broker is gone. Rejects, nothing stored, when
    * `signal` fires before anything was sent, and with an error whose `outcome` is `not-applied`: BrokerUnavailableError,
    * or what a person must put right (SchemaRevisionError), or StaleFenceError for a publisher that has been replaced.

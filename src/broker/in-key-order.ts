@@ -42,13 +42,11 @@ export async function publishInKeyOrder(
   return results.map((result) => result ?? untried)
 }
 
-/** The indexes of each key's messages, in order; a message without a key is a lane of its own. */
+/** The indexes of each key's messages, in order and across topics; a message without a key is a lane of its own. */
 function laneOfEachKey(batch: readonly Message[]): number[][] {
   const lanes: number[][] = []
-  const byTopic = new Map<string, Map<string, number[]>>()
-  batch.forEach(({ topic, key }, i) => {
-    const byKey = byTopic.get(topic) ?? new Map<string, number[]>()
-    byTopic.set(topic, byKey)
+  const byKey = new Map<string, number[]>()
+  batch.forEach(({ key }, i) => {
     const lane = key === null ? undefined : byKey.get(key)
     if (lane !== undefined) {
       lane.push(i)

@@ -46,6 +46,23 @@ describe.each(Object.entries(kinds))('store queue on %s', (kind, make) => {
     return queue
   }
 
+  it('stores nothing of a key behind a refused message, of another topic either', async () => {
+    const queue = open()
+    const of = (id: string, topic: string, key: string, payload = '1'): Message => ({
+      id,
+      topic,
+      key,
+      payload,
+      headers: {},
+      publishedAtMs: 0,
+    })
+    const results = await queue.publish(
+      [of('bad', 'a', 'k', '"\0"'), of('behind', 'b', 'k'), of('beside', 'b', 'l')],
+      { signal },
+    )
+    expect(results.map((r) => r.kind)).toEqual(['refused', 'unknown', 'stored'])
+  })
+
   it('refuses a relay whose epoch a newer one has overtaken, and says so', async () => {
     const queue = open({ source: 'orders' })
     const other = open({ source: 'payments' })

@@ -150,19 +150,16 @@ function isAboutAValue(error: unknown): boolean {
   return code === 'STATEMENT_FAILED' && /^(22|54|SQLITE_TOOBIG|SQLITE_18$)/.test(sqlState ?? '')
 }
 
-/** For each key, the first message that was not stored: no later one of the batch may be. */
+/** For each key, the first message that was not stored: no later one of the batch may be, of whatever topic. */
 class StoppedKeys {
-  readonly #first = new Map<string, Map<string, number>>()
+  readonly #first = new Map<string, number>()
 
-  add({ topic, key }: Message, index: number): void {
-    if (key === null) return
-    const keys = this.#first.get(topic) ?? new Map<string, number>()
-    this.#first.set(topic, keys)
-    keys.set(key, Math.min(index, keys.get(key) ?? index))
+  add({ key }: Message, index: number): void {
+    if (key !== null) this.#first.set(key, Math.min(index, this.#first.get(key) ?? index))
   }
 
-  isBefore({ topic, key }: Message, index: number): boolean {
-    return key !== null && (this.#first.get(topic)?.get(key) ?? index) < index
+  isBefore({ key }: Message, index: number): boolean {
+    return key !== null && (this.#first.get(key) ?? index) < index
   }
 }
 
