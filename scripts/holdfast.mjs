@@ -6,7 +6,12 @@ import { filesUnder, root, run } from './tool.mjs'
 
 const main = join(root, 'dist/cli/main.js')
 const builtMs = existsSync(main) ? statSync(main).mtimeMs : 0
-const inputs = [...filesUnder('src', ''), 'package.json', 'tsconfig.build.json']
+const inputs = [
+  ...filesUnder('src', ''),
+  ...filesUnder('examples', '.ts'),
+  'package.json',
+  'tsconfig.build.json',
+]
 if (inputs.some((path) => statSync(join(root, path)).mtimeMs > builtMs)) {
   // Standard output belongs to the command: what the build says goes to standard error.
   const status = run(process.execPath, ['scripts/build.mjs'], { stdio: ['ignore', 2, 2] })
