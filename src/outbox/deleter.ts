@@ -1,3 +1,4 @@
+import { Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { failpoint } from '../core/failpoint.ts'
 import type { SqlValue } from '../store/sql.ts'
@@ -8,6 +9,12 @@ import { TROUBLE_BACKOFF } from './trouble.ts'
 
 /** Rows deleted by one transaction. */
 const DELETE_MAX = 5_000
+
+/**
+ * Deletes begin at least this far apart, unless a batch of rows waits: each is a COMMIT, and thousands of messages a
+ * second then share them. What a crash finds undeleted is sent again.
+ */
+const DELETE_EVERY_MS = 10
 
 /** How long rows that another transaction has locked are left alone. */
 const DELETE_AGAIN_MS = 1_000
@@ -30,6 +37,9 @@ export class Deleter {
   readonly #context: RelayContext
   readonly #queue: Stored[] = []
   #running: Promise<void> | undefined
+  #waiting = 0
+  #nextAtMs = 0
+  readonly #enough = new Bell()
 
   constructor(context: RelayContext) {
     this.#context = context
@@ -40,6 +50,8 @@ export class Deleter {
     // The places alone, so that payloads are not kept until the delete.
     const places: RowPlace[] = rows.map((row) => ({ partition: row.partition, sequence: row.sequence }))
     for (const { sequence } of places) partition.deleting.add(sequence)
+    this.#waiting += places.length
+    if (this.#waiting >= this.#context.options.batchSize) this.#enough.ring()
     this.#push({ partition, rows: places, contended: false })
   }
 
@@ -57,6 +69,7 @@ export class Deleter {
   async #run(): Promise<void> {
     const { store, options, life } = this.#context
     for (let tries = 1; this.#queue.length > 0; ) {
+      await this.#gather()
       const batch = this.#nextBatch()
       const rows = batch.length === 1 ? (batch[0] as Stored).rows : batch.flatMap((b) => b.rows)
       let stuck: ReadonlySet<string>
@@ -76,6 +89,15 @@ export class Deleter {
       this.#context.bell.ring()
     }
     this.#running = undefined
+  }
+
+  /** Waits a moment for more, when the last delete was a moment ago. */
+  async #gather(): Promise<void> {
+    const { store, options, life } = this.#context
+    const waitMs = this.#nextAtMs - store.clock.monotonic()
+    if (waitMs > 0 && this.#waiting < options.batchSize && !life.stopping) await this.#enough.wait(waitMs)
+    this.#nextAtMs = store.clock.monotonic() + DELETE_EVERY_MS
+    this.#waiting = 0
   }
 
   #nextBatch(): Stored[] {

@@ -6,6 +6,9 @@ import type { PartitionTable } from './partition-table.ts'
 import type { RelayContext } from './relay-context.ts'
 import type { ReadyRow, readReady } from './relay-statements.ts'
 
+/** Rows that a read may leave out at no cost worth naming. */
+const EXCEPTIONS_FEW = 200
+
 /** What one read found of one partition. */
 export interface Chunk {
   readonly partition: Partition
@@ -85,8 +88,10 @@ export class Reader {
 
   #nextServed(nowMs: number): readonly Partition[] {
     const all = [...this.#partitions.all()].filter((p) => p.isReadable(nowMs)).sort((a, b) => a.id - b.id)
-    // Those whose deletes are done come first, since they need no exceptions; the others will be so in a moment.
-    const clean = all.filter((p) => p.deleting.size === 0)
+    // After large batches, those whose deletes are done come first: they need no exceptions, and the others will be so
+    // in a moment.
+    const exceptions = all.reduce((sum, p) => sum + p.deleting.size, 0)
+    const clean = exceptions <= EXCEPTIONS_FEW ? all : all.filter((p) => p.deleting.size === 0)
     const readable = clean.length > 0 ? clean : all
     if (readable.length <= 1) return readable
     const turn = readable.findIndex((p) => p.id >= this.#turn)

@@ -13,6 +13,15 @@ import { nextRelayStep, type RelayState } from './relay-step.ts'
 /** Timers end at 2^31 ms; waking this often costs nothing. */
 const WAIT_MAX_MS = 60_000
 
+/**
+ * Reads that find little begin at least this far apart, so that thousands of commits a second share reads instead of
+ * paying for one each. A commit that comes alone is read at once.
+ */
+const READ_EVERY_MS = 2
+
+/** What counts as little. */
+const FEW = 100
+
 interface RelayParts {
   readonly partitions: PartitionTable
   readonly reader: Reader
@@ -30,6 +39,7 @@ export class RelayLoop {
   readonly #context: RelayContext
   readonly #parts: RelayParts
   readonly #pace = new PollPace()
+  #nextReadAtMs = 0
   readonly #waiters = new DrainWaiters()
 
   constructor(context: RelayContext, parts: RelayParts) {
@@ -89,7 +99,8 @@ export class RelayLoop {
     const { store, counts, options, bell } = this.#context
     this.#parts.partitions.throwIfFailed()
     const nowMs = store.clock.monotonic()
-    const step = nextRelayStep(this.#state(nowMs), nowMs)
+    const state = this.#state(nowMs)
+    const step = nextRelayStep(state, nowMs)
     switch (step.kind) {
       case 'end':
         return 'end'
@@ -113,7 +124,14 @@ export class RelayLoop {
         await this.#withTrouble(() => this.#read())
         return
       case 'wait':
-        if (counts.inHand === 0 && this.#parts.publisher.idle) this.#endDrain()
+        // What is readable either waits a moment for company, and comes yet, or waits for the trouble to end.
+        if (
+          counts.inHand === 0 &&
+          this.#parts.publisher.idle &&
+          (state.readable === 0 || nowMs < state.resumeAtMs)
+        ) {
+          this.#endDrain()
+        }
         await bell.wait(Math.min(step.untilMs - nowMs, WAIT_MAX_MS))
     }
   }
@@ -141,6 +159,7 @@ export class RelayLoop {
       largeBytesMax: LARGE_BYTES_MAX * (inFlight - 1),
       readable,
       resumeAtMs: trouble.resumeAtMs,
+      nextReadAtMs: this.#nextReadAtMs,
       nextPollAtMs: this.#parts.partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#pace.nextAtMs,
       nextLaterAtMs:
         this.#parts.partitions.size === 0 ? Number.POSITIVE_INFINITY : this.#parts.later.nextAtMs,
@@ -161,7 +180,11 @@ export class RelayLoop {
 
   /** Reads once and sends on its way what was found. */
   async #read(): Promise<readonly Chunk[]> {
+    const { clock } = this.#context.store
+    const beganMs = clock.monotonic()
     const chunks = await this.#parts.reader.read()
+    const found = chunks.reduce((sum, { rows }) => sum + rows.length, 0)
+    this.#nextReadAtMs = found < Math.min(FEW, this.#context.options.batchSize) ? beganMs + READ_EVERY_MS : 0
     for (const chunk of chunks) this.#parts.publisher.send(chunk)
     return chunks
   }

@@ -12,6 +12,8 @@ export interface RelayState {
   readonly readable: number
   /** While the broker or the store is out of reach, nothing is read before this. */
   readonly resumeAtMs: number
+  /** A short while after the last read, unless that left something behind. */
+  readonly nextReadAtMs: number
   readonly nextPollAtMs: number
   /** When the next delayed message may be due. */
   readonly nextLaterAtMs: number
@@ -40,12 +42,13 @@ export function nextRelayStep(state: RelayState, nowMs: number): RelayStep {
   if (nowMs >= state.nextLaterAtMs) return { kind: 'move-due' }
   const hasRoom = state.inHand <= state.inHandMax && state.largeBytes <= state.largeBytesMax
   if (hasRoom && nowMs >= state.nextPollAtMs) return { kind: 'poll' }
-  if (hasRoom && state.readable > 0) return { kind: 'read' }
+  if (hasRoom && state.readable > 0 && nowMs >= state.nextReadAtMs) return { kind: 'read' }
   // Without room, the end of a publish or a delete rings.
   const untilMs = Math.min(
     state.nextUnblockAtMs,
     state.nextLaterAtMs,
     hasRoom ? state.nextPollAtMs : Number.POSITIVE_INFINITY,
+    hasRoom && state.readable > 0 ? state.nextReadAtMs : Number.POSITIVE_INFINITY,
   )
   return { kind: 'wait', untilMs }
 }

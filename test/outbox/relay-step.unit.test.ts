@@ -11,6 +11,7 @@ const idle: RelayState = {
   largeBytesMax: 0,
   readable: 0,
   resumeAtMs: 0,
+  nextReadAtMs: 0,
   nextPollAtMs: 500,
   nextLaterAtMs: 900,
   nextUnblockAtMs: never,
@@ -20,6 +21,12 @@ describe('nextRelayStep', () => {
   const cases: [title: string, state: Partial<RelayState>, nowMs: number, step: object][] = [
     ['waits for the poll when there is nothing', {}, 100, { kind: 'wait', untilMs: 500 }],
     ['reads what a commit announced', { readable: 1 }, 100, { kind: 'read' }],
+    [
+      'waits a moment between reads that find little',
+      { readable: 1, nextReadAtMs: 102 },
+      100,
+      { kind: 'wait', untilMs: 102 },
+    ],
     ['polls when it is time', {}, 500, { kind: 'poll' }],
     ['a poll also serves what a commit announced', { readable: 1 }, 500, { kind: 'poll' }],
     ['a full hand reads nothing', { readable: 1, inHand: 101 }, 100, { kind: 'wait', untilMs: 900 }],
