@@ -33,7 +33,7 @@ export function judgePostgres(facts: PostgresFacts, plan: PoolPlan): Finding[] {
 function version({ versionNumber }: PostgresFacts): Finding {
   const found = `PostgreSQL ${Math.floor(versionNumber / 10_000)}`
   if (versionNumber >= 130_000) return ok('version', found)
-  return problem('version', found, 'Holdfast is written and tested for 13 and later: upgrade the server')
+  return problem('version', found, 'Holdfast is written for 13 and later: upgrade the server')
 }
 
 function writable({ inRecovery, settings }: PostgresFacts): Finding {
