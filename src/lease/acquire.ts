@@ -76,7 +76,7 @@ export async function acquireAll(store: Store, options: AcquireAllOptions): Prom
       }
       return readOwn(tx, { scope, names, owner, ttlMs }, sentAtMs)
     },
-    { isolation: 'read-committed', timeoutMs, ...(signal && { signal }) },
+    { isolation: 'read-committed', timeoutMs, urgent: true, ...(signal && { signal }) },
   )
 }
 

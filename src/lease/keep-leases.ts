@@ -189,6 +189,7 @@ class Keeper implements LeaseKeeper {
     const rows = await this.#store.transaction(work, {
       isolation: 'read-committed',
       readOnly: !renew,
+      urgent: true,
       ...this.#bounded(),
     })
     if (renew) {
@@ -303,6 +304,7 @@ class Keeper implements LeaseKeeper {
       .transaction((tx) => releaseOwned(tx, { scopes, owner }), {
         isolation: 'read-committed',
         timeoutMs: renewEveryMs,
+        urgent: true,
       })
       .catch((error: unknown) =>
         log.warn('leases could not be released; they will end by themselves', { scopes, error }),

@@ -24,7 +24,7 @@ export async function releaseLease(
         sql`update ${store.table('lease')} set until_ms = 0
           where scope = ${lease.scope} and name = ${lease.name} and owner = ${lease.owner} and epoch = ${lease.epoch}`,
       ),
-    { isolation: 'read-committed', ...options },
+    { isolation: 'read-committed', urgent: true, ...options },
   )
   return changed === 1
 }
@@ -81,6 +81,6 @@ export async function handOver(store: Store, lease: Released, options: HandOverO
       )
       return true
     },
-    { isolation: 'read-committed', timeoutMs, ...(signal && { signal }) },
+    { isolation: 'read-committed', timeoutMs, urgent: true, ...(signal && { signal }) },
   )
 }

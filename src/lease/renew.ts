@@ -39,7 +39,7 @@ export async function renewLeases(store: Store, options: RenewOptions): Promise<
         .filter((row) => Number(row.left_ms) > 0)
         .map((row) => toLease(row, { ttlMs, sentAtMs, askedAtMs }))
     },
-    { isolation: 'read-committed', timeoutMs, ...(signal && { signal }) },
+    { isolation: 'read-committed', timeoutMs, urgent: true, ...(signal && { signal }) },
   )
 }
 

@@ -136,13 +136,15 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     isolation: Isolation | undefined
     readOnly: boolean
     alone: boolean
+    urgent: boolean
     deadline: Deadline
   }): Promise<Session> {
-    const { isolation, readOnly, alone, deadline } = options
+    const { isolation, readOnly, alone, urgent, deadline } = options
     const beginning = engine.begin({
       isolation,
       readOnly,
       alone,
+      urgent,
       get signal() {
         return deadline.signal
       },
@@ -162,10 +164,11 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   async function runOnce<T>(
     work: (tx: OwnScope, attempt: number) => Promise<T>,
     attempt: number,
-    { isolation, readOnly = false, witness = false, alone }: TransactionOptions & { readonly alone: boolean },
+    options: TransactionOptions & { readonly alone: boolean },
     deadline: Deadline,
   ): Promise<T> {
-    const session = await begin({ isolation, readOnly, alone, deadline })
+    const { isolation, readOnly = false, witness = false, urgent = false, alone } = options
+    const session = await begin({ isolation, readOnly, alone, urgent, deadline })
     const scope = new OwnScope(store, session, attempt, deadline)
     const transactionId = witness ? randomUUID() : undefined
     let result: T
@@ -287,4 +290,12 @@ function resolveTransactionOptions(given: TransactionOptions): {
   return { timeoutMs, retries, signal }
 }
 
-const TRANSACTION_OPTION_NAMES = ['isolation', 'readOnly', 'timeoutMs', 'retries', 'signal', 'witness']
+const TRANSACTION_OPTION_NAMES = [
+  'isolation',
+  'readOnly',
+  'timeoutMs',
+  'retries',
+  'signal',
+  'witness',
+  'urgent',
+]

@@ -24,6 +24,8 @@ export interface BeginOptions {
   readonly readOnly: boolean
   /** One statement that only reads is the whole transaction, so BEGIN and COMMIT may be left out. */
   readonly alone: boolean
+  /** Goes before all that wait and are not urgent. */
+  readonly urgent: boolean
   /** Made when it is first read, so read it only to wait with it. */
   readonly signal: AbortSignal
 }

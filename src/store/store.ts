@@ -24,6 +24,12 @@ export interface TransactionOptions {
   readonly signal?: AbortSignal
   /** Writes one witness row in the transaction, so that `resolve` can tell whether an unknown COMMIT happened. */
   readonly witness?: boolean
+  /**
+   * Does not queue behind the store's other transactions: the last connection of a pool of four or more is kept back for
+   * these, and the next turn to write SQLite is theirs. For short ones that are worth nothing late, as the renewal of a
+   * lease is: were it to wait behind the work that the lease protects, much work would end the lease.
+   */
+  readonly urgent?: boolean
 }
 
 /** A database that runs transactions. Made by `postgres(pool)` or `sqlite({ open })`; the application owns the driver. */

@@ -305,6 +305,46 @@ describe('the pool', () => {
     await pool.end()
   })
 
+  it('keeps its last connection back for what is urgent, and lets the others wait', async () => {
+    const pool = new pg.Pool({ connectionString: database.url, max: 4 })
+    const store = postgres(pool)
+    let open = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    let inside = 0
+    const others = Array.from({ length: 12 }, (_, id) =>
+      store.transaction(async (tx) => {
+        await put(tx, id)
+        inside += 1
+        await gate
+      }),
+    )
+    await until(() => inside === 3)
+    expect(await store.transaction((tx) => tx.query('select 1 as one'), { urgent: true })).toEqual([
+      { one: 1 },
+    ])
+    expect(inside).toBe(3)
+    open()
+    await Promise.all(others)
+    expect(inside).toBe(12)
+    await pool.end()
+  })
+
+  it('gives the turn of a transaction that could not be opened, or whose time was over, to the next', async () => {
+    const pool = new pg.Pool({ connectionString: database.url, max: 4 })
+    const store = postgres(pool)
+    const taken = await Promise.all([1, 2, 3, 4].map(() => pool.connect()))
+    const late = Array.from({ length: 9 }, () =>
+      store.transaction((tx) => tx.query('select 1'), { timeoutMs: 60 }).catch((error) => error.code),
+    )
+    expect(new Set(await Promise.all(late))).toEqual(new Set(['TRANSACTION_TIMEOUT']))
+    for (const client of taken) client.release()
+    const after = Array.from({ length: 9 }, () => store.query('select 1 as one'))
+    expect(await Promise.all(after)).toHaveLength(9)
+    await pool.end()
+  })
+
   it('survives a checked-out connection that dies: no crash, an error, a fresh connection', async () => {
     const pool = new pg.Pool({ connectionString: database.url, max: 1 })
     const store = postgres(pool)
@@ -382,8 +422,10 @@ describe('BEGIN with the first statement', () => {
         isolation: 'no-such-level' as Isolation,
         readOnly: false,
         alone: false,
+        urgent: false,
         signal: new AbortController().signal,
       },
+      () => {},
     )
     const statement = { text: 'insert into item (id) values ($1)', values: [1], prepare: true }
     await expect(session.run(statement)).rejects.toMatchObject({ sqlState: '42601' })

@@ -1,4 +1,4 @@
-import { migrate, type OwnTransaction, type Transaction } from 'holdfast'
+import type { OwnTransaction, Transaction } from 'holdfast'
 import type { Broker, Delivery } from 'holdfast/broker'
 import { effectTables } from 'holdfast/effects'
 import { createInbox, inboxTables } from 'holdfast/inbox'
@@ -9,6 +9,7 @@ import { failpoints } from 'holdfast/testing'
 import type { DatabaseAddress } from '../shared/database.ts'
 import type { Event, ServiceName, Topic } from '../shared/domain.ts'
 import type { Routes } from '../shared/http.ts'
+import { prepareTables } from '../shared/prepare.ts'
 import { openStore } from '../shared/store.ts'
 import type { Holdfast, HoldfastService } from './context.ts'
 import { delivery } from './delivery.ts'
@@ -19,8 +20,11 @@ import { eachStatementAlone, type Mechanism } from './without.ts'
 
 const SERVICES: Readonly<Record<ServiceName, HoldfastService>> = { order, payment, restaurant, delivery }
 
-/** Short, so that the messages of a killed process wait for less than a second. */
-const LEASE_MS = 700
+/**
+ * Short, so that the messages of a killed process wait for about a second. On PostgreSQL a renewal is three round trips
+ * beside everybody else's, and a lease that is lost to a busy machine throws away the work done under it.
+ */
+const LEASE_MS = { sqlite: 700, postgres: 1_500 } as const
 
 export interface HoldfastOptions {
   readonly database: DatabaseAddress
@@ -37,10 +41,22 @@ export async function startHoldfast(
   { database, broker, without, losesCommit }: HoldfastOptions,
 ): Promise<{ routes: Routes; inHand(): Promise<number>; stop(): Promise<void> }> {
   const { store, close } = await openStore(database)
-  await migrate(store, [storeTables, leaseTables, effectTables, outboxTables, deadLetterTables, inboxTables])
+  await prepareTables(store, [
+    storeTables,
+    leaseTables,
+    effectTables,
+    outboxTables,
+    deadLetterTables,
+    inboxTables,
+  ])
   const outbox = createOutbox(store)
   const inbox = createInbox(store)
-  const relay = outbox.relay({ broker, ttlMs: LEASE_MS, pollMaxMs: 100, retry: { baseMs: 20, capMs: 500 } })
+  const relay = outbox.relay({
+    broker,
+    ttlMs: LEASE_MS[database.kind],
+    pollMaxMs: 100,
+    retry: { baseMs: 20, capMs: 500 },
+  })
   const consumers: ReturnType<typeof inbox.consumer>[] = []
 
   const breaks = (): void => {
@@ -72,7 +88,7 @@ export async function startHoldfast(
           broker: without === 'inbox' ? forgetful(broker) : broker,
           topic,
           group,
-          ttlMs: LEASE_MS,
+          ttlMs: LEASE_MS[database.kind],
           retry: { baseMs: 20, capMs: 500 },
           handler: (tx, message) => scoped(tx, (scope) => handle(scope, message.payload as E)),
         }),

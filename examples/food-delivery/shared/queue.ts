@@ -1,7 +1,7 @@
-import { migrate } from 'holdfast'
 import { queueTables, type StoreQueue, storeQueue } from 'holdfast/store-queue'
 import type { DatabaseAddress } from './database.ts'
 import type { ServiceName } from './domain.ts'
+import { prepareTables } from './prepare.ts'
 import { openStore } from './store.ts'
 
 /** The queue between the services: a database of its own, the same for both versions. */
@@ -14,7 +14,7 @@ export interface Queue {
 
 export async function openQueue(address: DatabaseAddress): Promise<Queue> {
   const { store, close } = await openStore(address)
-  await migrate(store, [queueTables])
+  await prepareTables(store, [queueTables])
   const broker = storeQueue(store, { partitions: PARTITIONS, pollMaxMs: 20, ackEveryMs: 20 })
   return {
     broker,

@@ -7,6 +7,8 @@ export interface PgPoolLike {
   connect(): Promise<PgClientLike>
   on?(event: 'error', listener: (error: Error) => void): unknown
   listenerCount?(event: 'error'): number
+  /** `max` is the most connections that the pool opens. */
+  readonly options?: { readonly max?: number | undefined }
   // biome-ignore lint/suspicious/noExplicitAny: pg's Pool carries its Client class without public types
   readonly Client?: any
 }

@@ -13,10 +13,18 @@ import { type PgStatement, PostgresStatements, type StatementOptions } from './p
 export class PostgresSession extends PostgresStatements implements Session {
   readonly #client: PgClientLike
   readonly #health: Health
+  readonly #leave: () => void
   #begun = false
   #stale = false
 
-  constructor(client: PgClientLike, pool: PgPoolLike, options: StatementOptions, begin: BeginOptions) {
+  /** `leave` gives the turn at the pool to the next one. */
+  constructor(
+    client: PgClientLike,
+    pool: PgPoolLike,
+    options: StatementOptions,
+    begin: BeginOptions,
+    leave: () => void,
+  ) {
     const beginText = textOfBegin(begin)
     const { alone } = begin
     super(options, (statement) =>
@@ -24,6 +32,7 @@ export class PostgresSession extends PostgresStatements implements Session {
     )
     this.#client = client
     this.#health = healthOf(client)
+    this.#leave = leave
   }
 
   async #begin(pool: PgPoolLike, beginText: string, statement: PgStatement): Promise<PgResultLike> {
@@ -67,7 +76,11 @@ export class PostgresSession extends PostgresStatements implements Session {
   }
 
   release(broken: boolean): void {
-    this.#client.release(broken || this.#stale || this.#health.error !== undefined)
+    try {
+      this.#client.release(broken || this.#stale || this.#health.error !== undefined)
+    } finally {
+      this.#leave()
+    }
   }
 
   /** A connection whose prepared statements no longer fit their tables is not handed out again. */

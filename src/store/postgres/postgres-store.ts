@@ -4,6 +4,7 @@ import { createStore, STORE_OPTION_NAMES, type StoreOptions, storeChecks } from 
 import type { BeginOptions, Engine, Session, Statements } from '../engine.ts'
 import { drizzleClient, isKysely, noTransaction, runOnKysely } from '../join.ts'
 import type { Store } from '../store.ts'
+import { Turnstile } from '../turnstile.ts'
 import type { PgClientLike, PgPoolLike } from './postgres-client.ts'
 import { postgresDialect } from './postgres-dialect.ts'
 import { translatePostgresError } from './postgres-errors.ts'
@@ -37,22 +38,35 @@ export function postgres(pool: PgPoolLike, options: PostgresOptions = {}): Store
   return createStore(new PostgresEngine(pool, { prefix, prepare }), options)
 }
 
+/**
+ * From this many connections on, the pool's last one is kept back for urgent transactions. A smaller pool has none to
+ * spare, and a transaction inside another one needs two.
+ */
+const POOL_WITH_RESERVE = 4
+
 class PostgresEngine implements Engine {
   readonly dialect = postgresDialect
   readonly #pool: PgPoolLike
   readonly #options: StatementOptions
+  /** For transactions that are not urgent. Undefined when nothing is kept back: the pool has a queue of its own. */
+  readonly #turns: Turnstile | undefined
 
   constructor(pool: PgPoolLike, options: StatementOptions) {
     this.#pool = pool
     this.#options = options
+    const max = pool.options?.max ?? 0
+    this.#turns = max >= POOL_WITH_RESERVE ? new Turnstile(max - 1) : undefined
     // An idle connection that breaks makes the pool emit 'error', which ends the process when nobody listens.
     if (pool.listenerCount?.('error') === 0) pool.on?.('error', () => {})
   }
 
   async begin(options: BeginOptions): Promise<Session> {
+    const turns = options.urgent ? undefined : this.#turns
+    const leave = turns === undefined ? () => {} : (turns.tryEnter() ?? (await turns.enter(options.signal)))
     try {
-      return new PostgresSession(await this.#pool.connect(), this.#pool, this.#options, options)
+      return new PostgresSession(await this.#pool.connect(), this.#pool, this.#options, options, leave)
     } catch (error) {
+      leave()
       throw translatePostgresError(error, 'connect', this.#options.prefix)
     }
   }

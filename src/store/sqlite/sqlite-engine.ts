@@ -2,13 +2,13 @@ import type { Clock } from '../../core/clock.ts'
 import { ConfigError } from '../../core/errors.ts'
 import type { BeginOptions, Engine, Session, Statements, SyncStatements } from '../engine.ts'
 import { StoreUnavailableError } from '../errors.ts'
+import { Turnstile } from '../turnstile.ts'
 import { inTransaction, type SqliteDatabaseLike } from './sqlite-client.ts'
 import { SqliteConnection } from './sqlite-connection.ts'
 import { sqliteDialect } from './sqlite-dialect.ts'
 import { isBusy, translateSqliteError } from './sqlite-errors.ts'
 import { adoptSqlite, adoptSqliteSync } from './sqlite-join.ts'
 import { SqliteSession } from './sqlite-session.ts'
-import { Turnstile } from './turnstile.ts'
 
 export interface EngineOptions {
   readonly open: () => SqliteDatabaseLike

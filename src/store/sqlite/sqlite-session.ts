@@ -216,7 +216,8 @@ export class SqliteSession implements Session {
   async #queue(waitMs: number | undefined): Promise<() => void> {
     const { clock } = this.#engine.options
     const { writers } = this.#engine
-    if (waitMs === undefined) return writers.enter(this.#options.signal)
+    const { urgent } = this.#options
+    if (waitMs === undefined) return writers.enter(this.#options.signal, { urgent })
     const busy = new StoreBusyError(`a transaction of this process held the SQLite file for ${waitMs} ms`)
     if (waitMs === 0) throw busy
     const timeout = new AbortController()
@@ -226,7 +227,7 @@ export class SqliteSession implements Session {
       () => {},
     )
     try {
-      return await writers.enter(AbortSignal.any([this.#options.signal, timeout.signal]))
+      return await writers.enter(AbortSignal.any([this.#options.signal, timeout.signal]), { urgent })
     } finally {
       entered.abort()
     }

@@ -1,11 +1,13 @@
 /**
- * Lets `places` in at a time, the others in order of arrival. The queue is as long as the transactions that wait, and
- * each of those has a deadline of its own.
+ * Lets `places` in at a time, the others in order of arrival; who is urgent goes before all who are not. The queue is as
+ * long as the transactions that wait, and each of those has a deadline of its own.
  */
 export class Turnstile {
   readonly #places: number
   #inside = 0
   readonly #queue: (() => void)[] = []
+  /** How many at the head of the queue are urgent. */
+  #urgent = 0
 
   constructor(places = 1) {
     this.#places = places
@@ -23,7 +25,7 @@ export class Turnstile {
   }
 
   /** Waits for a place. Rejects with `signal.reason` when that fires first, and leaves the queue. */
-  async enter(signal?: AbortSignal): Promise<() => void> {
+  async enter(signal?: AbortSignal, { urgent = false } = {}): Promise<() => void> {
     signal?.throwIfAborted()
     const leave = this.tryEnter()
     if (leave !== undefined) return leave
@@ -33,11 +35,14 @@ export class Turnstile {
         resolve(this.#leaveOnce())
       }
       const giveUp = (): void => {
-        this.#queue.splice(this.#queue.indexOf(admit), 1)
+        const place = this.#queue.indexOf(admit)
+        this.#queue.splice(place, 1)
+        if (place < this.#urgent) this.#urgent -= 1
         reject(signal?.reason)
       }
       signal?.addEventListener('abort', giveUp, { once: true })
-      this.#queue.push(admit)
+      if (urgent) this.#queue.splice(this.#urgent++, 0, admit)
+      else this.#queue.push(admit)
     })
   }
 
@@ -48,6 +53,7 @@ export class Turnstile {
       if (left) return
       left = true
       const next = this.#queue.shift()
+      if (this.#urgent > 0) this.#urgent -= 1
       if (next === undefined) this.#inside -= 1
       else next()
     }
