@@ -73,6 +73,32 @@ describe.each(Object.keys(openers) as (keyof typeof openers)[])('a keeper of lea
     return { through: { ...store, transaction }, state }
   }
 
+  it('renews while every other transaction of the process waits for one that takes long', async () => {
+    const lost: string[] = []
+    const keeper = keep({ onLost: (held) => void lost.push(held.name) })
+    await holds(keeper, 8)
+    let open = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    // SQLite has one writer at a time, so there they can only queue behind each other.
+    const wait = name === 'postgres' ? () => gate : async () => {}
+    const others = Array.from({ length: 40 }, () =>
+      store.transaction(async (tx) => {
+        await tx.query('select 1')
+        await wait()
+      }),
+    )
+    const [first] = keeper.held
+    const usableUntilMs = first?.usableUntilMs ?? 0
+    await until(() => lost.length > 0 || (first?.usableUntilMs ?? 0) > usableUntilMs + 1_500, {
+      what: 'the leases to be renewed past their first end',
+    })
+    open()
+    await Promise.all(others)
+    expect(lost).toEqual([])
+  })
+
   it('members share fairly as they come and go, and no name is held twice', async () => {
     const holders = new Map<string, string>()
     const twice: string[] = []
