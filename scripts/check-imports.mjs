@@ -10,7 +10,7 @@ import { filesUnder, root } from './tool.mjs'
 const contracts = ['store', 'broker', 'core']
 const base = ['lease', 'effects', 'fence', ...contracts]
 const pure = ['causality', 'history', 'id']
-const capabilities = ['version', 'outbox', 'inbox', 'saga', 'two-phase', 'lock', 'replica']
+const capabilities = ['participant', 'version', 'outbox', 'inbox', 'saga', 'two-phase', 'lock', 'replica']
 const MAY_IMPORT = {
   core: [],
   causality: ['core'],
@@ -24,11 +24,12 @@ const MAY_IMPORT = {
   lease: contracts,
   effects: contracts,
   fence: contracts,
+  participant: base,
   version: base,
   outbox: base,
   inbox: ['outbox', ...base],
   'two-phase': ['inbox', 'outbox', ...base],
-  saga: ['two-phase', 'inbox', 'outbox', ...base],
+  saga: ['two-phase', 'participant', 'inbox', 'outbox', ...base],
   lock: base,
   replica: ['causality', ...base],
   tables: [...capabilities, ...base, 'store-queue'],

@@ -3,6 +3,7 @@ import { deadLetterCommands } from './commands/dead-letters.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { participantCheck } from './commands/participant.ts'
 import { status } from './commands/status.ts'
 
 /** The command table, in the order of the help. */
@@ -11,5 +12,6 @@ export const commands: readonly (Command | ForeignCommand)[] = [
   migrateCommand,
   status,
   ...deadLetterCommands,
+  participantCheck,
   doctor,
 ]

@@ -38,6 +38,8 @@ export interface Dialect {
 
   /** True where a subquery in FROM may use the tables before it, so that each of several partitions is read by index. */
   readonly lateral: boolean
+  /** True where WITH may hold an INSERT, so that two writes which depend on each other are one statement. */
+  readonly writableCte: boolean
 
   /** The store's clock, in whole milliseconds since 1970, read when the statement runs (not when the transaction began). */
   readonly nowMs: Sql

@@ -23,6 +23,8 @@ export { type Fault, type FaultyBrokerOptions, faultyBroker } from './faulty-bro
 // Time and randomness in a test's hands.
 export { type ManualClock, manualClock } from './manual-clock.ts'
 export { type MemoryBroker, memoryBroker, testMessage } from './memory-broker.ts'
+// What every HTTP participant must do, in any language.
+export { describeParticipantConformance } from './participant-conformance.ts'
 // Processes that are killed, frozen and thawed.
 export {
   isStopped,

@@ -17,6 +17,7 @@ export const postgresDialect: Dialect = {
   transactionalDdl: true,
   singleWriter: false,
   lateral: true,
+  writableCte: true,
   nowMs: sql.raw('(extract(epoch from clock_timestamp()) * 1000)::bigint'),
 
   insertRows(table, columns, rows, options = {}) {

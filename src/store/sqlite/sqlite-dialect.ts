@@ -14,6 +14,7 @@ export const sqliteDialect: Dialect = {
   transactionalDdl: true,
   singleWriter: true,
   lateral: false,
+  writableCte: false,
   nowMs: sql.raw("cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"),
 
   insertRows(table, columns, rows, options = {}) {
