@@ -11,7 +11,7 @@ import { StepInvalidError } from './wire.ts'
 
 /** The part of an Express request that is read. */
 export interface ExpressRequestLike extends AsyncIterable<unknown> {
-  readonly method: string
+  readonly method?: string | undefined
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   /** Set where a body parser ran before. */
   readonly body?: unknown
@@ -39,7 +39,7 @@ export function expressStep<Input>(
     const answer = await readBody(request, step.limitBytes ?? BODY_LIMIT_BYTES).then(
       (body) =>
         answerStep(participant, step, {
-          method: request.method,
+          method: request.method ?? '',
           header: (name) => first(request.headers[name]),
           body,
         }),
