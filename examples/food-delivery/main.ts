@@ -114,7 +114,7 @@ class Demo {
   }
 
   async #run(mode: 'naive' | 'holdfast', without?: Mechanism): Promise<RunResult> {
-    const { orders, seed, faults, postgresUrl, keepFolder } = this.#options
+    const { orders, seed, faults, killAt, postgresUrl, keepFolder } = this.#options
     const name = without === undefined ? mode : `without-${without}`
     const result = await run({
       name,
@@ -123,6 +123,7 @@ class Demo {
       workload: planWorkload(orders, seed),
       seed,
       faults: FAULT_LEVELS[faults],
+      killAt: mode === 'holdfast' ? killAt : [],
       storage: { postgresUrl, keepFolder: keepFolder === undefined ? undefined : resolve(keepFolder) },
       history: this.#history,
       onProgress: (progress) => this.#screen.show(name, progress),

@@ -8,6 +8,7 @@ export interface DemoOptions {
   readonly orders: number
   readonly seed: number
   readonly faults: FaultLevel
+  readonly killAt: readonly string[]
   readonly postgresUrl: string | undefined
   readonly only: 'holdfast' | 'naive' | undefined
   readonly without: Mechanism | undefined
@@ -25,6 +26,8 @@ Usage: holdfast demo [options]
   --orders N         orders that customers place; default 1000, with --ablation 300
   --seed N           seed of the workload and of the faults; default 1
   --faults LEVEL     none, default or heavy; default "default", with --ablation "heavy"
+  --kill-at NAMES    end each service's first life at the first of these failpoints, its second at the second, and
+                     so on (Holdfast only), as a crash at that very line: inbox.handle.worked,outbox.relay.published
   --store URL        postgres://…: five databases on that server, removed at the end; default: SQLite files
   --only MODE        run only "holdfast" or only "naive"
   --without NAME     run with Holdfast less one mechanism: ${MECHANISMS.join(', ')}
@@ -61,6 +64,7 @@ export function readOptions(argv: readonly string[]): DemoOptions {
         orders: { type: 'string' },
         seed: { type: 'string' },
         faults: { type: 'string' },
+        'kill-at': { type: 'string' },
         store: { type: 'string' },
         only: { type: 'string' },
         without: { type: 'string' },
@@ -97,6 +101,7 @@ export function readOptions(argv: readonly string[]): DemoOptions {
     faults:
       oneOf('faults', text('faults'), Object.keys(FAULT_LEVELS) as FaultLevel[]) ??
       (ablation ? 'heavy' : 'default'),
+    killAt: names('kill-at', text('kill-at')),
     postgresUrl: postgresUrl(text('store')),
     only,
     without,
@@ -112,6 +117,13 @@ function whole(name: string, text: string, min: number, max: number): number {
   const value = Number(text)
   if (/^\d+$/.test(text) && value >= min && value <= max) return value
   throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, got "${text}"`)
+}
+
+function names(name: string, text: string | undefined): string[] {
+  if (text === undefined) return []
+  const list = text.split(',').map((part) => part.trim())
+  if (list.every((part) => /^[a-z][a-z.-]*$/.test(part))) return list
+  throw new UsageError(`--${name} must be names of failpoints with commas between them, got "${text}"`)
 }
 
 function oneOf<Choice extends string>(

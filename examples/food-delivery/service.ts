@@ -1,4 +1,5 @@
 /** The program of one service process. Its parent tells it by IPC which service it is. */
+import { failpoints } from 'holdfast/testing'
 import { startHoldfast } from './holdfast/start.ts'
 import type { Mechanism } from './holdfast/without.ts'
 import { openNaiveDatabase } from './naive/database.ts'
@@ -21,6 +22,8 @@ export interface ServiceConfig {
   /** 1 at the first start, one more after each kill. */
   readonly life: number
   readonly faults: FaultRates
+  /** The failpoint at which this life ends; see `RunOptions.killAt`. */
+  readonly killAt: string | undefined
   /** True where connections are cut on the way to the database, so that the service need not pretend. */
   readonly commitsCutOutside: boolean
 }
@@ -95,6 +98,7 @@ if (config.mode === 'naive') {
   stop = running.stop
 }
 
+if (config.killAt !== undefined) failpoints.arm(config.killAt, 'kill', { skip: 1 })
 const { port } = await serve(routes, { losesAnswer })
 
 /** Infinity when it cannot be found out just now: the question meets the faults too. */

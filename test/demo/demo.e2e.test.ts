@@ -6,8 +6,26 @@ import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { tempFolder } from '../support/files.ts'
 import { until } from '../support/wait.ts'
 
-const main = fileURLToPath(new URL('../../examples/food-delivery/main.ts', import.meta.url))
+/** As `npm test` has built it: some fifty processes are started here, and none has to compile first. */
+const main = fileURLToPath(new URL('../../dist/examples/food-delivery/main.js', import.meta.url))
 const DEMO_MS = 120_000
+
+/** Each lies between two effects of a handler, of what it publishes, or of the relay. */
+const KILL_AT = [
+  'inbox.handle.begun',
+  'inbox.handle.recorded',
+  'inbox.handle.worked',
+  'outbox.publish.flushed',
+  'inbox.consume.committed',
+  'inbox.consume.acked',
+  'outbox.relay.read',
+  'outbox.relay.published',
+  'outbox.relay.deleting',
+  'outbox.relay.deleted',
+  'store-queue.append.inserted',
+  'store.commit.before',
+  'store.commit.after',
+]
 
 interface Run {
   readonly mode: string
@@ -22,9 +40,10 @@ interface Run {
 
 /** Its temporary files go to a folder of the test's own, so that what is left there is what it left behind. */
 function startDemo(args: readonly string[]) {
+  expect(existsSync(main), 'dist is built: npm run build').toBe(true)
   const folder = tempFolder('demo')
   onTestFinished(folder.remove)
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+  const child = spawn(process.execPath, [main, ...args], {
     env: { ...process.env, TMPDIR: folder.path, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -106,6 +125,22 @@ describe('holdfast demo', () => {
       expect(code, demo.stderr() + demo.stdout()).toBe(0)
       const { runs } = JSON.parse(demo.stdout()) as { runs: [Run] }
       expect(sum(runs[0].anomalies)).toBe(0)
+    },
+    DEMO_MS,
+  )
+
+  it(
+    'loses and doubles nothing wherever its services are killed',
+    async () => {
+      const args = ['--orders', '300', '--json', '--only', 'holdfast', '--faults', 'none']
+      const demo = startDemo([...args, '--kill-at', KILL_AT.join(',')])
+      expect(await demo.exited, demo.stderr() + demo.stdout()).toBe(0)
+      const { runs } = JSON.parse(demo.stdout()) as { runs: [Run] }
+      expect(runs[0].findings).toEqual([])
+      expect(runs[0]).toMatchObject({ ended: 300, everythingEnded: true })
+      // A service's last life may see the end of the work before it gets to its failpoint.
+      expect(runs[0].kills).toBeGreaterThanOrEqual(3 * KILL_AT.length)
+      expect(runs[0].kills).toBeLessThanOrEqual(4 * KILL_AT.length)
     },
     DEMO_MS,
   )

@@ -58,7 +58,6 @@ export class Processes {
     const running = this.#running.get(service)
     // One that is still starting has nothing to lose yet; killing it again and again would only keep it down.
     if (running === undefined || !this.#listening.has(service)) return
-    this.#timeline.add('kill', service)
     running.child.kill('SIGKILL')
   }
 
@@ -154,8 +153,10 @@ export class Processes {
       this.#listening.delete(service)
       if (this.#stopping) return
       const { exitCode, signalCode } = child
-      if (signalCode === 'SIGKILL') this.#startService(service, life + 1)
-      else {
+      if (signalCode === 'SIGKILL') {
+        this.#timeline.add('kill', service)
+        this.#startService(service, life + 1)
+      } else {
         this.#fail(
           new Error(`the ${service} service ended by itself (${exitCode ?? signalCode})\n${spawned.stderr}`),
         )

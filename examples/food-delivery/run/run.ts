@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly workload: Workload
   readonly seed: number
   readonly faults: FaultRates
+  /** Each service's first life ends at the first of these failpoints, its second life at the second, and so on. */
+  readonly killAt: readonly string[]
   readonly storage: StorageOptions
   readonly history: History
   readonly onProgress: (progress: Progress) => void
@@ -92,7 +94,7 @@ interface Lived {
 }
 
 async function live(options: RunOptions, storage: Storage): Promise<Lived> {
-  const { name, mode, without, workload, seed, faults, history, onProgress, signal } = options
+  const { name, mode, without, workload, seed, faults, killAt, history, onProgress, signal } = options
   const timeline = new Timeline()
   const proxy = await startProxy(options, timeline)
   const through = (address: DatabaseAddress): DatabaseAddress =>
@@ -107,6 +109,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
       seed,
       life,
       faults,
+      killAt: killAt[life - 1],
       commitsCutOutside: proxy !== undefined,
     }),
     timeline,
