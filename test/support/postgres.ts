@@ -31,10 +31,13 @@ let spare: Promise<string> | undefined
 /** To the server's own database; opened by the first test of a file that needs it. */
 let server: Promise<pg.Client> | undefined
 
-afterAll(async () => {
-  if (spare !== undefined) await spare.then(dropDatabase, () => {})
-  await (await server)?.end()
-})
+// A process that a test started may import this file too, and has no hooks.
+if ('__vitest_worker__' in globalThis) {
+  afterAll(async () => {
+    if (spare !== undefined) await spare.then(dropDatabase, () => {})
+    await (await server)?.end()
+  })
+}
 
 async function createDatabase(): Promise<string> {
   const name = `t_${randomBytes(6).toString('hex')}`
