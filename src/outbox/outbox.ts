@@ -194,18 +194,20 @@ class StoreOutbox implements Outbox {
     const lockIds = new Set(ready.flatMap((row) => (row.lockId === undefined ? [] : [row.lockId])))
     // Before the sequence numbers are drawn: the next writer of the key draws its own only after our COMMIT.
     if (lockIds.size > 0 && dialect.lockIds !== undefined) await tx.query(dialect.lockIds([...lockIds]))
-    if (ready.length > 0) await tx.execute(insertMessages(tx.store, this.name, ready))
-    if (later.length > 0) await tx.execute(insertLater(tx.store, this.name, later))
-    await failpoint('outbox.publish.flushed')
+    const insertReady = ready.length > 0 ? insertMessages(tx.store, this.name, ready) : undefined
+    const insertDelayed = later.length > 0 ? insertLater(tx.store, this.name, later) : undefined
+    if (insertReady !== undefined && insertDelayed !== undefined) await tx.execute(insertDelayed)
     if (tx.joined) {
       this.#published.add(rows.length)
-      return
+    } else {
+      const partitions = later.length > 0 ? undefined : ready.map((row) => row.partition)
+      tx.afterCommit(() => {
+        this.#published.add(rows.length)
+        this.#wake(partitions)
+      })
     }
-    const partitions = later.length > 0 ? undefined : ready.map((row) => row.partition)
-    tx.afterCommit(() => {
-      this.#published.add(rows.length)
-      this.#wake(partitions)
-    })
+    await failpoint('outbox.publish.flushed')
+    return insertReady ?? insertDelayed
   }
 
   #wake(partitions: readonly number[] | undefined): void {

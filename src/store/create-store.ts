@@ -7,7 +7,7 @@ import { failpoint } from '../core/failpoint.ts'
 import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import { Deadline } from './deadline.ts'
 import type { Isolation } from './dialect.ts'
-import type { Engine, Session } from './engine.ts'
+import type { Engine, Session, Statement } from './engine.ts'
 import {
   AfterCommitError,
   CommitUnknownError,
@@ -78,7 +78,8 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
       const scope = new JoinedScope(store, engine.adopt(handle))
       try {
         const result = await work(scope)
-        await scope.flush()
+        const last = await scope.flush()
+        if (last !== undefined) await scope.runLast(last)
         return result
       } finally {
         scope.end()
@@ -172,6 +173,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     const scope = new OwnScope(store, session, attempt, deadline)
     const transactionId = witness ? randomUUID() : undefined
     let result: T
+    let last: Statement | undefined
     try {
       result = await deadline.race(run())
       deadline.throwIfFired()
@@ -187,8 +189,11 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
 
     async function run(): Promise<T> {
       const result = await work(scope, attempt)
-      await scope.flush()
-      if (transactionId !== undefined) await writeWitness(scope, transactionId)
+      if (transactionId !== undefined) scope.beforeCommit(writeWitness, transactionId)
+      last = await scope.flush()
+      if (last === undefined || session.commitWith !== undefined) return result
+      await scope.runLast(last)
+      last = undefined
       return result
     }
 
@@ -204,18 +209,40 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     }
 
     async function commit(): Promise<void> {
+      let found: 'applied' | 'not-applied' | undefined
       try {
         await failpoint('store.commit.before')
-        await deadline.race(session.commit())
+        const sent = last === undefined ? session.commit() : (session.commitWith?.(last) ?? session.commit())
+        try {
+          await deadline.race(sent)
+        } catch (error) {
+          if (last !== undefined && error === deadline.reason) found = await stopLast(sent)
+          if (found !== 'applied') throw error
+        }
         await failpoint('store.commit.after')
       } catch (error) {
-        const answered =
-          isHoldfastError(error) && error.outcome === 'not-applied' && error !== deadline.reason
-        session.release(!answered || error.code === 'STORE_UNAVAILABLE')
+        const refused = isHoldfastError(error) && error.outcome === 'not-applied' && error !== deadline.reason
+        const lost = isHoldfastError(error) && error.code === 'STORE_UNAVAILABLE'
+        const answered = refused || found === 'not-applied'
+        session.release(!answered || lost)
         if (answered) throw error
         throw new CommitUnknownError(transactionId ?? randomUUID(), witness, { cause: error })
       }
       session.release(false)
+    }
+
+    /**
+     * The deadline fired while the last statement was under way with COMMIT behind it, and it may wait for a lock: it is
+     * stopped, and its answer waited for. Undefined when none comes.
+     */
+    async function stopLast(sent: Promise<void>): Promise<'applied' | 'not-applied' | undefined> {
+      const ended = sent.then(
+        () => 'applied' as const,
+        (error) =>
+          (error as HoldfastError).outcome === 'not-applied' ? ('not-applied' as const) : undefined,
+      )
+      const asked = Promise.resolve(session.cancel()).then(() => ended)
+      return within(UNDO_WAIT_MS, asked).catch(() => undefined)
     }
 
     async function afterCommit(): Promise<void> {
@@ -255,7 +282,7 @@ class Late extends StoreUnavailableError {}
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Late('ROLLBACK got no answer in time', 'not-applied')), ms)
+    timer = setTimeout(() => reject(new Late('the server gave no answer in time', 'unknown')), ms)
   })
   try {
     return await Promise.race([promise, late])

@@ -60,6 +60,12 @@ export interface Session extends Statements {
    * `unknown` when the answer is missing.
    */
   commit(): Promise<void>
+  /**
+   * Runs the transaction's last statement and commits, in one flight where the driver can: a COMMIT behind a statement
+   * that fails is not carried out. Rejects as `commit` does; the transaction is over when the outcome is `not-applied`.
+   * Absent where that would spare nothing.
+   */
+  commitWith?(last: Statement): Promise<void>
   rollback(): Promise<void>
   /**
    * Stops the statement that runs at the server, so that what it waits for does not hold its locks. Bounded.

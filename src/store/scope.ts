@@ -73,14 +73,27 @@ abstract class Scope implements TransactionBase {
     else items.push(item)
   }
 
-  /** Waits for statements that nobody awaited, then runs what was queued; a flush may queue more. */
-  async flush(): Promise<void> {
+  /**
+   * Waits for statements that nobody awaited, then runs what was queued; a flush may queue more. Gives the statement that
+   * is left to be the transaction's last.
+   */
+  async flush(): Promise<Statement | undefined> {
     await this.settleInFlight()
+    let last: Sql | undefined
     while (this.#flushes.size > 0) {
       const flushes = this.#flushes
       this.#flushes = new Map()
-      for (const [flush, items] of flushes) await flush(this as unknown as Transaction, items)
+      for (const [flush, items] of flushes) {
+        if (last !== undefined) await this.execute(last)
+        last = (await flush(this as unknown as Transaction, items)) ?? undefined
+      }
     }
+    return last && toStatement(this.store, last, undefined)
+  }
+
+  /** Runs a statement that `flush` left. */
+  async runLast(last: Statement): Promise<void> {
+    await this.#start(() => this.#statements.run(last), nothing)
   }
 
   /** True while a statement is under way. */
@@ -282,6 +295,8 @@ export class SyncScope implements SyncTransaction {
     return this.#statements.runSync(toStatement(this.store, statement, values))
   }
 }
+
+function nothing(): void {}
 
 function toStatement(
   store: Store,

@@ -48,7 +48,12 @@ export interface TransactionBase {
   beforeCommit<Item>(flush: Flush<Item>, item: Item): void
 }
 
-export type Flush<Item> = (tx: Transaction, items: readonly Item[]) => Promise<void>
+/**
+ * Runs its statements in `tx`. It may give its last one instead of running it: the store then sends it together with
+ * COMMIT, which spares a round trip.
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: most have nothing to give
+export type Flush<Item> = (tx: Transaction, items: readonly Item[]) => Promise<Sql | void>
 
 /** A transaction that Holdfast began: it sees the commit and may be run again. */
 export interface OwnTransaction extends TransactionBase {

@@ -3,7 +3,7 @@ import { checkOptions, isAge } from '../core/options.ts'
 import { type CommitUnknownError, StoreUnavailableError } from './errors.ts'
 import { sql } from './sql.ts'
 import type { Store } from './store.ts'
-import type { Transaction } from './transaction.ts'
+import type { Flush } from './transaction.ts'
 
 const COLUMNS = [
   { name: 'id', type: 'text' },
@@ -15,13 +15,12 @@ const COLUMNS = [
  * The witness is the last row of the transaction. Commit and "it never will" compete for its primary key, so asking
  * afterwards decides as well as reports: there is no moment in which the answer can still change.
  */
-export async function writeWitness(tx: Transaction, transactionId: string): Promise<void> {
-  await tx.execute(
-    tx.store.dialect.insertRows(tx.store.table('witness'), COLUMNS, [
-      [transactionId, 'applied', tx.store.clock.now()],
-    ]),
+export const writeWitness: Flush<string> = async (tx, transactionIds) =>
+  tx.store.dialect.insertRows(
+    tx.store.table('witness'),
+    COLUMNS,
+    transactionIds.map((id) => [id, 'applied', tx.store.clock.now()]),
   )
-}
 
 /**
  * Inserts the opposite decision under the same key. While the lost transaction is still open at the server, the insert

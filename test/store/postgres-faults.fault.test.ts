@@ -1,5 +1,5 @@
 import {
-  type CommitUnknownError,
+  CommitUnknownError,
   type Isolation,
   migrate,
   type Store,
@@ -130,18 +130,30 @@ describe('a connection cut around COMMIT', () => {
     expect(error.cause).toBe(reason)
   })
 
-  it('while the lost transaction is still open at the server, resolve waits for it', async () => {
+  it('while the lost transaction is still open at the server, resolve decides that it never will', async () => {
     onCommit = () => {
-      proxy.blackHole() // COMMIT is swallowed; the server keeps the transaction open
+      proxy.blackHole() // COMMIT is swallowed, and the witness with it; the server keeps the transaction open
       return undefined
     }
     const error = await attempt({ timeoutMs: 300 })
     expect(error).toMatchObject(UNKNOWN)
+    expect(await direct.resolve(error)).toBe('not-applied')
+    await proxy.close()
+    expect(await ids()).toEqual([])
+  })
+
+  it('while the witness is there and COMMIT still to come, resolve waits', async () => {
+    const lost = await database.pool.connect()
+    const error = new CommitUnknownError('slow', true, { cause: undefined })
+    await lost.query('begin')
+    await lost.query(
+      "insert into holdfast_witness (id, decision, decided_at_ms) values ('slow', 'applied', 1)",
+    )
     const answer = direct.resolve(error)
     await until(async () => (await lockWaits()) === 1, { what: 'resolve to wait for the open transaction' })
-    await proxy.close()
-    expect(await answer).toBe('not-applied')
-    expect(await ids()).toEqual([])
+    await lost.query('commit')
+    lost.release()
+    expect(await answer).toBe('applied')
   })
 
   it('a connection lost in the middle of the work is not-applied, and is not tried again', async () => {

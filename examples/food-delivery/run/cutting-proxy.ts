@@ -7,8 +7,8 @@ export interface CuttingProxy {
   close(): void
 }
 
-/** The simple query `commit`, as `pg` sends it: 'Q', the length, the text, a zero. */
-const COMMIT = Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1')
+/** How COMMIT ends on the wire: as a simple query by itself, or parsed behind the transaction's last statement. */
+const COMMIT = Buffer.from('commit\0', 'latin1')
 
 /**
  * Stands between the services and PostgreSQL and cuts a connection now and then when a COMMIT goes through: before the
@@ -34,7 +34,7 @@ export async function startCuttingProxy(
     }
     let answered = true
     client.on('data', (chunk) => {
-      const lost = chunk.equals(COMMIT) ? losesCommit() : undefined
+      const lost = chunk.includes(COMMIT) ? losesCommit() : undefined
       if (lost === 'before') client.destroy()
       else {
         if (lost === 'after') answered = false

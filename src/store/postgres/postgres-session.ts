@@ -1,17 +1,20 @@
-import type { BeginOptions, Session } from '../engine.ts'
+import type { BeginOptions, Session, Statement } from '../engine.ts'
 import { StoreUnavailableError, TransactionAbortedError } from '../errors.ts'
-import { beginWith } from './postgres-begin.ts'
 import { cancelStatement } from './postgres-cancel.ts'
 import type { PgClientLike, PgPoolLike, PgResultLike } from './postgres-client.ts'
 import type { Phase } from './postgres-errors.ts'
+import { sendTogether } from './postgres-flight.ts'
 import { type PgStatement, PostgresStatements, type StatementOptions } from './postgres-statements.ts'
 
 /**
  * One transaction on one connection of the pool. BEGIN is put off to the first statement and travels with it, so that a
- * transaction costs one round trip less and one that never touches the store costs none.
+ * transaction costs one round trip less and one that never touches the store costs none. COMMIT travels with the last
+ * statement where it is known to be the last.
  */
 export class PostgresSession extends PostgresStatements implements Session {
   readonly #client: PgClientLike
+  readonly #pool: PgPoolLike
+  readonly #beginText: string
   readonly #health: Health
   readonly #leave: () => void
   #begun = false
@@ -25,34 +28,51 @@ export class PostgresSession extends PostgresStatements implements Session {
     begin: BeginOptions,
     leave: () => void,
   ) {
-    const beginText = textOfBegin(begin)
     const { alone } = begin
-    super(options, (statement) =>
-      this.#begun || alone ? client.query(statement) : this.#begin(pool, beginText, statement),
-    )
+    super(options, (statement) => (this.#begun || alone ? client.query(statement) : this.#begin(statement)))
     this.#client = client
+    this.#pool = pool
+    this.#beginText = textOfBegin(begin)
     this.#health = healthOf(client)
     this.#leave = leave
   }
 
-  async #begin(pool: PgPoolLike, beginText: string, statement: PgStatement): Promise<PgResultLike> {
-    const together = beginWith(pool, this.#client, beginText, statement)
-    if (together === undefined) await this.#client.query(beginText)
+  async #begin(statement: PgStatement): Promise<PgResultLike> {
+    const together = sendTogether(this.#pool, this.#client, statement, {
+      before: this.#beginText,
+      after: undefined,
+    })
+    if (together === undefined) await this.#client.query(this.#beginText)
     this.#begun = true
     return together ?? this.#client.query(statement)
   }
 
+  async commitWith(statement: Statement): Promise<void> {
+    this.#refuseLost()
+    const before = this.#begun ? undefined : this.#beginText
+    const companions = { before, after: 'commit' }
+    const together = sendTogether(this.#pool, this.#client, this.named(statement), companions)
+    if (together === undefined) {
+      await this.run(statement).catch((error) => this.#endFailed(error))
+      return this.commit()
+    }
+    this.#begun = true
+    try {
+      await together
+    } catch (error) {
+      await this.#endFailed(this.translate(error, 'commit'))
+    }
+  }
+
+  /** The server has answered that the last statement failed, or COMMIT itself: nothing of the transaction may stay open. */
+  async #endFailed(error: unknown): Promise<never> {
+    if ((error as { outcome?: string }).outcome === 'not-applied') await this.rollback()
+    throw error
+  }
+
   async commit(): Promise<void> {
     if (!this.#begun) return
-    if (this.#health.error !== undefined) {
-      throw new StoreUnavailableError(
-        'PostgreSQL lost the connection before COMMIT was sent',
-        'not-applied',
-        {
-          cause: this.#health.error,
-        },
-      )
-    }
+    this.#refuseLost()
     let command: string
     try {
       command = await this.#send('commit', 'commit')
@@ -64,6 +84,14 @@ export class PostgresSession extends PostgresStatements implements Session {
     }
     // After a failed statement PostgreSQL answers COMMIT with ROLLBACK, without an error.
     if (command === 'ROLLBACK') throw new TransactionAbortedError()
+  }
+
+  #refuseLost(): void {
+    const { error: cause } = this.#health
+    if (cause === undefined) return
+    throw new StoreUnavailableError('PostgreSQL lost the connection before COMMIT was sent', 'not-applied', {
+      cause,
+    })
   }
 
   async rollback(): Promise<void> {

@@ -87,9 +87,14 @@ export class PostgresStatements implements Statements {
     return sent
   }
 
-  async #send({ text, values, prepare }: Statement): Promise<StatementResult> {
+  /** A statement as pg takes it. */
+  protected named({ text, values, prepare }: Statement): PgStatement {
     const name = prepare && this.#options.prepare ? statementName(text) : undefined
-    const result = last(await this.#query(name === undefined ? { text, values } : { name, text, values }))
+    return name === undefined ? { text, values } : { name, text, values }
+  }
+
+  async #send(statement: Statement): Promise<StatementResult> {
+    const result = last(await this.#query(this.named(statement)))
     return { rows: result.rows as Row[], changes: result.rowCount ?? 0 }
   }
 
