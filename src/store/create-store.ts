@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../core/abort.ts'
 import { type Backoff, backoffMs } from '../core/backoff.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { ConfigError, type HoldfastError, isHoldfastError, UnsupportedError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import { Deadline } from './deadline.ts'
@@ -16,6 +16,15 @@ import {
   TransactionTimeoutError,
 } from './errors.ts'
 import { noTransactionToLockIn, refuseLoneLock } from './lock-clause.ts'
+import {
+  type EndOptions,
+  isGid,
+  type PreparedEnd,
+  type PreparedEngine,
+  type PreparedTransactions,
+  type PreparedWork,
+  type PrepareOptions,
+} from './prepared.ts'
 import { JoinedScope, OwnScope, SyncScope } from './scope.ts'
 import { compileSql, type Sql, sql } from './sql.ts'
 import type { Store, TransactionOptions } from './store.ts'
@@ -49,6 +58,9 @@ const RETRY_BACKOFF: Backoff = { baseMs: 4, capMs: 250 }
 
 /** The longest that ROLLBACK may take before the connection is thrown away instead. */
 const UNDO_WAIT_MS = 2_000
+
+/** The longest that ending a prepared transaction may take; it stays prepared then, or was ended without our knowing. */
+const END_WAIT_MS = 10_000
 
 /** Makes a Store of an adapter's engine: the rules of transactions, written once for all databases. */
 export function createStore(engine: Engine, options: StoreOptions): Store {
@@ -105,6 +117,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     },
 
     resolve: (error) => resolveWitness(store, error),
+    prepared: engine.prepared && preparedTransactions(engine.prepared),
     close: () => engine.close(),
     [Symbol.asyncDispose]: () => engine.close(),
   }
@@ -162,39 +175,25 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     return typeof statement === 'string' ? statement : compileSql(statement, engine.dialect).text
   }
 
-  async function runOnce<T>(
-    work: (tx: OwnScope, attempt: number) => Promise<T>,
+  /** Opens a transaction and runs `work` and what it queued, but does not end it; rolls back when that fails. */
+  async function runOpen<T>(
+    work: (tx: OwnScope, session: Session) => Promise<T>,
     attempt: number,
     options: TransactionOptions & { readonly alone: boolean },
     deadline: Deadline,
-  ): Promise<T> {
-    const { isolation, readOnly = false, witness = false, urgent = false, alone } = options
+  ): Promise<{ session: Session; scope: OwnScope; result: T }> {
+    const { isolation, readOnly = false, urgent = false, alone } = options
     const session = await begin({ isolation, readOnly, alone, urgent, deadline })
     const scope = new OwnScope(store, session, attempt, deadline)
-    const transactionId = witness ? randomUUID() : undefined
-    let result: T
-    let last: Statement | undefined
     try {
-      result = await deadline.race(run())
+      const result = await deadline.race(work(scope, session))
       deadline.throwIfFired()
+      scope.end()
+      return { session, scope, result }
     } catch (error) {
       scope.end()
       await undo(error)
       throw error
-    }
-    scope.end()
-    await commit()
-    if (scope.hooks.length > 0) await afterCommit()
-    return result
-
-    async function run(): Promise<T> {
-      const result = await work(scope, attempt)
-      if (transactionId !== undefined) scope.beforeCommit(writeWitness, transactionId)
-      last = await scope.flush()
-      if (last === undefined || session.commitWith !== undefined) return result
-      await scope.runLast(last)
-      last = undefined
-      return result
     }
 
     async function undo(first: unknown): Promise<void> {
@@ -206,6 +205,31 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
         session.release(true)
         if (isHoldfastError(first)) first.suppressed = second
       }
+    }
+  }
+
+  async function runOnce<T>(
+    work: (tx: OwnScope, attempt: number) => Promise<T>,
+    attempt: number,
+    options: TransactionOptions & { readonly alone: boolean },
+    deadline: Deadline,
+  ): Promise<T> {
+    const { witness = false } = options
+    const transactionId = witness ? randomUUID() : undefined
+    let last: Statement | undefined
+    const { session, scope, result } = await runOpen(run, attempt, options, deadline)
+    await commit()
+    await runHooks(scope, result)
+    return result
+
+    async function run(tx: OwnScope, session: Session): Promise<T> {
+      const result = await work(tx, attempt)
+      if (transactionId !== undefined) tx.beforeCommit(writeWitness, transactionId)
+      last = await tx.flush()
+      if (last === undefined || session.commitWith !== undefined) return result
+      await tx.runLast(last)
+      last = undefined
+      return result
     }
 
     async function commit(): Promise<void> {
@@ -244,18 +268,121 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
       const asked = Promise.resolve(session.cancel()).then(() => ended)
       return within(UNDO_WAIT_MS, asked).catch(() => undefined)
     }
+  }
 
-    async function afterCommit(): Promise<void> {
-      const errors: unknown[] = []
-      for (const hook of scope.hooks) {
-        try {
-          await hook()
-        } catch (error) {
-          errors.push(error)
-        }
-      }
-      if (errors.length > 0) throw new AfterCommitError(result, errors)
+  async function runPrepared<T>(
+    gid: string,
+    work: (tx: OwnScope) => Promise<T>,
+    given: PrepareOptions,
+  ): Promise<PreparedWork<T>> {
+    const { timeoutMs, signal } = resolveTransactionOptions(given)
+    if (!isGid(gid))
+      throw new ConfigError('prepare', [`"${gid}" cannot be the name of a prepared transaction`])
+    throwIfAborted(signal)
+    const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
+    try {
+      const { session, scope, result } = await runOpen(
+        async (tx) => {
+          const result = await work(tx)
+          const last = await tx.flush()
+          if (last !== undefined) await tx.runLast(last)
+          return result
+        },
+        1,
+        { ...given, alone: false },
+        deadline,
+      )
+      const kept = await prepare(session).catch((error: unknown) => {
+        session.release(true)
+        throw error
+      })
+      return preparedWork({ gid, session, scope, result, kept })
+    } finally {
+      deadline.clear()
     }
+
+    async function prepare(session: Session): Promise<boolean> {
+      await failpoint('store.prepare.before')
+      const kept = await deadline.race(
+        session.prepare?.(gid) ?? Promise.reject(new UnsupportedError('no prepare')),
+      )
+      await failpoint('store.prepare.after')
+      return kept
+    }
+  }
+
+  function withDeadline<T>(
+    { timeoutMs = 30_000, signal }: EndOptions,
+    run: (signal: AbortSignal) => Promise<T>,
+  ) {
+    const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
+    return deadline.race(run(deadline.signal)).finally(() => deadline.clear())
+  }
+
+  function preparedTransactions(prepared: PreparedEngine): PreparedTransactions {
+    const end = (gid: string, how: 'commit' | 'rollback', options: EndOptions): Promise<PreparedEnd> => {
+      if (!isGid(gid))
+        return Promise.reject(new ConfigError(how, [`"${gid}" is no name of a prepared transaction`]))
+      return withDeadline(options, (signal) => prepared.end(gid, how, signal))
+    }
+    return {
+      prepare: (gid, work, options = {}) => runPrepared(gid, work, options),
+      commit: (gid, options = {}) => end(gid, 'commit', options),
+      rollback: (gid, options = {}) => end(gid, 'rollback', options),
+      list: (like, options = {}) => withDeadline(options, (signal) => prepared.list(like, signal)),
+      obstacles: (options = {}) => withDeadline(options, (signal) => prepared.obstacles(signal)),
+    }
+  }
+}
+
+/** Runs what waits for the commit, and reports all that failed. */
+async function runHooks(scope: OwnScope, result: unknown): Promise<void> {
+  const errors: unknown[] = []
+  for (const hook of scope.hooks) {
+    try {
+      await hook()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw new AfterCommitError(result, errors)
+}
+
+function preparedWork<T>({
+  gid,
+  session,
+  scope,
+  result,
+  kept,
+}: {
+  gid: string
+  session: Session
+  scope: OwnScope
+  result: T
+  kept: boolean
+}): PreparedWork<T> {
+  const endPrepared = async (how: 'commit' | 'rollback'): Promise<PreparedEnd> =>
+    (await session.endPrepared?.(gid, how)) ?? 'absent'
+  const end = async (how: 'commit' | 'rollback'): Promise<PreparedEnd> => {
+    try {
+      const ended = kept ? await within(END_WAIT_MS, endPrepared(how)) : 'done'
+      session.release(false)
+      return ended
+    } catch (error) {
+      session.release(true)
+      throw error
+    }
+  }
+  return {
+    result,
+    kept,
+    async commit() {
+      const ended = await end('commit')
+      await runHooks(scope, result)
+      return ended
+    },
+    rollback: () => end('rollback'),
+    leave: () => session.release(false),
   }
 }
 

@@ -94,6 +94,17 @@ export interface Dialect {
    */
   readonly lockIds: ((ids: readonly bigint[]) => Sql) | undefined
 
+  /**
+   * An expression that makes the COMMIT of the transaction it is evaluated in durable, whatever weaker setting the
+   * connection has; a setting that is stronger stays. Its value means nothing. Null where the store as a whole decides.
+   */
+  readonly insistOnDurability: Sql
+  /**
+   * A statement that gives a row when the store was opened so that a power failure may undo commits, which no
+   * transaction can then insist against. Undefined where a transaction can.
+   */
+  readonly isForgetful: Sql | undefined
+
   /** How one process wakes another. Undefined where the database cannot. */
   readonly notify: Notify | undefined
 }

@@ -1,4 +1,5 @@
 import type { Dialect, Isolation, LockStrength, LockWait } from './dialect.ts'
+import type { PreparedEnd, PreparedEngine } from './prepared.ts'
 import type { Sql, SqlValue } from './sql.ts'
 import type { Row } from './transaction.ts'
 
@@ -16,6 +17,8 @@ export interface Engine {
   /** Lends an open transaction of the user's own library. Throws ConfigError for an unknown shape. */
   adopt(handle: unknown): Statements
   adoptSync(handle: unknown): SyncStatements
+  /** Undefined where the database has no prepared transactions; sessions then lack `prepare` too. */
+  readonly prepared?: PreparedEngine
   close(): Promise<void>
 }
 
@@ -67,6 +70,13 @@ export interface Session extends Statements {
    */
   commitWith?(last: Statement): Promise<void>
   rollback(): Promise<void>
+  /**
+   * Ends the work and keeps it, neither committed nor rolled back, under `gid`, which is plain text. False when the
+   * transaction touched nothing, so that there is nothing to keep.
+   */
+  prepare?(gid: string): Promise<boolean>
+  /** Ends what this session prepared. */
+  endPrepared?(gid: string, how: 'commit' | 'rollback'): Promise<PreparedEnd>
   /**
    * Stops the statement that runs at the server, so that what it waits for does not hold its locks. Bounded.
    * Fulfils when the request can hit no later statement; rejects when that is not certain, and the connection must then

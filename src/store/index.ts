@@ -38,6 +38,15 @@ export {
   requireRevision,
   type TableSet,
 } from './migrations.ts'
+export type {
+  EndOptions,
+  PreparedEnd,
+  PreparedEngine,
+  PreparedTransaction,
+  PreparedTransactions,
+  PreparedWork,
+  PrepareOptions,
+} from './prepared.ts'
 export { type CompiledSql, compileSql, Sql, type SqlValue, sql } from './sql.ts'
 export type { Store, TransactionOptions } from './store.ts'
 export { storeTables } from './tables.ts'

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Dialect, Isolation } from './dialect.ts'
 import type { CommitUnknownError } from './errors.ts'
+import type { PreparedTransactions } from './prepared.ts'
 import type { Sql, SqlValue } from './sql.ts'
 import type {
   JoinedTransaction,
@@ -89,6 +90,9 @@ export interface Store extends AsyncDisposable {
    * @throws ConfigError when the transaction had no witness row
    */
   resolve(error: CommitUnknownError): Promise<'applied' | 'not-applied'>
+
+  /** Prepared transactions, for a coordinator of two-phase commit. Undefined where the database has none (SQLite). */
+  readonly prepared: PreparedTransactions | undefined
 
   /** Ends what the store opened itself; a pool that the application passed in stays open. */
   close(): Promise<void>

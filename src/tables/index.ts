@@ -6,6 +6,7 @@ import { leaseTables } from '../lease/tables.ts'
 import { deadLetterTables, outboxTables } from '../outbox/tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 import { storeTables } from '../store/tables.ts'
+import { twoPhaseTables } from '../two-phase/tables.ts'
 
 /**
  * The tables of every part that stores something, in the order in which they are made: what `holdfast migrate` makes,
@@ -20,6 +21,7 @@ export const allTables: readonly TableSet[] = [
   deadLetterTables,
   inboxTables,
   queueTables,
+  twoPhaseTables,
 ]
 
 export { migrate, type TableSet } from '../store/migrations.ts'
@@ -32,4 +34,5 @@ export {
   outboxTables,
   queueTables,
   storeTables,
+  twoPhaseTables,
 }

@@ -79,6 +79,10 @@ export const postgresDialect: Dialect = {
   // The sort stands in a subquery, since a select list may be computed before the rows are sorted.
   lockIds: (ids) =>
     sql`select pg_advisory_xact_lock(id) from (select id from unnest(${ids}::bigint[]) as ids (id) order by id) as sorted`,
+  insistOnDurability: sql.raw(
+    "(select case when current_setting('synchronous_commit') in ('off', 'local', 'remote_write') then set_config('synchronous_commit', 'on', true) end)",
+  ),
+  isForgetful: undefined,
   notify: {
     send: (channel, payload) => sql`select pg_notify(${channel}, ${payload})`,
     listen: (channel) => `listen ${postgresDialect.quoteName(channel)}`,

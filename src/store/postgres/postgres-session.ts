@@ -1,9 +1,11 @@
 import type { BeginOptions, Session, Statement } from '../engine.ts'
 import { StoreUnavailableError, TransactionAbortedError } from '../errors.ts'
+import type { PreparedEnd } from '../prepared.ts'
 import { cancelStatement } from './postgres-cancel.ts'
 import type { PgClientLike, PgPoolLike, PgResultLike } from './postgres-client.ts'
 import type { Phase } from './postgres-errors.ts'
 import { sendTogether } from './postgres-flight.ts'
+import { endPrepared } from './postgres-prepared.ts'
 import { type PgStatement, PostgresStatements, type StatementOptions } from './postgres-statements.ts'
 
 /**
@@ -97,6 +99,22 @@ export class PostgresSession extends PostgresStatements implements Session {
   async rollback(): Promise<void> {
     this.close()
     await this.#send('rollback', 'statement')
+  }
+
+  async prepare(gid: string): Promise<boolean> {
+    if (!this.#begun) return false
+    // After a failed statement PostgreSQL answers PREPARE TRANSACTION with ROLLBACK, without an error.
+    const command = await this.#send(`prepare transaction '${gid}'`, 'commit')
+    if (command === 'ROLLBACK') throw new TransactionAbortedError()
+    return true
+  }
+
+  async endPrepared(gid: string, how: 'commit' | 'rollback'): Promise<PreparedEnd> {
+    try {
+      return await this.inTurn(() => endPrepared(this.#client, gid, how), true)
+    } catch (error) {
+      throw this.translate(error, 'commit')
+    }
   }
 
   cancel(): Promise<void> {

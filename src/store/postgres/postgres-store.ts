@@ -3,11 +3,13 @@ import { checkOptions } from '../../core/options.ts'
 import { createStore, STORE_OPTION_NAMES, type StoreOptions, storeChecks } from '../create-store.ts'
 import type { BeginOptions, Engine, Session, Statements } from '../engine.ts'
 import { drizzleClient, isKysely, noTransaction, runOnKysely } from '../join.ts'
+import type { PreparedEngine } from '../prepared.ts'
 import type { Store } from '../store.ts'
 import { Turnstile } from '../turnstile.ts'
 import type { PgClientLike, PgPoolLike } from './postgres-client.ts'
 import { postgresDialect } from './postgres-dialect.ts'
 import { translatePostgresError } from './postgres-errors.ts'
+import { postgresPrepared } from './postgres-prepared.ts'
 import { PostgresSession } from './postgres-session.ts'
 import { PostgresStatements, type StatementOptions } from './postgres-statements.ts'
 
@@ -46,6 +48,7 @@ const POOL_WITH_RESERVE = 4
 
 class PostgresEngine implements Engine {
   readonly dialect = postgresDialect
+  readonly prepared: PreparedEngine
   readonly #pool: PgPoolLike
   readonly #options: StatementOptions
   /** For transactions that are not urgent. Undefined when nothing is kept back: the pool has a queue of its own. */
@@ -54,6 +57,7 @@ class PostgresEngine implements Engine {
   constructor(pool: PgPoolLike, options: StatementOptions) {
     this.#pool = pool
     this.#options = options
+    this.prepared = postgresPrepared(pool, options.prefix)
     const max = pool.options?.max ?? 0
     this.#turns = max >= POOL_WITH_RESERVE ? new Turnstile(max - 1) : undefined
     // An idle connection that breaks makes the pool emit 'error', which ends the process when nobody listens.

@@ -59,6 +59,8 @@ export const sqliteDialect: Dialect = {
   forUpdate: () => sql.raw(''),
   forKeyShare: sql.raw(''),
   lockIds: undefined,
+  insistOnDurability: sql.raw('null'),
+  isForgetful: sql.raw('select 1 as forgetful from pragma_synchronous where synchronous < 2'),
   notify: undefined,
 }
 

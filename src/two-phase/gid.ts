@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto'
+
+/** Names of prepared transactions: `holdfast:<log>:<transaction>:<participant>`. Pure, but for the random ids. */
+export interface Gid {
+  readonly log: string
+  readonly id: string
+  readonly participant: string
+}
+
+const GID = /^holdfast:([0-9a-f]{16}):([0-9a-f]{24}):([\w.-]{1,100})$/
+
+export const PARTICIPANT_NAME = /^[\w.-]{1,100}$/
+
+export function formatGid({ log, id, participant }: Gid): string {
+  return `holdfast:${log}:${id}:${participant}`
+}
+
+/** Undefined for every name that is not exactly ours. */
+export function parseGid(text: string): Gid | undefined {
+  const [, log, id, participant] = GID.exec(text) ?? []
+  if (log === undefined || id === undefined || participant === undefined) return undefined
+  return { log, id, participant }
+}
+
+/** What the names of one log begin with. */
+export function gidPrefix(log: string): string {
+  return `holdfast:${log}:`
+}
+
+export function newLogId(): string {
+  return randomBytes(8).toString('hex')
+}
+
+export function newTransactionId(): string {
+  return randomBytes(12).toString('hex')
+}

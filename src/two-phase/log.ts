@@ -1,0 +1,157 @@
+import { type Store, sql, type Transaction } from '../store/index.ts'
+import { newLogId } from './gid.ts'
+
+export type Decision = 'commit' | 'abort'
+
+export interface DecisionRow {
+  readonly id: string
+  readonly decision: Decision
+  /** The participants that have a share in it, as far as the one who decided knew. */
+  readonly participants: readonly string[]
+  readonly decidedBy: string
+  readonly decidedAtMs: number
+  /** When every participant was known to have carried it out; undefined before. */
+  readonly finishedAtMs: number | undefined
+  readonly ageMs: number
+}
+
+export interface NewDecision {
+  readonly id: string
+  readonly log: string
+  readonly decision: Decision
+  readonly participants: readonly string[]
+  readonly decidedBy: string
+  /** By the log's clock: later than this the row is not inserted. */
+  readonly notAfterMs?: number | undefined
+}
+
+/** The identity of the log of that name in this database, made when it is first asked for; the same for all processes. */
+export async function readLogId(store: Store, name: string): Promise<{ id: string; nowMs: number }> {
+  return store.transaction(async (tx) => {
+    const find = () =>
+      tx.query<{ id: string; now_ms: string | number }>(
+        sql`select id, ${store.dialect.nowMs} as now_ms from ${store.table('two_phase_log')} where name = ${name}`,
+      )
+    let [row] = await find()
+    if (row === undefined) {
+      await tx.execute(
+        sql`insert into ${store.table('two_phase_log')} (name, id) values (${name}, ${newLogId()}) on conflict (name) do nothing`,
+      )
+      row = (await find())[0]
+    }
+    return { id: row?.id as string, nowMs: Number(row?.now_ms) }
+  })
+}
+
+/**
+ * Inserts a decision, if there is none yet and it is not too late, and tells whether it did.
+ *
+ * Commit and abort compete for the primary key: an insert waits for one that is not committed yet, so there is no moment
+ * in which both succeed. The transaction is made durable by itself, whatever the connection is set to, since others act
+ * on the decision at once.
+ */
+export async function insertDecision(tx: Transaction, decision: NewDecision): Promise<boolean> {
+  const { dialect } = tx.store
+  const { id, log, participants, decidedBy, notAfterMs } = decision
+  const inTime = notAfterMs === undefined ? sql`` : sql` and ${dialect.nowMs} <= ${Math.floor(notAfterMs)}`
+  const select = sql`select ${id}, ${log}, ${decision.decision}, ${JSON.stringify(participants)}, ${decidedBy}, ${dialect.nowMs}
+    from (select ${dialect.insistOnDurability} as durable) as setting
+    where coalesce(setting.durable, 'on') <> ''${inTime}`
+  const columns = ['id', 'log', 'decision', 'participants', 'decided_by', 'decided_at_ms']
+  const changed = await tx.execute(
+    dialect.insertSelect(tx.store.table('two_phase'), columns, select, { onConflict: 'ignore' }),
+  )
+  return changed === 1
+}
+
+export async function readDecision(tx: Transaction, id: string): Promise<Decision | undefined> {
+  const [row] = await tx.query<{ decision: Decision }>(
+    sql`select decision from ${tx.store.table('two_phase')} where id = ${id}`,
+  )
+  return row?.decision
+}
+
+/**
+ * Decides to abort unless a decision stands, and gives what stands. Waits for a decision that is being committed.
+ * `first` is true when this call made the decision.
+ */
+export async function decideAbort(
+  store: Store,
+  decision: Omit<NewDecision, 'decision' | 'notAfterMs'>,
+  options: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
+): Promise<{ decision: Decision; first: boolean }> {
+  const { timeoutMs, signal } = options
+  return store.transaction(
+    async (tx) => {
+      if (await insertDecision(tx, { ...decision, decision: 'abort' }))
+        return { decision: 'abort', first: true }
+      // Removed between the two statements: only its own coordinator does that, after it committed.
+      return { decision: (await readDecision(tx, decision.id)) ?? 'commit', first: false }
+    },
+    // At stricter levels a snapshot taken before the wait would not show the row that was waited for.
+    { isolation: 'read-committed', timeoutMs, urgent: true, ...(signal && { signal }) },
+  )
+}
+
+export interface DecisionFilter {
+  readonly ids?: readonly string[]
+  /** Also those that every participant has carried out. Default false. */
+  readonly finished?: boolean
+  readonly limit?: number
+}
+
+export async function listDecisions(
+  store: Store,
+  log: string,
+  { ids, finished = false, limit = 10_000 }: DecisionFilter,
+): Promise<DecisionRow[]> {
+  const { dialect } = store
+  const chosen = ids === undefined ? sql`` : sql` and ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`
+  const open = finished ? sql`` : sql` and finished_at_ms is null`
+  const rows = await store.read<{
+    id: string
+    decision: Decision
+    participants: string
+    decided_by: string
+    decided_at_ms: string | number
+    finished_at_ms: string | number | null
+    age_ms: string | number
+  }>(
+    sql`select id, decision, participants, decided_by, decided_at_ms, finished_at_ms, ${dialect.nowMs} - decided_at_ms as age_ms
+      from ${store.table('two_phase')} where log = ${log}${chosen}${open} order by decided_at_ms, id limit ${limit}`,
+  )
+  return rows.map((row) => ({
+    id: row.id,
+    decision: row.decision,
+    participants: JSON.parse(row.participants) as string[],
+    decidedBy: row.decided_by,
+    decidedAtMs: Number(row.decided_at_ms),
+    finishedAtMs: row.finished_at_ms === null ? undefined : Number(row.finished_at_ms),
+    ageMs: Math.max(0, Number(row.age_ms)),
+  }))
+}
+
+export async function markFinished(store: Store, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  const { dialect } = store
+  await store.execute(
+    sql`update ${store.table('two_phase')} set finished_at_ms = ${dialect.nowMs}
+      where finished_at_ms is null and ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`,
+  )
+}
+
+export async function deleteDecisions(store: Store, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  const { dialect } = store
+  await store.execute(
+    sql`delete from ${store.table('two_phase')} where ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`,
+  )
+}
+
+/** Finished decisions that are older than `windowMs`: nobody who could still ask is left. */
+export async function pruneDecisions(store: Store, log: string, windowMs: number): Promise<number> {
+  return store.execute(
+    sql`delete from ${store.table('two_phase')} where log = ${log} and finished_at_ms is not null
+      and decided_at_ms < ${store.dialect.nowMs} - ${Math.floor(windowMs)}`,
+  )
+}

@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto'
+import { throwIfAborted } from '../core/abort.ts'
+import { type Backoff, backoffMs } from '../core/backoff.ts'
+import { ConfigError } from '../core/errors.ts'
+import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import type { OwnTransaction, Store } from '../store/index.ts'
+import { isLate, mayRunAgain, type Part, runTwoPhase } from './coordinator.ts'
+import { Forgetter } from './forgetter.ts'
+import { type DecisionFilter, type DecisionRow, listDecisions } from './log.ts'
+import {
+  type RecoverOptions,
+  type RecoveryOptions,
+  type RunOptions,
+  resolveRecover,
+  resolveTwoPhase,
+  type TwoPhaseOptions,
+} from './options.ts'
+import { type RecoverContext, type RecoveryReport, readShares, recover, type Share } from './recover.ts'
+import { type Recovery, startRecovery } from './recovery.ts'
+import { checkParticipant, type LogIdentity, openLog } from './setup.ts'
+
+type TransactionsOf<Stores extends readonly unknown[]> = { [I in keyof Stores]: OwnTransaction }
+
+/** One log of decisions, with the stores whose transactions it decides. */
+export interface TwoPhase extends AsyncDisposable {
+  /**
+   * Runs `work` in a transaction on each of `stores`, and commits all of them or none.
+   *
+   * Guarantee: when this fulfils, the decision to commit is durable and every participant has committed, or will when it
+   * is back (a warning says so). When it rejects, `error.outcome` says what is known; what `work` throws passes through
+   * after the rollback. It does not make the commits one instant: a reader may see one store's before the other's.
+   * Shape: `work` gets the transactions in the order of `stores`. Bounds: at most `1 + retries` runs within `timeoutMs`.
+   * @throws TwoPhaseSetupError before anything began; TwoPhaseAbortedError when recovery decided first;
+   * TwoPhaseInDoubtError, outcome `unknown`, when the log went away while the decision was made
+   */
+  <const Stores extends readonly Store[], Result>(
+    stores: Stores,
+    work: (transactions: TransactionsOf<Stores>) => Promise<Result>,
+    options?: RunOptions,
+  ): Promise<Result>
+
+  /**
+   * Looks whether the log and each participant can do it. Called by the first transaction too; call it at the start of
+   * the process, so that a wrong setting is found there. A participant that is down is looked at when it is first used.
+   * @throws TwoPhaseSetupError with the remedies
+   */
+  check(): Promise<void>
+
+  /** Settles once what coordinators of this log left behind. */
+  recover(options?: RecoverOptions): Promise<RecoveryReport>
+  /** Settles it again and again: run it in at least one process. */
+  recovery(options?: RecoveryOptions): Recovery
+
+  /** Decisions, oldest first. */
+  decisions(filter?: DecisionFilter): Promise<DecisionRow[]>
+  /** What participants hold prepared for this log. */
+  prepared(options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<{
+    readonly shares: readonly Share[]
+    readonly unreachable: readonly string[]
+  }>
+
+  /** Removes the decisions that are carried out and not removed yet. */
+  close(): Promise<void>
+}
+
+const RETRY_BACKOFF: Backoff = { baseMs: 4, capMs: 250 }
+
+/**
+ * Two-phase commit over several stores, with `log` as the place of the decisions. When `log` is a participant as well,
+ * its own commit is the decision, which is how one SQLite store takes part and what saves a PostgreSQL store its prepare.
+ * @throws ConfigError for options that cannot work
+ */
+export function createTwoPhase<const Participants extends Readonly<Record<string, Store>>>(
+  log: Store,
+  given: TwoPhaseOptions<Participants>,
+): TwoPhase {
+  const options = resolveTwoPhase(given, log, randomUUID)
+  const { participants } = given
+  const names = new Map(Object.entries(participants).map(([name, store]) => [store, name]))
+  const forgetter = new Forgetter(log, options.log)
+  const checked = new Set<string>()
+  let opening: Promise<LogIdentity> | undefined
+
+  /** Once for all; again after a failure. */
+  function identity(): Promise<LogIdentity> {
+    opening ??= openLog(log, options.name).catch((error: unknown) => {
+      opening = undefined
+      throw error
+    })
+    return opening
+  }
+
+  async function checkParts(parts: readonly Part[]): Promise<void> {
+    const unchecked = parts.filter(({ name }) => !checked.has(name))
+    await Promise.all(
+      unchecked.map(async ({ name, store }) => {
+        if (store === log || (await checkParticipant(name, store))) checked.add(name)
+      }),
+    )
+  }
+
+  async function run<const Stores extends readonly Store[], Result>(
+    stores: Stores,
+    work: (transactions: TransactionsOf<Stores>) => Promise<Result>,
+    given: RunOptions = {},
+  ): Promise<Result> {
+    const { isolation, timeoutMs = 30_000, retries = 10, signal } = given
+    checkOptions(
+      'twoPhase',
+      given,
+      ['isolation', 'timeoutMs', 'retries', 'signal'],
+      [isDuration('timeoutMs', timeoutMs), isCount('retries', retries, 0, 1_000)],
+    )
+    const parts = partsOf(stores)
+    throwIfAborted(signal)
+    const { clock } = log
+    const untilMs = clock.monotonic() + timeoutMs
+    await checkParts(parts)
+    for (let attempt = 1; ; attempt++) {
+      const leftMs = Math.max(1, untilMs - clock.monotonic())
+      try {
+        return await runTwoPhase(parts, (txs) => work(txs as unknown as TransactionsOf<Stores>), {
+          logStore: log,
+          identity: await identity(),
+          options,
+          isolation,
+          timeoutMs: leftMs,
+          signal,
+          finished: (id) => forgetter.add(id),
+        })
+      } catch (error) {
+        if (attempt > retries || !mayRunAgain(error) || clock.monotonic() >= untilMs) throw error
+        if (isLate(error)) opening = undefined // our clock has jumped, so it is compared anew
+        await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), signal)
+      }
+    }
+  }
+
+  function partsOf(stores: readonly Store[]): Part[] {
+    const parts = stores.map((store) => ({ store, name: names.get(store) }))
+    const problems = [
+      stores.length > 0 || 'name at least one store',
+      new Set(stores).size === stores.length || 'a store is named twice',
+      parts.every((part) => part.name !== undefined) ||
+        'a store is not among the participants given to createTwoPhase, so recovery would not know it',
+    ].filter((p) => p !== true)
+    if (problems.length > 0) throw new ConfigError('twoPhase', problems as string[])
+    return parts as Part[]
+  }
+
+  async function context(given: RecoverOptions): Promise<RecoverContext> {
+    const { inDoubtMs, timeoutMs } = resolveRecover(given)
+    const { id } = await identity()
+    return { logStore: log, logId: id, participants, options, inDoubtMs, timeoutMs, signal: given.signal }
+  }
+
+  const recoverOnce = async (given: RecoverOptions = {}): Promise<RecoveryReport> =>
+    recover(await context(given))
+
+  return Object.assign(run, {
+    async check() {
+      await identity()
+      await checkParts(Object.entries(participants).map(([name, store]) => ({ name, store })))
+    },
+    recover: recoverOnce,
+    recovery: (given: RecoveryOptions = {}) => startRecovery(log, options, given, recoverOnce),
+    decisions: async (filter: DecisionFilter = {}) => listDecisions(log, (await identity()).id, filter),
+    prepared: async (given: { timeoutMs?: number; signal?: AbortSignal } = {}) => {
+      const { shares, unreachable } = await readShares(await context(given))
+      return { shares, unreachable: unreachable.map((u) => u.participant) }
+    },
+    close: () => forgetter.flush(),
+    [Symbol.asyncDispose]: () => forgetter.flush(),
+  })
+}
