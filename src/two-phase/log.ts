@@ -93,6 +93,12 @@ export async function decideAbort(
   )
 }
 
+/** Bounds of one request to the log. */
+export interface Limits {
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 export interface DecisionFilter {
   readonly ids?: readonly string[]
   /** Also those that every participant has carried out. Default false. */
@@ -104,11 +110,12 @@ export async function listDecisions(
   store: Store,
   log: string,
   { ids, finished = false, limit = 10_000 }: DecisionFilter,
+  limits: Limits = {},
 ): Promise<DecisionRow[]> {
   const { dialect } = store
   const chosen = ids === undefined ? sql`` : sql` and ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`
   const open = finished ? sql`` : sql` and finished_at_ms is null`
-  const rows = await store.read<{
+  type Found = {
     id: string
     decision: Decision
     participants: string
@@ -116,9 +123,12 @@ export async function listDecisions(
     decided_at_ms: string | number
     finished_at_ms: string | number | null
     age_ms: string | number
-  }>(
-    sql`select id, decision, participants, decided_by, decided_at_ms, finished_at_ms, ${dialect.nowMs} - decided_at_ms as age_ms
-      from ${store.table('two_phase')} where log = ${log}${chosen}${open} order by decided_at_ms, id limit ${limit}`,
+  }
+  const rows = await store.transaction(
+    (tx) =>
+      tx.query<Found>(sql`select id, decision, participants, decided_by, decided_at_ms, finished_at_ms, ${dialect.nowMs} - decided_at_ms as age_ms
+      from ${store.table('two_phase')} where log = ${log}${chosen}${open} order by decided_at_ms, id limit ${limit}`),
+    { readOnly: true, ...given(limits) },
   )
   return rows.map((row) => ({
     id: row.id,
@@ -131,27 +141,53 @@ export async function listDecisions(
   }))
 }
 
-export async function markFinished(store: Store, ids: readonly string[]): Promise<void> {
+export async function markFinished(store: Store, ids: readonly string[], limits: Limits = {}): Promise<void> {
   if (ids.length === 0) return
   const { dialect } = store
-  await store.execute(
-    sql`update ${store.table('two_phase')} set finished_at_ms = ${dialect.nowMs}
+  await store.transaction(
+    (tx) =>
+      tx.execute(
+        sql`update ${store.table('two_phase')} set finished_at_ms = ${dialect.nowMs}
       where finished_at_ms is null and ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`,
+      ),
+    given(limits),
   )
 }
 
-export async function deleteDecisions(store: Store, ids: readonly string[]): Promise<void> {
+export async function deleteDecisions(
+  store: Store,
+  ids: readonly string[],
+  limits: Limits = {},
+): Promise<void> {
   if (ids.length === 0) return
   const { dialect } = store
-  await store.execute(
-    sql`delete from ${store.table('two_phase')} where ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`,
+  await store.transaction(
+    (tx) =>
+      tx.execute(
+        sql`delete from ${store.table('two_phase')} where ${dialect.isOneOf(sql.ident('id'), 'text', ids)}`,
+      ),
+    given(limits),
   )
 }
 
 /** Finished decisions that are older than `windowMs`: nobody who could still ask is left. */
-export async function pruneDecisions(store: Store, log: string, windowMs: number): Promise<number> {
-  return store.execute(
-    sql`delete from ${store.table('two_phase')} where log = ${log} and finished_at_ms is not null
+export async function pruneDecisions(
+  store: Store,
+  log: string,
+  windowMs: number,
+  limits: Limits = {},
+): Promise<number> {
+  return store.transaction(
+    (tx) =>
+      tx.execute(
+        sql`delete from ${store.table('two_phase')} where log = ${log} and finished_at_ms is not null
       and decided_at_ms < ${store.dialect.nowMs} - ${Math.floor(windowMs)}`,
+      ),
+    given(limits),
   )
+}
+
+/** Without members that are undefined, which an option must not be. */
+function given({ timeoutMs, signal }: Limits): { timeoutMs?: number; signal?: AbortSignal } {
+  return { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) }
 }

@@ -41,6 +41,8 @@ export interface RecoverContext {
   readonly options: ResolvedTwoPhase
   readonly inDoubtMs: number
   readonly timeoutMs: number
+  /** Whether to remove old decisions as well. */
+  readonly prune: boolean
   readonly signal: AbortSignal | undefined
 }
 
@@ -92,17 +94,21 @@ export async function readShares(context: RecoverContext): Promise<Shares> {
  */
 export async function recover(context: RecoverContext): Promise<RecoveryReport> {
   const { logStore, logId, options, inDoubtMs } = context
-  const unfinished = await listDecisions(logStore, logId, {})
+  const unfinished = await listDecisions(logStore, logId, {}, context)
   const { shares, unreachable } = await readShares(context)
   await failpoint('two-phase.recover.listed')
 
   const byId = new Map<string, Share[]>()
   for (const share of shares) byId.set(share.id, [...(byId.get(share.id) ?? []), share])
-  const known = await listDecisions(logStore, logId, {
-    ids: [...byId.keys()],
-    finished: true,
-    limit: byId.size + 1,
-  })
+  const known =
+    byId.size === 0
+      ? []
+      : await listDecisions(
+          logStore,
+          logId,
+          { ids: [...byId.keys()], finished: true, limit: byId.size },
+          context,
+        )
   const decisions = new Map(known.map((row) => [row.id, row]))
 
   const counts = { committed: 0, rolledBack: 0, waiting: 0 }
@@ -120,8 +126,9 @@ export async function recover(context: RecoverContext): Promise<RecoveryReport> 
   await markFinished(
     logStore,
     done.map((row) => row.id),
+    context,
   )
-  await pruneDecisions(logStore, logId, options.windowMs)
+  if (context.prune) await pruneDecisions(logStore, logId, options.windowMs, context)
   for (const row of unfinished) {
     for (const participant of row.participants.filter((name) => !asked.has(name))) {
       const error = unreachable.find((u) => u.participant === participant)?.error
@@ -156,7 +163,7 @@ export async function recover(context: RecoverContext): Promise<RecoveryReport> 
     }
     const ended = await Promise.all(own.map((share) => endShare(share, decision)))
     // A list that was read too early: the coordinator had ended it all before we decided, so there was nothing to decide.
-    if (first && ended.every((end) => end === 'absent')) await deleteDecisions(logStore, [id])
+    if (first && ended.every((end) => end === 'absent')) await deleteDecisions(logStore, [id], context)
   }
 
   async function endShare(share: Share, decision: Decision): Promise<'done' | 'absent' | 'failed'> {

@@ -63,6 +63,9 @@ export interface TwoPhase extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** Old decisions are looked for no more often than this. */
+const PRUNE_EVERY_MS = 600_000
+
 const RETRY_BACKOFF: Backoff = { baseMs: 4, capMs: 250 }
 
 /**
@@ -80,6 +83,7 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
   const forgetter = new Forgetter(log, options.log)
   const checked = new Set<string>()
   let opening: Promise<LogIdentity> | undefined
+  let prunedAtMs = Number.NEGATIVE_INFINITY
 
   /** Once for all; again after a failure. */
   function identity(): Promise<LogIdentity> {
@@ -151,7 +155,19 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
   async function context(given: RecoverOptions): Promise<RecoverContext> {
     const { inDoubtMs, timeoutMs } = resolveRecover(given)
     const { id } = await identity()
-    return { logStore: log, logId: id, participants, options, inDoubtMs, timeoutMs, signal: given.signal }
+    const nowMs = log.clock.monotonic()
+    const prune = nowMs - prunedAtMs >= PRUNE_EVERY_MS
+    if (prune) prunedAtMs = nowMs
+    return {
+      logStore: log,
+      logId: id,
+      participants,
+      options,
+      inDoubtMs,
+      timeoutMs,
+      prune,
+      signal: given.signal,
+    }
   }
 
   const recoverOnce = async (given: RecoverOptions = {}): Promise<RecoveryReport> =>

@@ -1,0 +1,318 @@
+import { sql } from 'holdfast'
+import { createOutbox } from 'holdfast/outbox'
+import { allTables, migrate } from 'holdfast/tables'
+import { failpoints } from 'holdfast/testing'
+import { createTwoPhase } from 'holdfast/two-phase'
+import { afterEach, describe, expect, it } from 'vitest'
+import { until } from '../support/wait.ts'
+import { move, moved, NOTHING, openWorld, places } from './world.ts'
+
+afterEach(() => failpoints.reset())
+
+const BEFORE_THE_DECISION = [
+  'two-phase.begun',
+  'two-phase.worked',
+  'two-phase.preparing',
+  'store.prepare.before',
+  'two-phase.prepared',
+  'two-phase.deciding',
+  'two-phase.inserted',
+]
+
+describe.each(places)('with the log %s', (place) => {
+  it('commits in both or in none', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    expect(await move(twoPhase, world, 'a')).toBe('a')
+    expect(await world.audit()).toEqual(moved('a'))
+
+    const failing = twoPhase([world.payments, world.orders], async ([p, o]) => {
+      await p.execute(sql`insert into moved (id) values ('b')`)
+      await o.execute(sql`insert into moved (id) values ('b')`)
+      throw new Error('changed my mind')
+    })
+    await expect(failing).rejects.toThrow('changed my mind')
+    await expect(move(twoPhase, world, 'a')).rejects.toMatchObject({ code: 'CONSTRAINT_VIOLATED' })
+    expect(await world.audit()).toEqual(moved('a'))
+    await twoPhase.close()
+    expect(await twoPhase.decisions({ finished: true })).toEqual([])
+  })
+
+  it('a participant that cannot prepare takes the others back', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    await world.payments.execute('create table parent (id int primary key)')
+    await world.payments.execute(
+      'create table child (id int, parent int references parent (id) deferrable initially deferred)',
+    )
+    const failing = twoPhase([world.orders, world.payments], async ([o, p]) => {
+      await o.execute(sql`insert into moved (id) values ('a')`)
+      await p.execute('insert into child values (1, 7)')
+    })
+    await expect(failing).rejects.toMatchObject({ code: 'CONSTRAINT_VIOLATED', kind: 'foreign-key' })
+    expect(await world.audit()).toEqual(NOTHING)
+  })
+
+  it('a swallowed error does not commit half', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    await world.payments.execute(sql`insert into moved (id) values ('taken')`)
+    const failing = twoPhase([world.orders, world.payments], async ([o, p]) => {
+      await o.execute(sql`insert into moved (id) values ('a')`)
+      await p.execute(sql`insert into moved (id) values ('taken')`).catch(() => {})
+    })
+    await expect(failing).rejects.toMatchObject({ code: 'TRANSACTION_ABORTED', outcome: 'not-applied' })
+    expect(await world.audit()).toEqual({ orders: [], payments: ['taken'], prepared: [] })
+  })
+
+  it('a store that nothing was done in prepares nothing, and no decision is written for nothing', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    await twoPhase([world.orders, world.payments], async ([o]) => {
+      await o.execute(sql`insert into moved (id) values ('a')`)
+    })
+    await twoPhase([world.orders, world.payments], async () => {})
+    expect(await world.audit()).toEqual({ orders: ['a'], payments: [], prepared: [] })
+  })
+
+  it('runs again what a database calls retriable', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    await world.payments.execute('create table counter (n int)')
+    await world.payments.execute('insert into counter values (0)')
+    let runs = 0
+    await twoPhase(
+      [world.orders, world.payments],
+      async ([o, p]) => {
+        runs += 1
+        await p.query('select n from counter')
+        if (runs === 1) await world.payments.execute('update counter set n = n + 10')
+        await p.execute('update counter set n = n + 1')
+        await o.execute(sql`insert into moved (id) values (${`run ${runs}`})`)
+      },
+      { isolation: 'repeatable-read' },
+    )
+    expect(runs).toBe(2)
+    expect((await world.audit()).orders).toEqual(['run 2'])
+    expect(await world.payments.query('select n from counter')).toEqual([{ n: 11 }])
+  })
+
+  it('many at once, over pools of twenty', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    const ids = Array.from({ length: 60 }, (_, i) => `m${String(i).padStart(2, '0')}`)
+    await Promise.all(ids.map((id) => move(twoPhase, world, id)))
+    expect(await world.audit()).toEqual(moved(...ids))
+  })
+
+  it('messages that were published leave when both have committed', async () => {
+    await using world = await openWorld(place)
+    await migrate(world.orders, allTables)
+    await using twoPhase = world.coordinator()
+    const outbox = createOutbox(world.orders)
+    let hooks = 0
+    const publishing = (fail: boolean) =>
+      twoPhase([world.orders, world.payments], async ([o, p]) => {
+        await outbox.publish(o, { topic: 't', key: 'k', payload: 1 })
+        for (const tx of [o, p]) tx.afterCommit(() => void hooks++)
+        await p.execute(sql`insert into moved (id) values ('a')`)
+        if (fail) throw new Error('no')
+      })
+    await expect(publishing(true)).rejects.toThrow('no')
+    expect(hooks).toBe(0)
+    await publishing(false)
+    expect(hooks).toBe(2)
+    expect(await world.orders.query('select topic from holdfast_outbox')).toEqual([{ topic: 't' }])
+  })
+
+  it('an abort before the decision leaves nothing behind', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    const stop = new AbortController()
+    const running = twoPhase(
+      [world.orders, world.payments],
+      async ([o, p]) => {
+        await o.execute(sql`insert into moved (id) values ('a')`)
+        await p.execute(sql`insert into moved (id) values ('a')`)
+        stop.abort(new Error('stop'))
+      },
+      { signal: stop.signal },
+    )
+    await expect(running).rejects.toThrow('stop')
+    expect(await world.audit()).toEqual(NOTHING)
+  })
+
+  it('a time-out rolls back, and gives every connection back', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    for (let i = 0; i < 12; i++) {
+      const running = twoPhase(
+        [world.orders, world.payments],
+        async ([o, p]) => {
+          await o.execute(sql`insert into moved (id) values ('a')`)
+          await p.execute(sql`insert into moved (id) values ('a')`)
+          await new Promise(() => {})
+        },
+        { timeoutMs: 60 },
+      )
+      await expect(running).rejects.toMatchObject({ code: 'TRANSACTION_TIMEOUT', outcome: 'not-applied' })
+    }
+    expect(await world.audit()).toEqual(NOTHING)
+    await move(twoPhase, world, 'b')
+    expect(await world.audit()).toEqual(moved('b'))
+  })
+
+  it('a fault at any place before the decision rolls back in both', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    for (const point of BEFORE_THE_DECISION) {
+      failpoints.arm(point, 'throw', { times: 1 })
+      await expect(move(twoPhase, world, 'a'), point).rejects.toThrow()
+      expect(await world.audit(), point).toEqual(NOTHING)
+    }
+    await move(twoPhase, world, 'b')
+    expect(await world.audit()).toEqual(moved('b'))
+  })
+
+  it('recovery finds nothing to do where all went well', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    await move(twoPhase, world, 'a')
+    const nothing = { committed: 0, rolledBack: 0, waiting: 0, pending: [], unreachable: [] }
+    expect(await twoPhase.recover({ inDoubtMs: 0 })).toEqual(nothing)
+    expect(await world.audit()).toEqual(moved('a'))
+  })
+
+  it('a background recovery settles by itself what is left', async () => {
+    await using world = await openWorld(place)
+    await using twoPhase = world.coordinator()
+    failpoints.arm('two-phase.committing', 'throw', { times: 1 })
+    await move(twoPhase, world, 'a')
+    expect((await world.audit()).prepared).toHaveLength(1)
+    expect(await twoPhase.decisions()).toMatchObject([{ decision: 'commit' }])
+    await using recovery = twoPhase.recovery({ everyMs: 20 })
+    await until(async () => (await twoPhase.decisions()).length === 0)
+    expect(await world.audit()).toEqual(moved('a'))
+    await recovery.stop()
+    expect(recovery.last?.pending).toEqual([])
+    await recovery.done
+  })
+})
+
+describe('what is not ours', () => {
+  it('prepared transactions of another log, another database or another role are never touched', async () => {
+    await using world = await openWorld('apart')
+    await using twoPhase = world.coordinator()
+    failpoints.arm('two-phase.committing', 'throw', { times: 2 })
+    await move(twoPhase, world, 'ours')
+    failpoints.reset()
+    const [gid] = (await world.audit()).prepared
+    const other = (gid as string).replace(/^holdfast:[0-9a-f]{16}/, 'holdfast:0123456789abcdef')
+    const foreign = [other, 'holdfast:something else', 'app-17']
+    const { default: pg } = await import('pg')
+    const client = new pg.Client({ connectionString: world.at.payments })
+    await client.connect()
+    for (const name of foreign) {
+      await client.query(
+        `begin; insert into moved values ('${name.slice(-20)}'); prepare transaction '${name}'`,
+      )
+    }
+    // Of our log by its name, and prepared by another role.
+    const role = `other_${world.at.payments.slice(-8)}`
+    await client.query(`create role ${role} login; grant all on moved to ${role}`)
+    const url = new URL(world.at.payments)
+    url.username = role
+    const theirs = new pg.Client({ connectionString: url.href })
+    await theirs.connect()
+    const named = (gid as string).replace(/:[0-9a-f]{24}:\w+$/, `:${'a'.repeat(24)}:payments`)
+    await theirs.query(`begin; insert into moved values ('theirs'); prepare transaction '${named}'`)
+    try {
+      expect(await twoPhase.recover({ inDoubtMs: 0 })).toMatchObject({
+        committed: 2,
+        rolledBack: 0,
+        pending: [],
+      })
+      const { orders, prepared } = await world.audit()
+      expect(orders).toEqual(['ours'])
+      expect(prepared.sort()).toEqual([...foreign, named].sort())
+    } finally {
+      await theirs.query(`rollback prepared '${named}'`)
+      await theirs.end()
+      for (const name of foreign) await client.query(`rollback prepared '${name}'`)
+      await client.query(`drop owned by ${role}; drop role ${role}`)
+      await client.end()
+    }
+  })
+
+  it('two logs in one database do not settle each other', async () => {
+    await using world = await openWorld('orders')
+    const one = world.coordinator({ name: 'one' })
+    const two = world.coordinator({ name: 'two' })
+    failpoints.arm('two-phase.committing', 'throw', { times: 1 })
+    await move(one, world, 'a')
+    expect(await two.recover({ inDoubtMs: 0 })).toMatchObject({ committed: 0, rolledBack: 0 })
+    expect((await world.audit()).prepared).toHaveLength(1)
+    expect(await one.recover({ inDoubtMs: 0 })).toMatchObject({ committed: 1 })
+    expect(await world.audit()).toEqual(moved('a'))
+  })
+})
+
+describe('the decision', () => {
+  it('is durable by itself, whatever the connection is set to', async () => {
+    await using world = await openWorld('orders')
+    await using twoPhase = world.coordinator()
+    const seen: unknown[] = []
+    for (const set of ['off', 'local', 'remote_apply']) {
+      await twoPhase([world.orders, world.payments], async ([o, p]) => {
+        await o.query(`set local synchronous_commit = ${set}`)
+        await p.execute(sql`insert into moved (id) values (${set})`)
+        failpoints.arm(
+          'two-phase.inserted',
+          async () => {
+            seen.push(
+              (await o.query<{ v: string }>("select current_setting('synchronous_commit') as v"))[0]?.v,
+            )
+          },
+          { times: 1 },
+        )
+      })
+    }
+    expect(seen).toEqual(['on', 'on', 'remote_apply'])
+  })
+
+  it('to commit is refused once its time has passed by the clock of the log', async () => {
+    await using world = await openWorld('apart')
+    await using twoPhase = world.coordinator()
+    await twoPhase.check()
+    const { clock } = world.log
+    let late = 0
+    const now = clock.now
+    // The coordinator's clock is two hours behind from here on, as if it had been compared before it jumped.
+    const spy = { ...clock, now: () => now() - 2 * 3_600_000 }
+    Object.assign(world.log, { clock: spy })
+    failpoints.arm('two-phase.deciding', () => void late++)
+    // It notices, compares the clocks again, and succeeds.
+    await move(twoPhase, world, 'a')
+    expect(late).toBe(2)
+    expect(await world.audit()).toEqual(moved('a'))
+    Object.assign(world.log, { clock })
+  })
+})
+
+describe('names', () => {
+  it('options and stores that cannot work are refused at once', async () => {
+    await using world = await openWorld('orders')
+    const { orders, payments } = world
+    await using sqliteWorld = await openWorld('sqlite')
+    expect(() => createTwoPhase(orders, { participants: {} })).toThrow(/at least one/)
+    expect(() => createTwoPhase(orders, { participants: { 'a b': payments } })).toThrow(/letters, digits/)
+    expect(() => createTwoPhase(orders, { participants: { a: payments, b: payments } })).toThrow(/two names/)
+    expect(() => createTwoPhase(orders, { participants: { a: sqliteWorld.orders } })).toThrow(
+      /a cannot prepare a transaction: a store of that kind can only be the log itself/,
+    )
+    const twoPhase = createTwoPhase(orders, { participants: { payments } })
+    await expect(twoPhase([orders], async () => {})).rejects.toThrow(/recovery would not know it/)
+    await expect(twoPhase([payments, payments], async () => {})).rejects.toThrow(/named twice/)
+    await expect(twoPhase([], async () => {})).rejects.toThrow(/at least one store/)
+  })
+})
