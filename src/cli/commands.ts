@@ -5,6 +5,7 @@ import { doctor } from './commands/doctor.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { participantCheck } from './commands/participant.ts'
 import { status } from './commands/status.ts'
+import { twoPhaseCommands } from './commands/two-phase.ts'
 
 /** The command table, in the order of the help. */
 export const commands: readonly (Command | ForeignCommand)[] = [
@@ -12,6 +13,7 @@ export const commands: readonly (Command | ForeignCommand)[] = [
   migrateCommand,
   status,
   ...deadLetterCommands,
+  ...twoPhaseCommands,
   participantCheck,
   doctor,
 ]

@@ -63,6 +63,20 @@ export async function withStore<T>(
   }
 }
 
+/** Opens a PostgreSQL store beside the one that was named. The caller closes it. */
+export async function openStoreAt(
+  url: string,
+  given: Given,
+): Promise<{ store: Store; close(): Promise<void> }> {
+  const opened = await openPostgres({ url }, given)
+  return {
+    store: opened.store,
+    close: async () => {
+      if (opened.kind === 'postgres') await opened.pool.end()
+    },
+  }
+}
+
 /** A store that knows names and the dialect but never connects, for printing SQL. */
 export function unconnectedStore(given: Given): Store {
   const never = (): never => {

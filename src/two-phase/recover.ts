@@ -113,6 +113,8 @@ export async function recover(context: RecoverContext): Promise<RecoveryReport> 
 
   const counts = { committed: 0, rolledBack: 0, waiting: 0 }
   const pending: PendingShare[] = []
+  /** Decided and carried out here. */
+  const aborted: string[] = []
   const open = [...byId.entries()]
   const workers = Array.from({ length: Math.min(SETTLED_AT_ONCE, open.length) }, async () => {
     for (let next = open.shift(); next !== undefined; next = open.shift()) await settleOne(...next)
@@ -123,11 +125,7 @@ export async function recover(context: RecoverContext): Promise<RecoveryReport> 
   const asked = new Set(Object.keys(context.participants))
   for (const { participant } of unreachable) asked.delete(participant)
   const done = unfinished.filter((row) => isCarriedOut(row, asked, behind))
-  await markFinished(
-    logStore,
-    done.map((row) => row.id),
-    context,
-  )
+  await markFinished(logStore, [...done.map((row) => row.id), ...aborted], context)
   if (context.prune) await pruneDecisions(logStore, logId, options.windowMs, context)
   for (const row of unfinished) {
     for (const participant of row.participants.filter((name) => !asked.has(name))) {
@@ -163,6 +161,8 @@ export async function recover(context: RecoverContext): Promise<RecoveryReport> 
     }
     const ended = await Promise.all(own.map((share) => endShare(share, decision)))
     // A list that was read too early: the coordinator had ended it all before we decided, so there was nothing to decide.
+    // A share that its coordinator prepares only now finds this decision too: finished ones are read as well.
+    if (first && ended.every((end) => end !== 'failed')) aborted.push(id)
     if (first && ended.every((end) => end === 'absent')) await deleteDecisions(logStore, [id], context)
   }
 

@@ -42,6 +42,7 @@ const HEALTHY: PostgresFacts = {
   connections: 4,
   oldestTransactionMs: 20,
   oldestPreparedMs: undefined,
+  oldestOwnPreparedMs: undefined,
   tables: [TABLE],
   maySeeOthers: true,
   mayCreate: false,

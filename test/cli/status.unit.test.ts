@@ -4,7 +4,15 @@ import { ratesBetween } from '../../src/cli/status/measure-rates.ts'
 import { printStatus } from '../../src/cli/status/print-status.ts'
 import type { Status } from '../../src/cli/status/read-status.ts'
 
-const quiet: Status = { outboxes: [], queueGroups: [], retried: [], leases: [], deadLetters: [] }
+const quiet: Status = {
+  outboxes: [],
+  queueGroups: [],
+  retried: [],
+  leases: [],
+  deadLetters: [],
+  twoPhase: [],
+  prepared: { count: 0, oldestAgeMs: 0 },
+}
 const busy: Status = {
   outboxes: [{ name: 'default', backlog: 12, oldestAgeMs: 61_000, failing: 1, later: 2 }],
   queueGroups: [{ topic: 'order.placed', group: 'kitchen', backlog: 3, oldestAgeMs: 5_000 }],
@@ -18,6 +26,8 @@ const busy: Status = {
     leftMs: 3_000,
   })),
   deadLetters: [{ source: 'outbox/default', topic: 'order.placed', count: 2, oldestAgeMs: 90_000 }],
+  twoPhase: [{ log: 'default', open: 1, oldestAgeMs: 4_000 }],
+  prepared: { count: 2, oldestAgeMs: 61_000 },
 }
 
 describe('status', () => {
@@ -39,6 +49,13 @@ outbox/default  host-1  4 of them  1 to 4  3.0 s
 
 dead letters of  topic         count  oldest
 outbox/default   order.placed  2      90 s
+
+two-phase log  open decisions  oldest
+default        1               4.0 s
+
+prepared transactions: 2, the oldest for 61 s
+
+WARNING: a two-phase transaction was left behind and keeps its locks: is a recovery running, and every participant up? See "holdfast two-phase list"
 `)
   })
 

@@ -9,6 +9,7 @@ import { judgeRevisions } from '../doctor/judge-revisions.ts'
 import { readPostgresFacts } from '../doctor/postgres-facts.ts'
 import { judgeProxy, readProxyFacts } from '../doctor/proxy.ts'
 import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
+import { judgeTwoPhase, readTwoPhaseFacts } from '../doctor/two-phase.ts'
 import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
 import { readRevisions } from '../revisions.ts'
 
@@ -73,12 +74,13 @@ async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
   // First, since it goes through the store: what makes it fail is explained there.
   const revisions = judgeRevisions(await readRevisions(store, allTables))
   const clock = judgeClock(await measureClock(store))
+  const twoPhase = judgeTwoPhase(await readTwoPhaseFacts(store))
   if (opened.kind === 'sqlite') {
-    return [...revisions, clock, ...judgeSqlite(await readSqliteFacts(store, opened.path))]
+    return [...revisions, clock, ...twoPhase, ...judgeSqlite(await readSqliteFacts(store, opened.path))]
   }
   const proxy = judgeProxy(await readProxyFacts(opened.pool))
   const facts = await readPostgresFacts(opened.pool, { prefix: store.tableName(''), schema })
-  return [...revisions, clock, proxy, ...judgePostgres(facts, plan)]
+  return [...revisions, clock, ...twoPhase, proxy, ...judgePostgres(facts, plan)]
 }
 
 function poolConnections(given: Given): number | undefined {

@@ -11,6 +11,8 @@ export interface PoolPlan {
 }
 
 const OLD_TRANSACTION_MS = 300_000
+/** A coordinator settles its own within seconds. */
+const OLD_OWN_PREPARED_MS = 60_000
 const SHORT_STATEMENT_MS = 5_000
 
 export function judgePostgres(facts: PostgresFacts, plan: PoolPlan): Finding[] {
@@ -158,6 +160,13 @@ function connections(facts: PostgresFacts, { poolConnections }: PoolPlan): Findi
 
 function oldTransactions(facts: PostgresFacts): Finding {
   const seen = facts.maySeeOthers ? '' : ' (of the sessions that this role may see)'
+  if ((facts.oldestOwnPreparedMs ?? 0) > OLD_OWN_PREPARED_MS) {
+    return warning(
+      'old-transactions',
+      `a prepared transaction of a two-phase commit is ${printAge(facts.oldestOwnPreparedMs ?? 0)} old`,
+      'its coordinator has left it behind, and it keeps its locks: run twoPhase.recovery() in a process, or "holdfast two-phase recover"',
+    )
+  }
   if ((facts.oldestPreparedMs ?? 0) > OLD_TRANSACTION_MS) {
     return warning(
       'old-transactions',

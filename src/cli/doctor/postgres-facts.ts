@@ -9,6 +9,8 @@ export interface PostgresFacts {
   /** Of other sessions that this role may see; undefined when there is none. */
   readonly oldestTransactionMs: number | undefined
   readonly oldestPreparedMs: number | undefined
+  /** Of those that Holdfast's coordinators have prepared. */
+  readonly oldestOwnPreparedMs: number | undefined
   readonly tables: readonly TableFacts[]
   readonly maySeeOthers: boolean
   readonly mayCreate: boolean
@@ -64,6 +66,8 @@ export async function readPostgresFacts(
                where backend_type = 'client backend' and pid <> pg_backend_pid()) as oldest_transaction_ms,
              (select max(extract(epoch from clock_timestamp() - prepared) * 1000)::float8
                 from pg_prepared_xacts where database = current_database()) as oldest_prepared_ms,
+             (select max(extract(epoch from clock_timestamp() - prepared) * 1000)::float8
+                from pg_prepared_xacts where database = current_database() and starts_with(gid, 'holdfast:')) as oldest_own_prepared_ms,
              pg_has_role(current_user, 'pg_read_all_stats', 'member') as may_see_others,
              (select rolsuper from pg_roles where rolname = current_user) as superuser,
              has_schema_privilege(coalesce((select oid from pg_namespace where nspname = $1),
@@ -104,6 +108,7 @@ interface StateRow {
   readonly connections: number
   readonly oldest_transaction_ms: number | null
   readonly oldest_prepared_ms: number | null
+  readonly oldest_own_prepared_ms: number | null
   readonly may_see_others: boolean
   readonly superuser: boolean | null
   readonly may_create: boolean | null
@@ -130,6 +135,7 @@ function toFacts(
     connections: state.connections,
     oldestTransactionMs: state.oldest_transaction_ms ?? undefined,
     oldestPreparedMs: state.oldest_prepared_ms ?? undefined,
+    oldestOwnPreparedMs: state.oldest_own_prepared_ms ?? undefined,
     maySeeOthers: state.may_see_others,
     superuser: state.superuser === true,
     mayCreate: state.may_create === true,

@@ -6,7 +6,7 @@ import type { Status } from './read-status.ts'
 
 /** The status for people. Pure. */
 export function printStatus(status: Status, rates: Rates | undefined): string {
-  const { outboxes, queueGroups, retried, leases, deadLetters } = status
+  const { outboxes, queueGroups, retried, leases, deadLetters, twoPhase, prepared } = status
   const sections = [
     section(
       'outbox: nothing waits',
@@ -32,8 +32,27 @@ export function printStatus(status: Status, rates: Rates | undefined): string {
       ['dead letters of', 'topic', 'count', 'oldest'],
       deadLetters.map((d) => [d.source, d.topic, `${d.count}`, printAge(d.oldestAgeMs)]),
     ),
+    section(
+      '',
+      ['two-phase log', 'open decisions', 'oldest'],
+      twoPhase.map((t) => [t.log, `${t.open}`, t.open === 0 ? '-' : printAge(t.oldestAgeMs)]),
+    ),
+    prepared.count === 0
+      ? ''
+      : `prepared transactions: ${prepared.count}, the oldest for ${printAge(prepared.oldestAgeMs)}\n`,
+    oldTwoPhase(status),
   ]
   return sections.filter((text) => text !== '').join('\n')
+}
+
+/** What a coordinator prepares is settled within seconds, so what is older has been left behind. */
+export const OLD_PREPARED_MS = 60_000
+
+function oldTwoPhase({ twoPhase, prepared }: Status): string {
+  const open = Math.max(0, ...twoPhase.map((t) => (t.open > 0 ? t.oldestAgeMs : 0)))
+  return Math.max(open, prepared.oldestAgeMs) < OLD_PREPARED_MS
+    ? ''
+    : 'WARNING: a two-phase transaction was left behind and keeps its locks: is a recovery running, and every participant up? See "holdfast two-phase list"\n'
 }
 
 function age({ backlog, oldestAgeMs }: { backlog: number; oldestAgeMs: number }): string {

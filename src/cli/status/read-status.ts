@@ -31,12 +31,28 @@ export interface RetriedGroup {
   readonly attemptsMax: number
 }
 
+export interface TwoPhaseStatus {
+  /** The `name` given to createTwoPhase. */
+  readonly log: string
+  /** Decisions that some participant has not carried out, as far as recovery has seen. */
+  readonly open: number
+  readonly oldestAgeMs: number
+}
+
+export interface PreparedStatus {
+  /** Prepared transactions of Holdfast in this database, of this role. */
+  readonly count: number
+  readonly oldestAgeMs: number
+}
+
 export interface Status {
   readonly outboxes: readonly OutboxStatus[]
   readonly queueGroups: readonly GroupFigures[]
   readonly retried: readonly RetriedGroup[]
   readonly leases: readonly LeaseInfo[]
   readonly deadLetters: readonly DeadLetterCount[]
+  readonly twoPhase: readonly TwoPhaseStatus[]
+  readonly prepared: PreparedStatus
 }
 
 /** @throws SchemaRevisionError when none of the tables is there */
@@ -61,6 +77,8 @@ export async function readStatus(store: Store): Promise<Status> {
     retried: await part(() => readRetried(store)),
     leases: await part(() => listLeases(store)),
     deadLetters: await part(() => readDeadLetters(store)),
+    twoPhase: await part(() => readTwoPhase(store)),
+    prepared: await readPrepared(store),
   }
   if (!found) throw missing
   return status
@@ -111,6 +129,27 @@ async function readDeadLetters(store: Store): Promise<DeadLetterCount[]> {
     count: Number(row.letters),
     oldestAgeMs: Math.max(0, Number(row.oldest)),
   }))
+}
+
+async function readTwoPhase(store: Store): Promise<TwoPhaseStatus[]> {
+  const rows = await read<{ log: string; open: unknown; oldest: unknown }>(
+    store,
+    sql`select l.name as log, count(d.id) as open, max(${store.dialect.nowMs} - d.decided_at_ms) as oldest
+      from ${store.table('two_phase_log')} as l left join ${store.table('two_phase')} as d on d.log = l.id and d.finished_at_ms is null
+      group by l.name order by l.name`,
+  )
+  return rows.map((row) => ({
+    log: row.log,
+    open: Number(row.open),
+    oldestAgeMs: Math.max(0, Number(row.oldest ?? 0)),
+  }))
+}
+
+async function readPrepared({ prepared }: Store): Promise<PreparedStatus> {
+  const [oldest, ...others] = (await prepared?.list('holdfast:')) ?? []
+  return oldest === undefined
+    ? { count: 0, oldestAgeMs: 0 }
+    : { count: 1 + others.length, oldestAgeMs: Math.round(oldest.ageMs) }
 }
 
 function read<Row extends object>(store: Store, statement: Sql): Promise<Row[]> {
