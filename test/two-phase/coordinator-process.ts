@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { failpoints } from 'holdfast/testing'
-import { type Addresses, coordinatorOf, move, openStores } from './world.ts'
+import { type Addresses, coordinatorOf, move, openStores } from './stores.ts'
 
 const { at, mode, points } = JSON.parse(process.argv[2] as string) as {
   at: Addresses
