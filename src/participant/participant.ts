@@ -1,7 +1,7 @@
 import { isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { checkOptions, isName } from '../core/options.ts'
-import { pruneEffects, storeEffectResult } from '../effects/index.ts'
+import { pruneEffects } from '../effects/index.ts'
 import {
   type OwnTransaction,
   SerializationError,
@@ -12,6 +12,7 @@ import {
 } from '../store/index.ts'
 import type { StepRefusedError } from './errors.ts'
 import { findRows, keyOf, passGate } from './gate.ts'
+import { storeResults } from './results.ts'
 import { isForward, nameOf, STEP_PHASES, type StepCall, type StepPhase, stepChecks } from './step.ts'
 import { encodeRefusal, encodeResult } from './stored.ts'
 import { isClear, judge, rowsOf, type Verdict } from './verdict.ts'
@@ -56,7 +57,7 @@ export interface Participant {
    * newer one was seen here for this saga, whatever the step. Other calls of the same saga wait here until this
    * transaction has ended.
    * What `work` throws passes through, and nothing is recorded: let it end the transaction.
-   * Bounds: one statement before `work`, one after it when it gave a result. A result of at most 1 000 000 bytes as JSON.
+   * Bounds: one statement before `work`, and one with COMMIT when it gave a result. A result of at most 1 000 000 bytes as JSON.
    * @throws StaleEpochError, StepUndoneError, StepConfirmedError, StepNotTriedError; StepRefusedError when it was refused
    * before; PayloadError for a result that JSON cannot hold
    */
@@ -116,7 +117,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
       await failpoint('participant.worked')
       if (result === undefined) return { kind: 'done', result: undefined }
       const text = encodeResult(nameOf(call), result)
-      await storeEffectResult(tx, { scope, id: call.saga, phase: keyOf(call.step, call.phase) }, text)
+      tx.beforeCommit(storeResults, { scope, id: call.saga, phase: keyOf(call.step, call.phase), text })
       return { kind: 'done', result: JSON.parse(text) as Result }
     } catch (error) {
       // A caller that catches this and goes on must not commit a step without its work. When the transaction has failed

@@ -1,8 +1,8 @@
 /** What goes wrong in other barriers, as titles; on both stores. */
 import { type Store, sql } from 'holdfast'
 import { createParticipant, type Participant, type StepCall, StepRefusedError } from 'holdfast/participant'
-import { describe, expect, it } from 'vitest'
-import { applied, apply, stores } from '../inbox/stores.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { applied, apply, type OpenedStore, stores } from '../inbox/stores.ts'
 
 const call = (phase: StepCall['phase'], over: Partial<StepCall> = {}): StepCall => ({
   saga: 'order-1',
@@ -24,9 +24,28 @@ const rows = (store: Store) =>
     "select phase, result from holdfast_effect where phase <> '' order by phase",
   )
 
+/** One store for all tests, emptied before each. */
+function useStore(open: () => Promise<OpenedStore>): { readonly store: Store } {
+  let opened: OpenedStore
+  beforeAll(async () => {
+    opened = await open()
+  })
+  beforeEach(async () => {
+    await opened.store.execute('delete from holdfast_effect')
+    await opened.store.execute('delete from applied')
+  })
+  afterAll(() => opened[Symbol.asyncDispose]())
+  return {
+    get store() {
+      return opened.store
+    },
+  }
+}
+
 describe.each(stores)('on $name', ({ open }) => {
+  const opened = useStore(open)
+
   it('null compensation that forgets its mark: the undo of a step that never came leaves one, and the step is refused', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store)
     expect(await step(p, call('undo'))).toEqual({ kind: 'nothing', result: undefined })
@@ -37,7 +56,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('hanging try: a try that comes after its cancel holds nothing', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     await step(p, call('cancel'))
     await expect(step(p, call('try'))).rejects.toMatchObject({ code: 'STEP_UNDONE' })
@@ -46,7 +64,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('select-then-insert deadlock: forty calls of one step at once run it once, and none is a deadlock', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     const phases = ['do', 'undo', 'do', 'undo'] as const
     const ended = await Promise.allSettled(
@@ -62,7 +79,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('business error swallowed by the barrier: it reaches the caller, nothing is applied, and it is not recorded as done', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store)
     const failing = (error: Error) =>
@@ -90,7 +106,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('a refusal and an accepted copy of the same call: the first to commit decides for both', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     const outcome = await p
       .transaction(
@@ -120,7 +135,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('a refusal of undo, confirm or cancel is a fault: it is not kept', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     await step(p, call('do'))
     const refuse = p.transaction(call('undo'), async () => {
@@ -131,7 +145,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('a repeated step gives the stored result, and undo is told what the step gave', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     const charge = () =>
       p.transaction(call('do'), async () => ({ id: 'pay-7', at: new Date(0), gone: undefined }))
@@ -151,7 +164,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('an older epoch is refused at every step of the saga, also by one that repeats', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     await step(p, call('do', { epoch: 3n }))
     for (const late of [
@@ -167,7 +179,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('participants of one database do not know of each other', async () => {
-    await using opened = await open()
     await step(createParticipant(opened.store, { name: 'a' }), call('undo', { epoch: 9n }))
     expect(await step(createParticipant(opened.store, { name: 'b' }), call('do'))).toMatchObject({
       kind: 'done',
@@ -175,7 +186,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('inside a transaction of yours: step and effect commit together or not at all', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store)
     const inside = (fail: boolean) =>
@@ -192,7 +202,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('a caller that catches what the work threw does not commit a step without its work', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store)
     await store.transaction(async (tx) => {
@@ -202,7 +211,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('what cannot be a result is refused, and the step is not done', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store)
     const cyclic: Record<string, unknown> = {}
@@ -219,7 +227,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('a name of odd characters is a name like others; one that cannot be stored is refused before anything', async () => {
-    await using opened = await open()
     const p = createParticipant(opened.store)
     const odd = call('do', { saga: `o'rder "1" ; -- \u6f22 \u{1f355}`, step: 'a/b\n' })
     expect(await step(p, odd)).toMatchObject({ kind: 'done' })
@@ -237,7 +244,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('after the window a step is forgotten, and not before', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store, { windowMs: 60_000 })
     await step(p, call('do'))
@@ -248,7 +254,6 @@ describe.each(stores)('on $name', ({ open }) => {
   })
 
   it('the gate of a saga that still comes outlives its old steps', async () => {
-    await using opened = await open()
     const { store } = opened
     const p = createParticipant(store, { windowMs: 86_400_000 })
     await step(p, call('do', { epoch: 5n }))
@@ -260,8 +265,9 @@ describe.each(stores)('on $name', ({ open }) => {
 })
 
 describe('on postgres', () => {
+  const opened = useStore((stores[1] as (typeof stores)[number]).open)
+
   it('a zombie does not commit beside its successor: it waits at the gate, and is refused', async () => {
-    await using opened = await (stores[1] as (typeof stores)[number]).open()
     const p = createParticipant(opened.store)
     let go = (): void => {}
     const successor = p.transaction(call('do', { epoch: 2n }), async (tx) => {
@@ -296,7 +302,6 @@ describe('on postgres', () => {
   })
 
   it.each(['repeatable-read', 'serializable'] as const)('holds at %s', async (isolation) => {
-    await using opened = await (stores[1] as (typeof stores)[number]).open()
     const p = createParticipant(opened.store)
     const copies = Array.from({ length: 6 }, () =>
       p.transaction(call('do'), (tx) => tx.execute(apply('order-1', 'once')), { isolation, retries: 50 }),

@@ -28,7 +28,7 @@ describe('a saga runner that is stopped (SIGSTOP) past its lease and goes on (SI
     ['participant.begun', 'charge', 'STALE_EPOCH'],
     ['participant.begun', 'ship', 'STALE_EPOCH'],
     ['participant.recorded', 'charge', 'STORE_UNAVAILABLE'],
-    ['participant.worked', 'charge', 'STORE_UNAVAILABLE'],
+    ['participant.worked', 'charge', 'COMMIT_UNKNOWN'],
   ])(
     'changes nothing in a store participant: stopped at %s, successor at step %s',
     async (stopAt, step, code) => {

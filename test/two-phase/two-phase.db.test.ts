@@ -3,9 +3,9 @@ import { createOutbox } from 'holdfast/outbox'
 import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
 import { createTwoPhase } from 'holdfast/two-phase'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { until } from '../support/wait.ts'
-import { move, moved, NOTHING, openWorld, places } from './world.ts'
+import { move, moved, NOTHING, openWorld, places, type World } from './world.ts'
 
 afterEach(() => failpoints.reset())
 
@@ -20,8 +20,14 @@ const BEFORE_THE_DECISION = [
 ]
 
 describe.each(places)('with the log %s', (place) => {
+  let world: World
+  beforeAll(async () => {
+    world = await openWorld(place)
+  })
+  beforeEach(() => world.empty())
+  afterAll(() => world[Symbol.asyncDispose]())
+
   it('commits in both or in none', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     expect(await move(twoPhase, world, 'a')).toBe('a')
     expect(await world.audit()).toEqual(moved('a'))
@@ -39,7 +45,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('a participant that cannot prepare takes the others back', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     await world.payments.execute('create table parent (id int primary key)')
     await world.payments.execute(
@@ -54,7 +59,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('a swallowed error does not commit half', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     await world.payments.execute(sql`insert into moved (id) values ('taken')`)
     const failing = twoPhase([world.orders, world.payments], async ([o, p]) => {
@@ -66,7 +70,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('a store that nothing was done in prepares nothing, and no decision is written for nothing', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     await twoPhase([world.orders, world.payments], async ([o]) => {
       await o.execute(sql`insert into moved (id) values ('a')`)
@@ -76,7 +79,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('runs again what a database calls retriable', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     await world.payments.execute('create table counter (n int)')
     await world.payments.execute('insert into counter values (0)')
@@ -98,7 +100,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('many at once, over pools of twenty', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     const ids = Array.from({ length: 60 }, (_, i) => `m${String(i).padStart(2, '0')}`)
     await Promise.all(ids.map((id) => move(twoPhase, world, id)))
@@ -106,7 +107,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('messages that were published leave when both have committed', async () => {
-    await using world = await openWorld(place)
     await migrate(world.orders, allTables)
     await using twoPhase = world.coordinator()
     const outbox = createOutbox(world.orders)
@@ -126,7 +126,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('an abort before the decision leaves nothing behind', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     const stop = new AbortController()
     const running = twoPhase(
@@ -143,7 +142,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('a time-out rolls back, and gives every connection back', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     for (let i = 0; i < 12; i++) {
       const running = twoPhase(
@@ -163,7 +161,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('a fault at any place before the decision rolls back in both', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     for (const point of BEFORE_THE_DECISION) {
       failpoints.arm(point, 'throw', { times: 1 })
@@ -175,7 +172,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('recovery finds nothing to do where all went well', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     await move(twoPhase, world, 'a')
     const nothing = { committed: 0, rolledBack: 0, waiting: 0, pending: [], unreachable: [] }
@@ -184,7 +180,6 @@ describe.each(places)('with the log %s', (place) => {
   })
 
   it('a background recovery settles by itself what is left', async () => {
-    await using world = await openWorld(place)
     await using twoPhase = world.coordinator()
     failpoints.arm('two-phase.committing', 'throw', { times: 1 })
     await move(twoPhase, world, 'a')

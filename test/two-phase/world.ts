@@ -13,6 +13,8 @@ export interface World extends AsyncDisposable {
   readonly payments: Store
   readonly log: Store
   coordinator(options?: Partial<TwoPhaseOptions>): TwoPhase
+  /** Forgets what was moved and decided. */
+  empty(): Promise<void>
   /** What each database says was moved, and whether any prepared transaction is left. Read by plain SQL. */
   audit(): Promise<{ orders: string[]; payments: string[]; prepared: string[] }>
 }
@@ -37,6 +39,10 @@ export async function openWorld(place: Place): Promise<World> {
     at,
     ...stores,
     coordinator: (options) => coordinatorOf(stores, options),
+    async empty() {
+      for (const store of [stores.orders, stores.payments]) await store.execute('delete from moved')
+      await stores.log.execute('delete from holdfast_two_phase')
+    },
     async audit() {
       const ids = async (store: Store) =>
         (await store.read<{ id: string }>('select id from moved order by id')).map((row) => row.id)
