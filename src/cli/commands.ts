@@ -2,6 +2,7 @@ import type { Command, ForeignCommand } from './command.ts'
 import { deadLetterCommands } from './commands/dead-letters.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
+import { lockCommands } from './commands/locks.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { participantCheck } from './commands/participant.ts'
 import { status } from './commands/status.ts'
@@ -14,6 +15,7 @@ export const commands: readonly (Command | ForeignCommand)[] = [
   status,
   ...deadLetterCommands,
   ...twoPhaseCommands,
+  ...lockCommands,
   participantCheck,
   doctor,
 ]

@@ -1,3 +1,4 @@
+import { ConfigError } from '../core/errors.ts'
 import { checkOptions, isName, isToken } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -13,7 +14,20 @@ export interface FenceOptions {
 }
 
 /**
- * Presents a fencing token to a resource, in the transaction that then writes to it.
+ * What a lock shows to the guard: one holder at a time, so its token orders the holders. Shared locks and permits of a
+ * semaphore are none, by `mode`.
+ */
+export interface FencedLock {
+  readonly mode: 'exclusive'
+  /** Also the resource that the token protects. */
+  readonly name: string
+  readonly token: bigint
+  readonly holder: string
+}
+
+/**
+ * Presents a fencing token to a resource, in the transaction that then writes to it. Of a lock, or of several, the
+ * resource is its name.
  *
  * Guarantee: the tokens that a resource accepts never decrease, and once a newer one was presented in a committed
  * transaction, older ones are refused. An equal token is accepted from the same holder only. The fence row stays
@@ -21,7 +35,16 @@ export interface FenceOptions {
  * stop a stale holder before the newer one has presented its token here.
  * @throws StaleFenceError, outcome `not-applied`; let it end the transaction
  */
-export async function fence(tx: Transaction, options: FenceOptions): Promise<void> {
+export async function fence(
+  tx: Transaction,
+  given: FenceOptions | FencedLock | readonly FencedLock[],
+): Promise<void> {
+  if (isList(given)) {
+    // One order everywhere, so that two transactions with the same locks do not wait for each other in a circle.
+    for (const lock of [...given].sort((a, b) => (a.name < b.name ? -1 : 1))) await fence(tx, lock)
+    return
+  }
+  const options = 'mode' in given ? toOptions(given) : given
   const { resource, token, holder } = options
   checkOptions(
     'fence',
@@ -34,6 +57,20 @@ export async function fence(tx: Transaction, options: FenceOptions): Promise<voi
     sql`select token from ${tx.store.table('fence')} where resource = ${resource}`,
   )
   throw new StaleFenceError({ resource, presented: token, current: BigInt(row?.token ?? token) })
+}
+
+function isList(given: object): given is readonly FencedLock[] {
+  return Array.isArray(given)
+}
+
+/** Callers without types may hand in what the types refuse. */
+function toOptions({ mode, name, token, holder }: FencedLock): FenceOptions {
+  if (mode !== 'exclusive') {
+    throw new ConfigError('fence', [
+      `the token of a lock that is held as "${mode}" orders nothing; only exclusive locks can be presented`,
+    ])
+  }
+  return { resource: name, token, holder }
 }
 
 /**

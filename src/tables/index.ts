@@ -3,6 +3,7 @@ import { effectTables } from '../effects/tables.ts'
 import { fenceTables } from '../fence/tables.ts'
 import { inboxTables } from '../inbox/tables.ts'
 import { leaseTables } from '../lease/tables.ts'
+import { lockTables } from '../lock/store/tables.ts'
 import { deadLetterTables, outboxTables } from '../outbox/tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 import { storeTables } from '../store/tables.ts'
@@ -22,6 +23,7 @@ export const allTables: readonly TableSet[] = [
   inboxTables,
   queueTables,
   twoPhaseTables,
+  lockTables,
 ]
 
 export { migrate, type TableSet } from '../store/migrations.ts'
@@ -31,6 +33,7 @@ export {
   fenceTables,
   inboxTables,
   leaseTables,
+  lockTables,
   outboxTables,
   queueTables,
   storeTables,

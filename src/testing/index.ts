@@ -20,6 +20,9 @@ export {
 } from './failpoints.ts'
 // Messages that come twice, late and out of order.
 export { type Fault, type FaultyBrokerOptions, faultyBroker } from './faulty-broker.ts'
+// What every lock engine must do, and whether what was done under a lock was right.
+export { describeLockContract, type LockContractOptions, type LockSetup } from './lock-contract.ts'
+export { checkGuardedWrites, checkLockSpans, type GuardedWrite, type LockSpan } from './lock-history.ts'
 // Time and randomness in a test's hands.
 export { type ManualClock, manualClock } from './manual-clock.ts'
 export { type MemoryBroker, memoryBroker, testMessage } from './memory-broker.ts'

@@ -1,0 +1,114 @@
+import { createLocks, type LockEntryInfo, type LockInfo } from '../../lock/index.ts'
+import { printAge } from '../age.ts'
+import { CliError, usageError } from '../cli-error.ts'
+import { type Command, EXIT, flag, textValue } from '../command.ts'
+import { STORE_OPTIONS, withStore } from '../open-store.ts'
+import { alignColumns } from '../text-table.ts'
+
+const list: Command = {
+  name: 'locks list',
+  summary: 'list the locks that are held in a store: holder, token, age, who waits',
+  description:
+    'Locks of the store itself. Those in Redis, etcd or ZooKeeper are seen with locks.list() of that engine.',
+  options: {
+    ...STORE_OPTIONS,
+    limit: { type: 'string', value: 'N', summary: 'show at most so many; default 100' },
+  },
+  examples: [{ line: 'holdfast locks list --store sqlite:shop.db', does: 'all that is held now' }],
+  run(given) {
+    const text = textValue(given, 'limit') ?? '100'
+    if (!/^[1-9]\d{0,5}$/.test(text))
+      throw usageError(`--limit must be a whole number above 0, got "${text}"`)
+    return withStore(given, async ({ store }) => {
+      const locks = await createLocks(store).list({ limit: Number(text) })
+      return { exitCode: EXIT.ok, text: printList(locks), data: { locks: locks.map(toJson) } }
+    })
+  },
+}
+
+const show: Command = {
+  name: 'locks show',
+  summary: 'show one lock: its holders and its queue',
+  positionals: ['NAME'],
+  options: STORE_OPTIONS,
+  examples: [{ line: 'holdfast locks show invoice:42 --store sqlite:shop.db', does: 'in order of arrival' }],
+  run: (given) =>
+    withStore(given, async ({ store }) => {
+      const name = given.positionals[0] as string
+      const info = await createLocks(store).show(name)
+      if (info === undefined) throw notHeld(name)
+      return { exitCode: EXIT.ok, text: printWhole(info), data: toJson(info) }
+    }),
+}
+
+const release: Command = {
+  name: 'locks release',
+  summary: 'take a lock away from its holder',
+  description: [
+    'For a holder that hangs: one that was killed loses the lock by itself when its lease ends. A living holder learns of it',
+    'at its next renewal and may write until then; what refuses those writes is the guard (fence), once the next holder',
+    'has written.',
+  ].join('\n'),
+  positionals: ['NAME'],
+  options: { ...STORE_OPTIONS, force: { type: 'boolean', summary: 'needed, since the holder is not asked' } },
+  examples: [
+    {
+      line: 'holdfast locks release invoice:42 --force',
+      does: 'the next one in the queue gets it',
+    },
+  ],
+  run(given) {
+    if (!flag(given, 'force')) {
+      throw usageError('this takes the lock away from a holder that may be at work: say --force')
+    }
+    return withStore(given, async ({ store }) => {
+      const name = given.positionals[0] as string
+      const info = await createLocks(store).forceRelease(name)
+      if (info === undefined) throw notHeld(name)
+      const text = info.holders.map(({ holder, token }) => `released ${name} of ${holder}, token ${token}\n`)
+      return { exitCode: EXIT.ok, text: text.join(''), data: { released: toJson(info) } }
+    })
+  },
+}
+
+export const lockCommands: readonly Command[] = [list, show, release]
+
+function notHeld(name: string): CliError {
+  return new CliError('NOT_FOUND', EXIT.problem, `nobody holds lock "${name}": see "holdfast locks list"`)
+}
+
+function printList(locks: readonly LockInfo[]): string {
+  if (locks.length === 0) return 'no lock is held\n'
+  const rows = locks.flatMap((lock) =>
+    lock.holders.map((entry, i) => [
+      lock.name,
+      entry.mode,
+      ...cells(entry),
+      i === 0 ? `${lock.waiters.length}` : '',
+    ]),
+  )
+  return `${alignColumns([['name', 'mode', 'holder', 'token', 'age', 'left', 'waiters'], ...rows]).join('\n')}\n`
+}
+
+function printWhole({ name, holders, waiters }: LockInfo): string {
+  const rows = [
+    ...holders.map((entry) => ['holds', entry.mode, ...cells(entry)]),
+    ...waiters.map((entry) => ['waits', entry.mode, ...cells(entry)]),
+  ]
+  return `${name}\n${alignColumns([['', 'mode', 'holder', 'token', 'age', 'left'], ...rows]).join('\n')}\n`
+}
+
+function cells({ holder, token, ageMs, leftMs }: LockEntryInfo): string[] {
+  return [
+    holder,
+    `${token}`,
+    ageMs === null ? '-' : printAge(ageMs),
+    leftMs === null ? '-' : printAge(leftMs),
+  ]
+}
+
+/** Tokens are beyond what a JSON number keeps. */
+function toJson({ name, holders, waiters }: LockInfo): object {
+  const entry = (one: LockEntryInfo): object => ({ ...one, token: `${one.token}` })
+  return { name, holders: holders.map(entry), waiters: waiters.map(entry) }
+}

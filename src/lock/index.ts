@@ -1,0 +1,22 @@
+export type {
+  Grant,
+  LockAnswer,
+  LockEngine,
+  LockEntryInfo,
+  LockInfo,
+  LockMode,
+  LockRequest,
+} from './engine.ts'
+export { LockEngineError, LockLostError, LockNotAcquiredError, LockQueueFullError } from './errors.ts'
+export type { ExclusiveLock, HeldLock, LockSet, SemaphorePermit, SharedLock } from './held-lock.ts'
+export {
+  type AcquireLockOptions,
+  createLocks,
+  type Locks,
+  type LocksOptions,
+  type SemaphoreOptions,
+  type TryAcquireOptions,
+} from './locks.ts'
+export type { ListenClient, OpenListenClient } from './store/listener.ts'
+export { type StoreLocksOptions, storeLocks } from './store/store-engine.ts'
+export { lockTables } from './store/tables.ts'
