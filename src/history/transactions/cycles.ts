@@ -67,11 +67,21 @@ export function cyclesIn(
       if (extra !== 0 && (graph.kinds & extra) === 0) continue
       const steps = shortest(graph, shape, extra)
       if (steps === undefined) continue
+      if (
+        shape.name === 'G2-item' &&
+        !hasNeighbours(steps) &&
+        found.some((c) => c.type.startsWith('G-nonadjacent'))
+      )
+        break
       found.push({ type: shape.name + suffix, steps })
       break
     }
   }
   return found
+}
+
+function hasNeighbours(steps: readonly Step[]): boolean {
+  return steps.some((step, i) => step.kind === RW && steps[(i + 1) % steps.length]?.kind === RW)
 }
 
 /** The shortest cycle of any shape that has an edge of `must`, for graphs with forced orders. */

@@ -34,6 +34,11 @@ export class Edges {
     this.kind.push(kind)
     this.via.push(via)
   }
+
+  /** Takes back the edges from number `length` on. */
+  truncate(length: number): void {
+    for (const part of [this.from, this.to, this.kind, this.via]) part.length = length
+  }
 }
 
 /** Outgoing edges grouped by node: edges of node u are `edge[start[u]]` up to `edge[start[u + 1]]`, as numbers in `edges`. */
@@ -137,6 +142,7 @@ export function topologicalOrder(
   const { nodes, start, to } = graph
   const waiting = new Int32Array(nodes)
   for (let i = 0; i < to.length; i++) waiting[to[i] as number]! += 1
+  if (rank === undefined) return anyOrder(graph, waiting)
   const heap: number[] = []
   const before = (a: number, b: number): boolean =>
     rank === undefined ? a < b : (rank[a] as number) < (rank[b] as number) || (rank[a] === rank[b] && a < b)
@@ -177,6 +183,25 @@ export function topologicalOrder(
     for (let i = start[u] as number; i < (start[u + 1] as number); i++) {
       const v = to[i] as number
       if (--waiting[v]! === 0) push(v)
+    }
+  }
+  return order.subarray(0, filled)
+}
+
+/** Kahn's algorithm with a plain queue, which is the order itself. */
+function anyOrder(
+  graph: { nodes: number; start: Int32Array; to: Int32Array },
+  waiting: Int32Array,
+): Int32Array {
+  const order = new Int32Array(graph.nodes)
+  let filled = 0
+  for (let u = 0; u < graph.nodes; u++) if (waiting[u] === 0) order[filled++] = u
+  for (let i = 0; i < filled; i++) {
+    const u = order[i] as number
+    for (let k = graph.start[u] as number; k < (graph.start[u + 1] as number); k++) {
+      const v = graph.to[k] as number
+      waiting[v]! -= 1
+      if (waiting[v] === 0) order[filled++] = v
     }
   }
   return order.subarray(0, filled)

@@ -57,6 +57,8 @@ export interface TransactionHistory {
   showTransaction(transaction: number): string
 }
 
+const KEYS_DIRECT = 2 ** 23
+
 export interface BegunTransaction {
   readonly session: Datum
   readonly status: number
@@ -70,6 +72,8 @@ export interface BegunTransaction {
 export class TransactionHistoryBuilder {
   readonly tokens = new Tokens()
   readonly #keyOf = new Map<number, number>()
+  /** The same for small whole numbers, which need no map. */
+  #keyDirect = new Int32Array(1024).fill(-1)
   readonly #keyTokens = new NumberVector()
   readonly #sessionOf = new Map<number, number>()
   readonly #sessionTokens = new NumberVector()
@@ -136,6 +140,18 @@ export class TransactionHistoryBuilder {
   }
 
   keyNumber(token: number): number {
+    if (token < KEYS_DIRECT && token % 2 === 0) {
+      if (token / 2 >= this.#keyDirect.length) {
+        const grown = new Int32Array(Math.max(token, 2048)).fill(-1)
+        grown.set(this.#keyDirect)
+        this.#keyDirect = grown
+      }
+      const known = this.#keyDirect[token / 2] as number
+      if (known !== -1) return known
+      this.#keyDirect[token / 2] = this.#keyTokens.length
+      this.#keyTokens.push(token)
+      return this.#keyTokens.length - 1
+    }
     let number = this.#keyOf.get(token)
     if (number === undefined) {
       number = this.#keyTokens.length

@@ -1,18 +1,30 @@
+// biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+export type { BankOptions } from './bank.ts'
 export {
-  type CheckTransactionsOptions,
-  checkHistory,
-  type TransactionAnomaly,
-  type TransactionVerdict,
-} from './check.ts'
+  type CheckTransactionsInput,
+  checkTransactions,
+  type ExplainedAnomaly,
+  type InvolvedTransaction,
+  TRANSACTION_MODELS,
+  type TransactionCheck,
+  type TransactionModel,
+} from './check-transactions.ts'
+export { drawAnomaly } from './draw.ts'
 export type { ExplainedStep } from './explain.ts'
+export {
+  type MicroOpModel,
+  type OperationLike,
+  transactionsFromOperations,
+} from './formats/from-operations.ts'
+export { type CobraLog, parseCobra } from './formats/parse-cobra.ts'
+export { parseDbcop } from './formats/parse-dbcop.ts'
 export { parseText } from './formats/parse-text.ts'
+export { JsonLinesScanner } from './formats/scan-jsonl.ts'
 export {
   type BegunTransaction,
   type Definition,
   FAIL,
   INFO,
-  NIL,
-  NOT_RECORDED,
   OK,
   type TransactionHistory,
   TransactionHistoryBuilder,

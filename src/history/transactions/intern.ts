@@ -1,5 +1,3 @@
-import { IntVector, NumberVector } from './int-vector.ts'
-
 /** A key or a value as histories hold them. Anything else is kept by its JSON text. */
 export type Datum = string | number | bigint | boolean | object
 
@@ -48,28 +46,24 @@ export class Tokens {
 
 /** Numbers pairs (key, token) densely from 0, by open addressing in typed arrays: millions of pairs in tens of MB. */
 export class PairTable {
-  readonly #keys = new IntVector()
-  readonly #tokens = new NumberVector()
-  #slots = new Int32Array(2048).fill(-1)
-
-  get size(): number {
-    return this.#keys.length
-  }
+  #keys = new Int32Array(1024)
+  #tokens = new Float64Array(1024)
+  #slots = new Int32Array(4096).fill(-1)
+  size = 0
 
   add(key: number, token: number): number {
-    let slot = this.#slot(key, token)
+    const slot = this.#slot(key, token)
     const found = this.#slots[slot] as number
     if (found >= 0) return found
-    const id = this.#keys.length
-    this.#keys.push(key)
-    this.#tokens.push(token)
+    const id = this.size++
+    if (id === this.#keys.length) this.#grow()
+    this.#keys[id] = key
+    this.#tokens[id] = token
     this.#slots[slot] = id
-    if (id * 2 >= this.#slots.length) {
-      const old = id + 1
-      this.#slots = new Int32Array(this.#slots.length * 2).fill(-1)
-      for (let i = 0; i < old; i++) {
-        slot = this.#slot(this.#keys.at(i), this.#tokens.at(i))
-        this.#slots[slot] = i
+    if (this.size * 2 > this.#slots.length) {
+      this.#slots = new Int32Array(this.#slots.length * 4).fill(-1)
+      for (let i = 0; i < this.size; i++) {
+        this.#slots[this.#slot(this.#keys[i] as number, this.#tokens[i] as number)] = i
       }
     }
     return id
@@ -81,25 +75,36 @@ export class PairTable {
   }
 
   key(id: number): number {
-    return this.#keys.at(id)
+    return this.#keys[id] as number
   }
 
   token(id: number): number {
-    return this.#tokens.at(id)
+    return this.#tokens[id] as number
+  }
+
+  #grow(): void {
+    const keys = new Int32Array(this.#keys.length * 2)
+    keys.set(this.#keys)
+    this.#keys = keys
+    const tokens = new Float64Array(this.#tokens.length * 2)
+    tokens.set(this.#tokens)
+    this.#tokens = tokens
   }
 
   #slot(key: number, token: number): number {
-    const mask = this.#slots.length - 1
-    const low = token | 0
-    const high = (token / 4294967296) | 0
-    let hash = Math.imul(key ^ Math.imul(high, 0x27d4eb2d), 0x9e3779b1) ^ Math.imul(low, 0x85ebca6b)
+    const slots = this.#slots
+    const keys = this.#keys
+    const tokens = this.#tokens
+    const mask = slots.length - 1
+    let hash = Math.imul(key, 0x9e3779b1) ^ Math.imul(token | 0, 0x85ebca6b)
+    if (token > 4294967295) hash ^= Math.imul((token / 4294967296) | 0, 0x27d4eb2d)
     hash ^= hash >>> 15
     hash = Math.imul(hash, 0x2c1b3c6d)
     hash ^= hash >>> 13
     let slot = hash & mask
     for (;;) {
-      const id = this.#slots[slot] as number
-      if (id < 0 || (this.#keys.at(id) === key && this.#tokens.at(id) === token)) return slot
+      const id = slots[slot] as number
+      if (id < 0 || (keys[id] === key && tokens[id] === token)) return slot
       slot = (slot + 1) & mask
     }
   }

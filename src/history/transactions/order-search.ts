@@ -1,7 +1,7 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
 import { chooseAcyclic } from './acyclic-solver.ts'
 import type { Step } from './cycles.ts'
-import { components, Edges, RW, topologicalOrder, WW } from './graph.ts'
+import { components, type Edges, outgoing, RW, topologicalOrder, WW } from './graph.ts'
 import { NIL, type TransactionHistory } from './history.ts'
 import { IntVector } from './int-vector.ts'
 import type { Reads } from './reads.ts'
@@ -63,6 +63,7 @@ export function forbiddingGraph(
   snapshot: boolean,
   within?: Int32Array,
 ): Graph {
+  if (!snapshot && within === undefined) return outgoing(edges, nodes)
   const from = new IntVector(edges.length + 16)
   const to = new IntVector(edges.length + 16)
   const edge = new IntVector(edges.length + 16)
@@ -241,7 +242,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     if (order.length < graph.nodes) return false
     const position = new Int32Array(graph.nodes)
     for (let i = 0; i < order.length; i++) position[order[i] as number] = i
-    const trial = new Edges()
+    const certain = edges.length
     for (const { key, heads, tails, firstIsFirst } of versions.open) {
       const from = firstIsFirst ? 1 : 0
       const chains = heads.slice(from).map((_, i) => i + from)
@@ -251,17 +252,14 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
       for (const chain of chains) {
         if (previous !== -1)
           follow(tails[previous] as number, heads[chain] as number, key, (u, v, kind, via) =>
-            trial.add(u, v, kind, via),
+            edges.add(u, v, kind, via),
           )
         previous = chain
       }
     }
-    const both = new Edges()
-    for (const part of [edges, trial]) {
-      for (let e = 0; e < part.length; e++)
-        both.add(part.from.at(e), part.to.at(e), part.kind.at(e), part.via.at(e))
-    }
-    return components(forbiddingGraph(both, nodes, keyNodesFrom, snapshot)).length === 0
+    const holds = components(forbiddingGraph(edges, nodes, keyNodesFrom, snapshot)).length === 0
+    edges.truncate(certain)
+    return holds
   }
 
   function contradiction(

@@ -51,7 +51,6 @@ export function resolveReads(h: TransactionHistory): Reads {
   const writer = new Int32Array(h.values.size).fill(-1)
   const findings: Finding[] = []
   const findingCounts = new Map<string, number>()
-  const byVersion = h.version === undefined ? undefined : new Map<string, number>()
 
   const note = (type: string, transactions: readonly number[], text: () => string): void => {
     const count = findingCounts.get(type) ?? 0
@@ -64,6 +63,7 @@ export function resolveReads(h: TransactionHistory): Reads {
 
   // Who wrote what. `lastOp` is the latest write of each key in the transaction at hand, or an older one's, stale.
   const lastOp = new Int32Array(h.keys).fill(-1)
+  let repeated = false
   for (let t = 0; t < n; t++) {
     const begin = h.first[t] as number
     const end = h.first[t + 1] as number
@@ -83,14 +83,15 @@ export function resolveReads(h: TransactionHistory): Reads {
         const failedBefore = h.status[transactionOf[other] as number] === FAIL
         const failedNow = h.status[t] === FAIL
         if (failedBefore && !failedNow) writer[value] = op
-        else if (failedBefore === failedNow) writer[value] = failedNow ? other : MANY
+        else if (!failedBefore && !failedNow) {
+          writer[value] = MANY
+          repeated = true
+        }
       }
-      const version = h.version?.[op]
-      if (version !== undefined && !Number.isNaN(version) && h.status[t] !== FAIL)
-        byVersion?.set(`${key} ${version}`, op)
     }
   }
 
+  const byVersion = repeated ? writesByVersion(h, writer, transactionOf) : undefined
   const source = new Int32Array(ops).fill(NOTHING)
   const committed = new Uint8Array(n)
   for (let t = 0; t < n; t++) if (h.status[t] === OK) committed[t] = 1
@@ -320,4 +321,21 @@ export function resolveReads(h: TransactionHistory): Reads {
       return
     }
   }
+}
+
+/** For values that several transactions wrote: the write by key and version. */
+function writesByVersion(
+  h: TransactionHistory,
+  writer: Int32Array,
+  transactionOf: Int32Array,
+): Map<string, number> {
+  const found = new Map<string, number>()
+  for (let op = 0; op < h.kind.length; op++) {
+    if (h.kind[op] !== WRITE || writer[h.value[op] as number] !== MANY) continue
+    const version = h.version?.[op]
+    if (version === undefined || Number.isNaN(version) || h.status[transactionOf[op] as number] === FAIL)
+      continue
+    found.set(`${h.key[op]} ${version}`, op)
+  }
+  return found
 }

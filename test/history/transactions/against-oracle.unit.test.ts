@@ -19,7 +19,7 @@ import {
 } from './oracle.ts'
 
 /** `HOLDFAST_CHECK_RUNS=200000` makes a campaign of it. */
-const numRuns = Number(process.env.HOLDFAST_CHECK_RUNS ?? 1500)
+const numRuns = Number(process.env.HOLDFAST_CHECK_RUNS ?? 700)
 const seed =
   process.env.HOLDFAST_CHECK_SEED === undefined ? undefined : Number(process.env.HOLDFAST_CHECK_SEED)
 const settings = { numRuns, ...(seed === undefined ? {} : { seed }) }

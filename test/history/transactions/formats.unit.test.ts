@@ -1,0 +1,504 @@
+import { describe, expect, it } from 'vitest'
+import {
+  type CheckTransactionsInput,
+  checkTransactions,
+  drawAnomaly,
+  JsonLinesScanner,
+  type MicroOpModel,
+  parseCobra,
+  parseDbcop,
+  parseText,
+  type TransactionHistory,
+  transactionsFromOperations,
+} from '../../../src/history/transactions/index.ts'
+
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
+const verdict = (h: TransactionHistory, options: Partial<CheckTransactionsInput> = {}): string =>
+  checkTransactions(h, { model: 'rw-register', level: 'serializable', ...options }).verdict
+
+describe('text, in blocks', () => {
+  it('sessions, transactions and operations', () => {
+    const h = parseText('w 0 0\nw 1 1\n---\nr 0 0\n=====\n\n# a comment\nr 1 1\n')
+    expect([h.transactions, h.sessions, h.kind.length]).toEqual([3, 2, 4])
+    expect(h.showTransaction(1)).toBe('the transaction at line 4')
+    expect(verdict(h)).toBe('valid')
+  })
+  it('an order within a session counts at every level', () => {
+    expect(verdict(parseText('r 1 1\n-\nw 0 0\n=\nr 0 0\n-\nw 1 1'), { level: 'read-committed' })).toBe(
+      'invalid',
+    )
+  })
+  it.each([
+    ['w 0 0\nx 1 1', 2, 'expected "r KEY VALUE"'],
+    ['w 0 0\n---\nr 0', 3, 'expected "r KEY VALUE"'],
+    ['w 0 0 0', 1, 'expected'],
+    ['', 1, 'no operation'],
+    ['---\n===', 2, 'no operation'],
+  ])('%j is refused with line and reason', (text, line, problem) => {
+    expect(() => parseText(text)).toThrow(
+      expect.objectContaining({ code: 'HISTORY_MALFORMED', line, problem: expect.stringContaining(problem) }),
+    )
+  })
+  it('numbers beyond 2^53 are kept whole', () => {
+    expect(verdict(parseText('w 1 9007199254740993\n=\nr 1 9007199254740993\n=\nw 1 9007199254740992'))).toBe(
+      'valid',
+    )
+    expect(verdict(parseText('w 1 9007199254740993\n=\nr 1 9007199254740992'))).toBe('invalid')
+  })
+})
+
+describe('text, one operation with session and transaction a line', () => {
+  it('groups operations, also when sessions are interleaved', () => {
+    const h = parseText('w(1,1,0,0)\nr(1,1,1,1)\nw(2,1,0,2)\nr(2,1,1,3)\n')
+    expect([h.transactions, h.sessions]).toEqual([4, 2])
+    expect(verdict(h)).toBe('valid')
+  })
+  it('0 that nobody wrote is the initial state', () => {
+    expect(verdict(parseText('r(1,0,0,0)\nw(1,5,1,1)'))).toBe('valid')
+    expect(verdict(parseText('r(1,7,0,0)\nw(1,5,1,1)'))).toBe('invalid')
+  })
+  it('transaction -1 was rolled back', () => {
+    const h = parseText('w(1,5,0,-1)\nr(1,5,1,1)')
+    expect(checkTransactions(h, { model: 'rw-register' }).anomalies[0]?.type).toBe('G1a')
+  })
+  it.each([
+    ['w(1,1,0,0)\nr(1,1,1)', 2],
+    ['w(1,1,0,0)\nr(1,1,x,1)', 2],
+    ['r(1,1,1,1)\nu(1,1,1,1)', 2],
+  ])('%j is refused with its line', (text, line) => {
+    expect(() => parseText(text)).toThrow(expect.objectContaining({ code: 'HISTORY_MALFORMED', line }))
+  })
+})
+
+describe('dbcop', () => {
+  const skew = [
+    [
+      {
+        events: [
+          ['r', 'x', null],
+          ['w', 'y', 1],
+        ],
+        committed: true,
+      },
+    ],
+    [
+      {
+        events: [
+          ['r', 'y', null],
+          ['w', 'x', 1],
+        ],
+        committed: true,
+      },
+    ],
+  ]
+  it('JSON of the second generation, compact and tagged', () => {
+    expect(verdict(parseDbcop(utf8(JSON.stringify(skew))))).toBe('invalid')
+    const tagged = [
+      [
+        {
+          events: [{ Write: { variable: 0, version: 1 } }, { Read: { variable: 1, version: null } }],
+          committed: true,
+        },
+      ],
+    ]
+    expect(verdict(parseDbcop(utf8(JSON.stringify({ data: tagged }))))).toBe('valid')
+  })
+  it('JSON of the first generation', () => {
+    const event = (write: boolean, variable: number, value: number) => ({
+      write,
+      variable,
+      value,
+      success: true,
+    })
+    const data = [
+      [{ events: [event(true, 1, 1)], success: true }],
+      [{ events: [event(true, 1, 2)], success: false }],
+      [{ events: [event(false, 1, 1), event(false, 2, 0)], success: true }],
+    ]
+    expect(verdict(parseDbcop(utf8(JSON.stringify({ params: {}, data }))))).toBe('valid')
+    data[2]?.[0]?.events.push(event(false, 1, 2))
+    expect(verdict(parseDbcop(utf8(JSON.stringify({ params: {}, data }))))).toBe('invalid')
+  })
+  it('its text notation', () => {
+    expect(verdict(parseDbcop(utf8('// s1\n[x:=1 y:=1] [z==?]\n---\n[x==1 y==1]\n')))).toBe('valid')
+    expect(verdict(parseDbcop(utf8('[x:=1 y:=1]\n---\n[x==1 y==?]\n')))).toBe('invalid')
+    expect(verdict(parseDbcop(utf8('[x:=1]!\n---\n[x==1]\n')), { level: 'read-committed' })).toBe('invalid')
+  })
+  it('the binary file', () => {
+    expect(
+      verdict(
+        parseDbcop(
+          bincode([
+            [[[true, 1, 7]]],
+            [
+              [
+                [false, 1, 7],
+                [false, 2, 0],
+              ],
+            ],
+          ]),
+        ),
+      ),
+    ).toBe('valid')
+    expect(verdict(parseDbcop(bincode([[[[true, 1, 7]]], [[[false, 1, 8]]]])))).toBe('invalid')
+  })
+  it('a binary file that is cut short is refused with the byte', () => {
+    const whole = bincode([[[[true, 1, 7]]]])
+    expect(() => parseDbcop(whole.subarray(0, whole.length - 3))).toThrow(
+      /malformed history, byte \d+: the file ends/,
+    )
+    const longer = new Uint8Array([...whole, 1])
+    expect(() => parseDbcop(longer)).toThrow(/1 bytes follow/)
+  })
+  it.each([
+    ['[x=1]', 'expected "x:=1"'],
+    ['x:=1', 'expected "[variable'],
+    ['{"data": 1}', 'the history must be an array'],
+    ['[[{"events": [["q", 1, 1]], "committed": true}]]', 'session 0, transaction 0, event 0'],
+    ['[[{"events": [["w", 1, null]], "committed": true}]]', 'the version is missing'],
+    ['{"data": [', 'no JSON'],
+  ])('%j is refused', (text, problem) => {
+    expect(() => parseDbcop(utf8(text))).toThrow(
+      expect.objectContaining({ code: 'HISTORY_MALFORMED', message: expect.stringContaining(problem) }),
+    )
+  })
+})
+
+describe('cobra', () => {
+  it('one log per client', () => {
+    const logs = [
+      {
+        name: 'T1.log',
+        bytes: cobra([
+          ['S', 1],
+          ['R', 0xdeadbeef, 0xdeadbeef, 10, 0],
+          ['W', 100, 20, 5],
+          ['C', 1],
+        ]),
+      },
+      {
+        name: 'T2.log',
+        bytes: cobra([
+          ['S', 2],
+          ['R', 1, 100, 20, 5],
+          ['W', 101, 10, 5],
+          ['C', 2],
+        ]),
+      },
+    ]
+    expect(verdict(parseCobra(logs))).toBe('valid')
+  })
+  it('write skew between two clients', () => {
+    const client = (id: number, reads: number, writes: number) =>
+      cobra([
+        ['S', id],
+        ['R', 0xbebeebee, 0xbebeebee, reads, 0],
+        ['W', 100 + id, writes, 0],
+        ['C', id],
+      ])
+    const logs = [
+      { name: 'a.log', bytes: client(1, 10, 20) },
+      { name: 'b.log', bytes: client(2, 20, 10) },
+    ]
+    expect(checkTransactions(parseCobra(logs), { model: 'rw-register' })).toMatchObject({
+      verdict: 'invalid',
+      anomalies: [{ type: 'G2-item', explanation: expect.stringContaining('write skew') }],
+    })
+  })
+  it.each([
+    ['a log that ends inside a record', [['S', 1]], -2, /ends in the middle/],
+    [
+      'a commit of another transaction',
+      [
+        ['S', 1],
+        ['C', 2],
+      ],
+      0,
+      /byte 9: transaction 2 commits inside transaction 1/,
+    ],
+    ['a write outside', [['W', 1, 2, 3]], 0, /outside of a transaction/],
+    [
+      'an abort',
+      [
+        ['S', 1],
+        ['A', 1],
+      ],
+      0,
+      /aborted/,
+    ],
+  ] as [string, [string, ...number[]][], number, RegExp][])(
+    '%s is refused with the byte',
+    (_, records, cut, problem) => {
+      const bytes = cobra(records)
+      expect(() => parseCobra([{ name: 'a.log', bytes: bytes.subarray(0, bytes.length + cut) }])).toThrow(
+        problem,
+      )
+    },
+  )
+})
+
+/** Both ways in, from an array and from JSON lines, must give the same history. */
+function both(lines: readonly object[], model: MicroOpModel): TransactionHistory[] {
+  const scanner = new JsonLinesScanner(model)
+  const text = lines.map((l) => `${JSON.stringify(l)}\n`).join('')
+  // In pieces of seven bytes, so that lines are cut anywhere.
+  const bytes = utf8(text)
+  for (let i = 0; i < bytes.length; i += 7) scanner.push(bytes.slice(i, i + 7))
+  const numbered = lines.map((l, i) => ({ ...(l as { type: string }), line: i + 1 }))
+  return [scanner.finish(), transactionsFromOperations(numbered, model)]
+}
+
+const shown = (h: TransactionHistory): unknown =>
+  Array.from({ length: h.transactions }, (_, t) => ({
+    name: h.showTransaction(t),
+    session: h.showSession(h.session[t] as number),
+    status: h.status[t],
+    ops: Array.from({ length: (h.first[t + 1] as number) - (h.first[t] as number) }, (_, i) => {
+      const op = (h.first[t] as number) + i
+      const value = h.value[op] as number
+      const list = h.kind[op] === 2
+      return [
+        h.kind[op],
+        h.showKey(h.key[op] as number),
+        list
+          ? Array.from(h.items.subarray(h.listFirst[value], h.listFirst[value + 1]), (v) => h.showValue(v))
+          : h.showValue(value),
+        h.version?.[op] ?? Number.NaN,
+      ]
+    }),
+  })).sort((a, b) => (a.name < b.name ? -1 : 1))
+
+describe('operations as Jepsen records them', () => {
+  const registers = [
+    {
+      index: 0,
+      process: 0,
+      type: 'invoke',
+      f: 'txn',
+      value: [
+        ['r', 'x', null],
+        ['w', 'y', 1],
+      ],
+    },
+    {
+      index: 1,
+      process: 1,
+      type: 'invoke',
+      f: 'txn',
+      value: [
+        ['r', 'y', null],
+        ['w', 'x', 1],
+      ],
+    },
+    { index: 2, process: 'nemesis', type: 'info', f: 'kill', value: null },
+    {
+      index: 3,
+      process: 0,
+      type: 'ok',
+      f: 'txn',
+      value: [
+        ['r', 'x', null],
+        ['w', 'y', 1],
+      ],
+      error: 'a "quoted" \\ thing',
+    },
+    {
+      index: 4,
+      process: 1,
+      type: 'ok',
+      f: 'txn',
+      value: [
+        ['r', 'y', null],
+        ['w', 'x', 1],
+      ],
+    },
+    { index: 5, process: 2, type: 'invoke', f: 'txn', value: [['w', 'x', 9]] },
+    { index: 6, process: 2, type: 'fail', f: 'txn', value: [['w', 'x', 9]] },
+    {
+      index: 7,
+      process: 2,
+      type: 'invoke',
+      f: 'txn',
+      value: [
+        ['w', 'z', 3],
+        ['r', 'x', null],
+      ],
+    },
+    { index: 8, process: 2, type: 'info', f: 'txn', value: null, error: 'timeout' },
+    { index: 9, process: 3, type: 'invoke', f: 'txn', value: [['r', 'z', null]] },
+    { index: 10, process: 3, type: 'ok', f: 'txn', value: [['r', 'z', 3, 1]] },
+    { index: 11, process: 4, type: 'invoke', f: 'txn', value: [['w', 'z', 4, 2]] },
+  ]
+  it('are read alike from an array and from JSON lines in pieces', () => {
+    const [scanned, converted] = both(registers, 'rw-register') as [TransactionHistory, TransactionHistory]
+    expect(shown(scanned)).toEqual(shown(converted))
+    expect(Array.from(scanned.status)).toEqual([0, 0, 1, 2, 0, 2])
+    for (const h of [scanned, converted]) {
+      const { verdict, anomalies } = checkTransactions(h, { model: 'rw-register' })
+      expect([verdict, anomalies[0]?.type]).toEqual(['invalid', 'G2-item'])
+    }
+  })
+  it('list-append: an example of the Elle paper is not serializable', () => {
+    const lines = [
+      [
+        ['append', 253, 1],
+        ['append', 253, 3],
+        ['append', 253, 4],
+        ['append', 255, 2],
+        ['append', 255, 3],
+        ['append', 255, 4],
+        ['append', 255, 5],
+        ['append', 256, 1],
+        ['append', 256, 2],
+      ],
+      [
+        ['append', 255, 8],
+        ['r', 253, [1, 3, 4]],
+      ],
+      [
+        ['append', 256, 4],
+        ['r', 255, [2, 3, 4, 5, 8]],
+        ['r', 256, [1, 2, 4]],
+        ['r', 253, [1, 3, 4]],
+      ],
+      [
+        ['append', 250, 10],
+        ['r', 253, [1, 3, 4]],
+        ['r', 255, [2, 3, 4, 5]],
+        ['append', 256, 3],
+      ],
+    ].map((value) => ({ type: 'ok', value }))
+    for (const h of both(lines, 'list-append')) {
+      const { anomalies } = checkTransactions(h, { model: 'list-append' })
+      expect(anomalies.map((a) => a.type)).toContain('G-single')
+      expect(verdict(h, { model: 'list-append', level: 'read-committed' })).toBe('valid')
+    }
+  })
+  it('a history of Elle that snapshot isolation allows and serializability does not', () => {
+    const lines = [
+      [2, [['append', 9, 2]]],
+      [
+        4,
+        [
+          ['append', 8, 1],
+          ['r', 9, null],
+        ],
+      ],
+      [
+        7,
+        [
+          ['r', 6, null],
+          ['r', 8, null],
+          ['append', 9, 5],
+        ],
+      ],
+      [
+        9,
+        [
+          ['append', 6, 2],
+          ['r', 9, [2]],
+        ],
+      ],
+    ].map(([process, value]) => ({ type: 'ok', process, f: 'txn', value }))
+    for (const h of both(lines, 'list-append')) {
+      expect(verdict(h, { model: 'list-append', level: 'snapshot-isolation' })).toBe('valid')
+      expect(checkTransactions(h, { model: 'list-append' }).anomalies.map((a) => a.type)).toEqual(['G2-item'])
+    }
+  })
+  it('keywords and sets of an EDN reader are understood', () => {
+    const keyword = (name: string) => ({ name })
+    const ops = [
+      { type: keyword('ok'), process: 0, f: keyword('txn'), value: [[keyword('add'), keyword('x'), 1]] },
+      { type: ':ok', process: 1, f: ':txn', value: [[':r', keyword('x'), new Set([1])]] },
+    ]
+    expect(checkTransactions(ops, { model: 'set' })).toMatchObject({ verdict: 'valid', operations: 2 })
+  })
+  it.each([
+    [{ type: 'done', process: 0, value: [] }, 'type must be'],
+    [{ type: 'ok', process: 0, f: 'txn', value: 7 }, 'list of micro-operations'],
+    [{ type: 'ok', process: 0, f: 'txn', value: [['append', 1, 1]] }, 'does not belong to rw-register'],
+    [{ type: 'ok', process: 0, f: 'txn', value: [['r']] }, 'micro-operation'],
+    [{ type: 'ok', process: 0, f: 'txn', value: [['w', 1, null]] }, 'a write has no value'],
+    [{ type: 'ok', process: 0, f: 'txn', value: [['w', 1, 1, 'seven']] }, 'a version must be a number'],
+  ])('%j is refused, with its line', (line, problem) => {
+    const good = { type: 'ok', process: 5, f: 'txn', value: [['w', 1, 1]] }
+    const expected = expect.objectContaining({
+      code: 'HISTORY_MALFORMED',
+      line: 2,
+      problem: expect.stringContaining(problem),
+    })
+    const scanner = new JsonLinesScanner('rw-register')
+    expect(() => {
+      scanner.push(utf8(`${JSON.stringify(good)}\n${JSON.stringify(line)}\n`))
+      scanner.finish()
+    }).toThrow(expected)
+    expect(() =>
+      transactionsFromOperations(
+        [good, line].map((l, i) => ({ ...l, line: i + 1 })),
+        'rw-register',
+      ),
+    ).toThrow(expected)
+  })
+  it('a line that is no JSON, and a process that sends twice, are refused', () => {
+    const scan = (text: string) => () => {
+      const scanner = new JsonLinesScanner('rw-register')
+      scanner.push(utf8(text))
+      scanner.finish()
+    }
+    expect(scan('{"type":"ok"\n')).toThrow(/line 1: no JSON/)
+    expect(scan('')).toThrow(/no operation/)
+    const sent = '{"process":1,"type":"invoke","f":"txn","value":[["w",1,1]]}\n'
+    expect(scan(sent + sent)).toThrow(/line 2: process 1 sends an operation while another \(line 1\)/)
+  })
+})
+
+it('an anomaly is drawn as one SVG that needs nothing else', () => {
+  const h = parseText('r <x> nil\nw <y> 1\n=\nr <y> nil\nw <x> 1')
+  const [anomaly] = checkTransactions(h, { model: 'rw-register' }).anomalies
+  const svg = drawAnomaly(anomaly as NonNullable<typeof anomaly>)
+  expect(svg.match(/<rect /g)?.length).toBe(2)
+  expect(svg.match(/<path d="M\d/g)?.length).toBeGreaterThanOrEqual(2)
+  expect(svg).toContain('rw &lt;x&gt; = 1')
+  expect(svg).toContain('session 0')
+  expect(svg).not.toMatch(/<x>|href|<script|@import|url\((?!#)/)
+})
+
+function bincode(sessions: readonly (readonly (readonly [boolean, number, number][])[])[]): Uint8Array {
+  const bytes: number[] = []
+  const u64 = (n: number): void => {
+    for (let i = 0; i < 8; i++) bytes.push(i < 4 ? (n >>> (8 * i)) & 255 : 0)
+  }
+  for (let i = 0; i < 5; i++) u64(i)
+  for (const text of ['info', 'start', 'end']) {
+    u64(text.length)
+    bytes.push(...utf8(text))
+  }
+  u64(sessions.length)
+  for (const session of sessions) {
+    u64(session.length)
+    for (const events of session) {
+      u64(events.length)
+      for (const [write, variable, value] of events) {
+        bytes.push(write ? 1 : 0)
+        u64(variable)
+        u64(value)
+        bytes.push(1)
+      }
+      bytes.push(1)
+    }
+  }
+  return new Uint8Array(bytes)
+}
+
+function cobra(records: readonly (readonly [string, ...number[]])[]): Uint8Array {
+  const bytes: number[] = []
+  for (const [letter, ...numbers] of records) {
+    bytes.push(letter.charCodeAt(0))
+    for (const n of numbers) {
+      const view = new DataView(new ArrayBuffer(8))
+      view.setBigInt64(0, BigInt(n))
+      bytes.push(...new Uint8Array(view.buffer))
+    }
+  }
+  return new Uint8Array(bytes)
+}
