@@ -5,6 +5,8 @@ import { startServer } from './lib/server.ts'
 
 /** One benchmark: measures in rounds on the given server and says what was reached. */
 export interface Bench {
+  /** Set when no database is needed: `serverUrl` is then empty. */
+  readonly withoutServer?: true
   run(options: BenchOptions): Promise<BenchResult>
 }
 
@@ -23,6 +25,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   outbox: () => import('./outbox/bench.ts'),
   transactions: () => import('./transactions/bench.ts'),
   inbox: () => import('./inbox/bench.ts'),
+  check: () => import('./check/bench.ts'),
 }
 
 const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--scale X] [--only METRIC]
@@ -46,7 +49,7 @@ if (values.help || load === undefined) {
 }
 
 const { bench } = await load()
-const server = await startServer()
+const server = bench.withoutServer ? { url: '', stop: async () => {} } : await startServer()
 try {
   const result = await bench.run({
     serverUrl: server.url,
