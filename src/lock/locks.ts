@@ -256,13 +256,14 @@ class LocksOn implements Locks {
         let pauseMs: number
         try {
           let answer: LockAnswer
-          if (handed) answer = { kind: 'held', ...handed }
-          else {
+          if (handed) {
+            answer = { kind: 'held', ...handed }
+            handed = undefined
+          } else {
             asking = this.engine.ask(request, { wait })
             answer = await orAbort(within(clock, ANSWER_MS, asking, noAnswer), signal)
             asking = undefined
           }
-          handed = undefined
           failure = undefined
           failures = 0
           await failpoint('lock.asked')

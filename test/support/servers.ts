@@ -49,6 +49,33 @@ export async function rabbitmqServer(): Promise<Server> {
   return await shared('rabbitmq', async (folder) => (await rabbitmq(folder, binary))())
 }
 
+/** A Redis without persistence. Its keys are shared: give them random names. */
+export async function redisServer(): Promise<Server> {
+  const given = process.env.HOLDFAST_TEST_REDIS_URL
+  if (given !== undefined) return { url: given }
+  const binary = findBinary('redis-server')
+  if (binary === undefined) return NO_REDIS
+  return await shared('redis', async (folder) => (await redis(folder, binary))())
+}
+
+/** One etcd node. Its keys are shared: give them random names. */
+export async function etcdServer(): Promise<Server> {
+  const given = process.env.HOLDFAST_TEST_ETCD_URL
+  if (given !== undefined) return { url: given }
+  const binary = findBinary('etcd')
+  if (binary === undefined) return NO_ETCD
+  return await shared('etcd', async (folder) => (await etcd(folder, binary))())
+}
+
+/** One ZooKeeper server; the URL is `host:port`. Its nodes are shared: give them random names. */
+export async function zookeeperServer(): Promise<Server> {
+  const given = process.env.HOLDFAST_TEST_ZOOKEEPER_URL
+  if (given !== undefined) return { url: given }
+  const java = findBinary('java')
+  if (java === undefined || !existsSync(ZOOKEEPER_JARS)) return NO_ZOOKEEPER
+  return await shared('zookeeper', async (folder) => (await zookeeper(folder, java))())
+}
+
 /** A server of the caller's own, which may be killed and started again on the same port and data. */
 export interface OwnServer {
   readonly url: string
@@ -76,6 +103,31 @@ const NO_RABBITMQ = { missing: 'rabbitmq-server is not installed and HOLDFAST_TE
 const natsBinary = (): string | undefined => findBinary('nats-server')
 /** Debian's wrapper on the PATH changes to another user; the script behind it runs as whoever calls it. */
 const rabbitmqBinary = (): string | undefined => findBinary('rabbitmq-server', ['/usr/lib/rabbitmq/bin'])
+
+const NO_REDIS = { missing: 'redis-server is not installed and HOLDFAST_TEST_REDIS_URL is not set' }
+const NO_ETCD = { missing: 'etcd is not installed and HOLDFAST_TEST_ETCD_URL is not set' }
+const NO_ZOOKEEPER = { missing: 'zookeeper is not installed and HOLDFAST_TEST_ZOOKEEPER_URL is not set' }
+/** Where Debian has the jars that its own start script takes. */
+const ZOOKEEPER_JARS = '/usr/share/java/zookeeper.jar'
+const ZOOKEEPER_CLASSPATH = [
+  '/etc/zookeeper/conf',
+  ...[
+    'zookeeper',
+    'zookeeper-jute',
+    'slf4j-api',
+    'slf4j-nop',
+    'netty-handler',
+    'netty-common',
+    'netty-buffer',
+  ].map(jar),
+  ...['netty-transport', 'netty-codec', 'netty-resolver', 'metrics-core', 'snappy-java', 'commons-cli'].map(
+    jar,
+  ),
+].join(':')
+
+function jar(name: string): string {
+  return `/usr/share/java/${name}.jar`
+}
 
 /** Gives a function that starts the server, now and again. */
 type Recipe = (folder: string) => Promise<() => Starting>
@@ -108,6 +160,62 @@ async function rabbitmq(folder: string, binary: string): Promise<() => Starting>
       RABBITMQ_LOG_BASE: join(folder, 'log'),
       RABBITMQ_PID_FILE: join(folder, 'pid'),
     }),
+    ready: () => isListening(port),
+  })
+}
+
+async function redis(folder: string, binary: string): Promise<() => Starting> {
+  const [port = 0] = await freePorts(1)
+  return () => ({
+    url: `redis://127.0.0.1:${port}`,
+    pid: launch(folder, binary, [
+      '--bind',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--dir',
+      folder,
+      '--save',
+      '',
+    ]),
+    ready: () => isListening(port),
+  })
+}
+
+async function etcd(folder: string, binary: string): Promise<() => Starting> {
+  const [port = 0, peerPort] = await freePorts(2)
+  const [url, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`]
+  return () => ({
+    url,
+    pid: launch(folder, binary, [
+      ...['--name', 'one', '--data-dir', join(folder, 'data'), '--log-level', 'error'],
+      ...['--listen-client-urls', url, '--advertise-client-urls', url],
+      ...[
+        '--listen-peer-urls',
+        peer,
+        '--initial-advertise-peer-urls',
+        peer,
+        '--initial-cluster',
+        `one=${peer}`,
+      ],
+    ]),
+    ready: async () => (await fetch(`${url}/health`).catch(() => undefined))?.ok === true,
+  })
+}
+
+async function zookeeper(folder: string, java: string): Promise<() => Starting> {
+  const [port = 0] = await freePorts(1)
+  mkdirSync(join(folder, 'data'), { recursive: true })
+  writeFileSync(
+    join(folder, 'zoo.cfg'),
+    `tickTime=500\ndataDir=${join(folder, 'data')}\nclientPort=${port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\nmaxClientCnxns=0\n`,
+  )
+  return () => ({
+    url: `127.0.0.1:${port}`,
+    pid: launch(folder, java, [
+      ...['-Xmx128m', '-cp', ZOOKEEPER_CLASSPATH, '-Dzookeeper.admin.enableServer=false'],
+      ...['org.apache.zookeeper.server.ZooKeeperServerMain', join(folder, 'zoo.cfg')],
+    ]),
     ready: () => isListening(port),
   })
 }

@@ -1,0 +1,232 @@
+import { type Clock, systemClock } from '../../core/clock.ts'
+import { checkOptions, isName } from '../../core/options.ts'
+import type {
+  Grant,
+  LockAnswer,
+  LockEngine,
+  LockEntryInfo,
+  LockInfo,
+  LockMode,
+  LockRequest,
+} from '../engine.ts'
+import { describeQueue, ENTRIES_MAX, type QueueEntry } from '../queue.ts'
+import type { RedisLike, RedisSubscriberLike } from './redis-client.ts'
+import { ASK, REMOVE, RENEW } from './scripts.ts'
+
+export interface RedisLocksOptions {
+  /** What the keys and the channel begin with. Default `holdfast:`. */
+  readonly prefix?: string
+  readonly clock?: Clock
+}
+
+/** Redis's clock is read in whole milliseconds, once when the lease is written and once when it is judged. */
+const ROUNDING_MS = 2
+const LIMIT_MAX = 1_000_000_000
+
+/**
+ * Locks in one Redis instance: fast, and as durable as its memory. `acquire` is one script call and so is `release`.
+ *
+ * What it survives: a restart with `appendfsync always`. On failover to a replica the last grants may be missing, and two
+ * holders can then both believe that they hold; tokens of the second may repeat those of the first. What refuses the
+ * stale one is the guard, by token and holder. Leases are judged by Redis's wall clock: set forward, they end early.
+ */
+export function redisLocks(client: RedisLike, options: RedisLocksOptions = {}): LockEngine {
+  const { prefix = 'holdfast:', clock = systemClock } = options
+  checkOptions('redisLocks', options, ['prefix', 'clock'], [isName('prefix', prefix)])
+  return new RedisEngine(client, prefix, clock)
+}
+
+type StoredEntry = readonly [
+  holder: string,
+  mode: LockMode,
+  limit: number,
+  token: string,
+  until: number,
+  ttl: number,
+  arrived: number,
+]
+
+interface Waiter {
+  readonly name: string
+  readonly ttlMs: number
+  readonly wake: (grant?: Grant) => void
+  /** One moment on both clocks: the local one is from before the question, so not after it. */
+  seen: { readonly localMs: number; readonly redisMs: number } | undefined
+}
+
+class RedisEngine implements LockEngine {
+  readonly name = 'Redis locks'
+  readonly clock: Clock
+  readonly #client: RedisLike
+  readonly #prefix: string
+  readonly #tokenKey: string
+  readonly #channel: string
+  readonly #waiters = new Map<string, Waiter>()
+  #subscriber: RedisSubscriberLike | undefined
+  #subscribing: Promise<void> | undefined
+
+  constructor(client: RedisLike, prefix: string, clock: Clock) {
+    this.#client = client
+    this.#prefix = `${prefix}lock:`
+    this.#tokenKey = `${prefix}token`
+    this.#channel = `${prefix}wake`
+    this.clock = clock
+  }
+
+  ttlBounds() {
+    // Below this, the rounding of the clock is no longer small beside the lease.
+    return { minMs: 50, maxMs: 2_147_483_647 }
+  }
+
+  async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
+    const { name, holder, mode, ttlMs } = request
+    const sentAtMs = this.clock.monotonic()
+    const [kind, ahead, token, nowMs, firstEndsMs] = (await ASK.run(this.#client, [
+      this.#prefix + name,
+      this.#tokenKey,
+      holder,
+      mode,
+      Math.min(request.limit, LIMIT_MAX),
+      ttlMs,
+      wait ? 1 : 0,
+    ])) as [LockAnswer['kind'], number, string, number, number]
+    switch (kind) {
+      case 'held':
+        return { kind, token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
+      case 'waiting': {
+        const waiter = this.#waiters.get(holder)
+        if (waiter !== undefined) waiter.seen = { localMs: sentAtMs, redisMs: nowMs }
+        // What was released before the subscription stood is found by asking at once.
+        const lookInMs = (await this.#subscribe()) ? 0 : firstEndsMs - nowMs + 1
+        return { kind, ahead, lookInMs }
+      }
+      case 'full':
+        return { kind, entriesMax: ENTRIES_MAX }
+      default:
+        return { kind: 'refused' }
+    }
+  }
+
+  async renew({ name, holder, ttlMs }: LockRequest): Promise<{ validUntilMs: number } | undefined> {
+    const sentAtMs = this.clock.monotonic()
+    const renewed = await RENEW.run(this.#client, [this.#prefix + name, holder, ttlMs])
+    return renewed === 1 ? { validUntilMs: sentAtMs + ttlMs - ROUNDING_MS } : undefined
+  }
+
+  async release({ name, holder }: Pick<LockRequest, 'name' | 'holder'>): Promise<boolean> {
+    return (await this.#remove(name, [holder])) === 1
+  }
+
+  watch({ name, holder, ttlMs }: LockRequest, wake: (grant?: Grant) => void): () => void {
+    this.#waiters.set(holder, { name, ttlMs, wake, seen: undefined })
+    return () => this.#waiters.delete(holder)
+  }
+
+  async list({ limit }: { readonly limit: number }): Promise<LockInfo[]> {
+    const keys = new Set<string>()
+    const pattern = `${this.#prefix.replaceAll(/[*?[\]\\]/g, '\\$&')}*`
+    for (let cursor = ''; cursor !== '0'; ) {
+      const [next, found] = await this.#client.scan(cursor || '0', 'MATCH', pattern, 'COUNT', 1_000)
+      for (const key of found) keys.add(key)
+      cursor = next
+    }
+    const names = [...keys].map((key) => key.slice(this.#prefix.length)).sort()
+    return (await this.#read(names)).slice(0, limit)
+  }
+
+  async show(name: string): Promise<LockInfo | undefined> {
+    const [info] = await this.#read([name])
+    return info
+  }
+
+  async expel(name: string): Promise<LockInfo | undefined> {
+    const info = await this.show(name)
+    if (info === undefined) return undefined
+    await this.#remove(
+      name,
+      info.holders.map((entry) => entry.holder),
+    )
+    return info
+  }
+
+  async close(): Promise<void> {
+    this.#subscriber?.disconnect()
+    this.#subscriber = undefined
+  }
+
+  async #remove(name: string, holders: readonly string[]): Promise<number> {
+    return Number(await REMOVE.run(this.#client, [this.#prefix + name, this.#channel, name, ...holders]))
+  }
+
+  async #read(names: readonly string[]): Promise<LockInfo[]> {
+    if (names.length === 0) return []
+    const [seconds, micros] = await this.#client.time()
+    const nowMs = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+    const values = await this.#client.mget(names.map((name) => this.#prefix + name))
+    return names.flatMap((name, i) => {
+      const stored = JSON.parse(values[i] ?? '[]') as StoredEntry[]
+      const info = describeQueue(
+        name,
+        stored.filter((entry) => entry[4] > nowMs).map((entry) => toInfo(entry, nowMs)),
+      )
+      return info.holders.length > 0 ? [info] : []
+    })
+  }
+
+  /** True when the subscription was made just now. Without one, waiters find out by asking. */
+  async #subscribe(): Promise<boolean> {
+    if (this.#subscribing !== undefined) {
+      await this.#subscribing
+      return false
+    }
+    const subscriber = this.#client.duplicate()
+    this.#subscriber = subscriber
+    subscriber.on('error', () => {})
+    subscriber.on('message', (_channel: string, text: string) => this.#hear(text))
+    // After a connection was lost, everybody looks: what was said meanwhile was not heard.
+    subscriber.on('ready', () => {
+      for (const waiter of this.#waiters.values()) waiter.wake()
+    })
+    this.#subscribing = subscriber.subscribe(this.#channel).then(
+      () => {},
+      () => {
+        subscriber.disconnect()
+        this.#subscribing = undefined
+      },
+    )
+    await this.#subscribing
+    return true
+  }
+
+  /**
+   * The message is the grant. When it was sent is known on Redis's clock only; the waiter's last answer ties that to the
+   * local one, so that a message which was long on its way is not taken for a fresh lease.
+   */
+  #hear(text: string): void {
+    const heardAtMs = this.clock.monotonic()
+    const [name, redisMs, grants] = JSON.parse(text) as [string, number, [string, string][]]
+    for (const [holder, token] of grants) {
+      const waiter = this.#waiters.get(holder)
+      if (waiter?.name !== name) continue
+      const { seen, ttlMs, wake } = waiter
+      if (seen === undefined) {
+        wake()
+        continue
+      }
+      const sentAtMs = Math.min(heardAtMs, seen.localMs + (redisMs - seen.redisMs))
+      wake({ token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS })
+    }
+  }
+}
+
+function toInfo(entry: StoredEntry, nowMs: number): QueueEntry & LockEntryInfo {
+  const [holder, mode, limit, token, untilMs, , arrivedMs] = entry
+  return {
+    holder,
+    mode,
+    limit,
+    token: BigInt(token),
+    ageMs: Math.max(0, nowMs - arrivedMs),
+    leftMs: Math.max(0, untilMs - nowMs),
+  }
+}
