@@ -42,7 +42,8 @@ export const bench: Bench = {
     for (let round = 1; round <= options.rounds; round++) {
       for (const [name, measure] of Object.entries(MEASURES)) {
         if (options.only !== undefined && !name.includes(options.only)) continue
-        for (const system of SYSTEMS) {
+        // In turn forwards and backwards: a disk that gets slower must not always meet the same system.
+        for (const system of round % 2 === 1 ? SYSTEMS : [...SYSTEMS].reverse()) {
           if (system === holdfastNotify && !ABOUT_WAKING.includes(name)) continue
           for (const sample of await measure(system, options)) {
             samples.push({ system: system.name, ...sample })

@@ -22,7 +22,7 @@ export function insertMessages(store: Store, name: string, rows: readonly Outbox
 /** Keeps delayed messages. The due time is reckoned on the store's clock. */
 export function insertLater(store: Store, name: string, rows: readonly OutboxRow[]): Sql {
   const { dialect } = store
-  const columns = sql.join(MESSAGE_COLUMNS.map((c) => sql.ident(c.name)))
+  const columns = sql.names(MESSAGE_COLUMNS)
   const values = dialect.rowsAs(
     'm',
     [...MESSAGE_COLUMNS, { name: 'delay_ms', type: 'bigint' }],

@@ -7,7 +7,7 @@ import { failpoint } from '../core/failpoint.ts'
 import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import { Deadline } from './deadline.ts'
 import type { Isolation } from './dialect.ts'
-import type { Engine, Session, Statement } from './engine.ts'
+import type { BeginOptions, Engine, Session, Statement } from './engine.ts'
 import {
   AfterCommitError,
   CommitUnknownError,
@@ -66,13 +66,21 @@ const END_WAIT_MS = 10_000
 export function createStore(engine: Engine, options: StoreOptions): Store {
   const { prefix = 'holdfast_', schema, clock = systemClock } = options
 
+  const tables = new Map<string, Sql>()
   const store: Store = {
     dialect: engine.dialect,
     clock,
-    table: (name) => (schema === undefined ? sql.ident(prefix + name) : sql.ident(schema, prefix + name)),
+    table(name) {
+      let table = tables.get(name)
+      if (table === undefined) {
+        table = schema === undefined ? sql.ident(prefix + name) : sql.ident(schema, prefix + name)
+        tables.set(name, table)
+      }
+      return table
+    },
     tableName: (name) => prefix + name,
 
-    transaction: (work, given = {}) => runAttempts(work, given),
+    transaction: (work, given = DEFAULTS) => runAttempts(work, given),
 
     read: (statement, values) => runAttempts((tx) => tx.query(statement, values), { readOnly: true }, true),
 
@@ -134,7 +142,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     try {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await runOnce(work, attempt, { ...given, alone }, deadline)
+          return await runOnce(work, attempt, given, alone, deadline)
         } catch (error) {
           if (attempt > retries || !mayRunAgain(error) || deadline.fired) throw error
           await clock.sleep(backoffMs(attempt, RETRY_BACKOFF, clock), deadline.signal)
@@ -145,24 +153,13 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     }
   }
 
+  function begin(options: BeginOptions, deadline: Deadline): Session | Promise<Session> {
+    const beginning = engine.begin(options)
+    return beginning instanceof Promise ? inTime(beginning, deadline) : beginning
+  }
+
   /** What arrives after the deadline is given back. */
-  async function begin(options: {
-    isolation: Isolation | undefined
-    readOnly: boolean
-    alone: boolean
-    urgent: boolean
-    deadline: Deadline
-  }): Promise<Session> {
-    const { isolation, readOnly, alone, urgent, deadline } = options
-    const beginning = engine.begin({
-      isolation,
-      readOnly,
-      alone,
-      urgent,
-      get signal() {
-        return deadline.signal
-      },
-    })
+  async function inTime(beginning: Promise<Session>, deadline: Deadline): Promise<Session> {
     try {
       return await deadline.race(beginning)
     } catch (error) {
@@ -179,11 +176,12 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   async function runOpen<T>(
     work: (tx: OwnScope, session: Session) => Promise<T>,
     attempt: number,
-    options: TransactionOptions & { readonly alone: boolean },
+    { isolation, readOnly = false, urgent = false }: TransactionOptions,
+    alone: boolean,
     deadline: Deadline,
   ): Promise<{ session: Session; scope: OwnScope; result: T }> {
-    const { isolation, readOnly = false, urgent = false, alone } = options
-    const session = await begin({ isolation, readOnly, alone, urgent, deadline })
+    const beginning = begin(new BeginRequest(isolation, readOnly, alone, urgent, deadline), deadline)
+    const session = beginning instanceof Promise ? await beginning : beginning
     const scope = new OwnScope(store, session, attempt, deadline)
     try {
       const result = await deadline.race(work(scope, session))
@@ -211,15 +209,16 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   async function runOnce<T>(
     work: (tx: OwnScope, attempt: number) => Promise<T>,
     attempt: number,
-    options: TransactionOptions & { readonly alone: boolean },
+    options: TransactionOptions,
+    alone: boolean,
     deadline: Deadline,
   ): Promise<T> {
     const { witness = false } = options
     const transactionId = witness ? randomUUID() : undefined
     let last: Statement | undefined
-    const { session, scope, result } = await runOpen(run, attempt, options, deadline)
+    const { session, scope, result } = await runOpen(run, attempt, options, alone, deadline)
     await commit()
-    await runHooks(scope, result)
+    if (scope.hooks.length > 0) await runHooks(scope, result)
     return result
 
     async function run(tx: OwnScope, session: Session): Promise<T> {
@@ -289,7 +288,8 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
           return result
         },
         1,
-        { ...given, alone: false },
+        given,
+        false,
         deadline,
       )
       const kept = await prepare(session).catch((error: unknown) => {
@@ -386,6 +386,32 @@ function preparedWork<T>({
   }
 }
 
+class BeginRequest implements BeginOptions {
+  readonly isolation: Isolation | undefined
+  readonly readOnly: boolean
+  readonly alone: boolean
+  readonly urgent: boolean
+  readonly #deadline: Deadline
+
+  constructor(
+    isolation: Isolation | undefined,
+    readOnly: boolean,
+    alone: boolean,
+    urgent: boolean,
+    deadline: Deadline,
+  ) {
+    this.isolation = isolation
+    this.readOnly = readOnly
+    this.alone = alone
+    this.urgent = urgent
+    this.#deadline = deadline
+  }
+
+  get signal(): AbortSignal {
+    return this.#deadline.signal
+  }
+}
+
 /**
  * ROLLBACK waits behind a statement that still runs, so that statement is stopped first: a throw gives the locks back at
  * once. A cancel that overtakes its statement finds nothing to stop, hence the repetition.
@@ -424,12 +450,19 @@ function mayRunAgain(error: unknown): boolean {
   return outcome !== 'applied' && outcome !== 'unknown' && isRetriable(error)
 }
 
-function resolveTransactionOptions(given: TransactionOptions): {
-  timeoutMs: number
-  retries: number
-  signal: AbortSignal | undefined
-} {
-  const { timeoutMs = 30_000, retries = 10, isolation, signal } = given
+interface Limits {
+  readonly timeoutMs: number
+  readonly retries: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** What a call without options gets, which is most calls: nothing to check. */
+const DEFAULTS: TransactionOptions = {}
+const DEFAULT_LIMITS: Limits = { timeoutMs: 30_000, retries: 10, signal: undefined }
+
+function resolveTransactionOptions(given: TransactionOptions): Limits {
+  if (given === DEFAULTS) return DEFAULT_LIMITS
+  const { timeoutMs = DEFAULT_LIMITS.timeoutMs, retries = DEFAULT_LIMITS.retries, isolation, signal } = given
   checkOptions('transaction', given, TRANSACTION_OPTION_NAMES, [
     isDuration('timeoutMs', timeoutMs),
     isCount('retries', retries, 0, 1000),

@@ -8,7 +8,8 @@ export class Deadline {
   #fired = false
   #reason: unknown
   #controller: AbortController | undefined
-  readonly #listeners = new Set<() => void>()
+  /** Ends the race that runs; without effect once that is over. */
+  #stop: ((reason: unknown) => void) | undefined
   readonly #timer: NodeJS.Timeout
   readonly #caller: AbortSignal | undefined
   readonly #onCaller = (): void => this.#fire(this.#caller?.reason)
@@ -36,23 +37,15 @@ export class Deadline {
     return this.#controller.signal
   }
 
-  /** Rejects with the reason when the deadline fires before `promise` settles. The promise itself goes on. */
+  /**
+   * Rejects with the reason when the deadline fires before `promise` settles. The promise itself goes on. One race at a
+   * time: the stages of a transaction follow each other.
+   */
   race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const stop = (): void => reject(this.#reason)
-      this.#listeners.add(stop)
-      const forget = (): void => void this.#listeners.delete(stop)
-      promise.then(
-        (value) => {
-          forget()
-          resolve(value)
-        },
-        (error) => {
-          forget()
-          reject(error)
-        },
-      )
-      if (this.#fired) stop()
+      this.#stop = reject
+      promise.then(resolve, reject)
+      if (this.#fired) reject(this.#reason)
     })
   }
 
@@ -71,7 +64,7 @@ export class Deadline {
     this.#fired = true
     this.#reason = reason
     this.#controller?.abort(reason)
-    for (const stop of this.#listeners) stop()
+    this.#stop?.(reason)
   }
 }
 

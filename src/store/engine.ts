@@ -13,7 +13,7 @@ export interface Engine {
    * Opens a transaction. An engine may put BEGIN off to the first statement, so long as the store cannot tell.
    * The store stops waiting when `signal` fires, and releases a session that arrives later.
    */
-  begin(options: BeginOptions): Promise<Session>
+  begin(options: BeginOptions): Session | Promise<Session>
   /** Lends an open transaction of the user's own library. Throws ConfigError for an unknown shape. */
   adopt(handle: unknown): Statements
   adoptSync(handle: unknown): SyncStatements

@@ -35,7 +35,8 @@ abstract class Scope implements TransactionBase {
   #state: State = 'open'
   readonly #inFlight = new Set<StatementPromise<unknown>>()
   readonly #failed: StatementPromise<unknown>[] = []
-  #flushes = new Map<Flush<unknown>, unknown[]>()
+  /** Made when something is queued: most transactions queue nothing. */
+  #flushes: Map<Flush<unknown>, unknown[]> | undefined
   #doom: unknown
 
   constructor(store: Store, statements: Statements) {
@@ -68,6 +69,7 @@ abstract class Scope implements TransactionBase {
 
   beforeCommit<Item>(flush: Flush<Item>, item: Item): void {
     this.assertOpen()
+    this.#flushes ??= new Map()
     const items = this.#flushes.get(flush as Flush<unknown>)
     if (items === undefined) this.#flushes.set(flush as Flush<unknown>, [item])
     else items.push(item)
@@ -78,11 +80,12 @@ abstract class Scope implements TransactionBase {
    * is left to be the transaction's last.
    */
   async flush(): Promise<Statement | undefined> {
-    await this.settleInFlight()
+    if (this.#inFlight.size > 0 || this.#failed.length > 0) await this.settleInFlight()
+    else this.assertOpen()
     let last: Sql | undefined
-    while (this.#flushes.size > 0) {
+    while (this.#flushes !== undefined) {
       const flushes = this.#flushes
-      this.#flushes = new Map()
+      this.#flushes = undefined
       for (const [flush, items] of flushes) {
         if (last !== undefined) await this.execute(last)
         last = (await flush(this as unknown as Transaction, items)) ?? undefined
@@ -115,7 +118,8 @@ abstract class Scope implements TransactionBase {
   }
 
   protected adoptFlushes(inner: Scope): void {
-    for (const [flush, items] of inner.#flushes) for (const item of items) this.beforeCommit(flush, item)
+    for (const [flush, items] of inner.#flushes ?? [])
+      for (const item of items) this.beforeCommit(flush, item)
   }
 
   /** Waits until nothing is under way, however that ended. */

@@ -21,28 +21,57 @@ export type SqlValue = string | number | bigint | boolean | null | Uint8Array | 
 /** Builds a statement: `${value}` becomes a parameter, `${sql.ident('t')}` a quoted name, `${fragment}` is spliced in. */
 export function sql(strings: TemplateStringsArray, ...holes: readonly (SqlValue | Sql)[]): Sql {
   const parts: SqlPart[] = []
-  strings.forEach((text, i) => {
-    if (text !== '') parts.push({ kind: 'text', text })
-    if (i >= holes.length) return
+  const texts = textsOf(strings)
+  for (let i = 0; i < texts.length; i++) {
+    const text = texts[i]
+    if (text !== undefined) parts.push(text)
+    if (i >= holes.length) continue
     const hole = holes[i] as SqlValue | Sql
-    if (hole instanceof Sql) parts.push(...hole.parts)
+    if (hole instanceof Sql) for (const part of hole.parts) parts.push(part)
     else parts.push({ kind: 'value', value: hole })
-  })
+  }
   return new Sql(parts)
 }
+
+/** The texts of a template, which are the same each time its line runs; undefined where there is none. */
+function textsOf(strings: TemplateStringsArray): readonly (SqlPart | undefined)[] {
+  let texts = templates.get(strings)
+  if (texts === undefined) {
+    texts = strings.map((text) => (text === '' ? undefined : { kind: 'text', text }))
+    templates.set(strings, texts)
+  }
+  return texts
+}
+
+const templates = new WeakMap<TemplateStringsArray, readonly (SqlPart | undefined)[]>()
 
 /** A quoted name; several arguments make a qualified one (`"schema"."table"`). */
 sql.ident = (...path: readonly string[]): Sql => new Sql([{ kind: 'name', path }])
 
+/** The names of columns, quoted and with commas between them. One list of columns is quoted once. */
+sql.names = (columns: readonly (string | { readonly name: string })[]): Sql => {
+  let names = lists.get(columns)
+  if (names === undefined) {
+    names = sql.join(columns.map((column) => sql.ident(typeof column === 'string' ? column : column.name)))
+    lists.set(columns, names)
+  }
+  return names
+}
+
+const lists = new WeakMap<readonly unknown[], Sql>()
+
 /** Text taken as it is. Only for constants of the program, never for anything that came from outside. */
 sql.raw = (text: string): Sql => new Sql([{ kind: 'text', text }])
 
-sql.join = (fragments: readonly Sql[], separator = ', '): Sql =>
-  new Sql(
-    fragments.flatMap((f, i) =>
-      i === 0 ? f.parts : [{ kind: 'text' as const, text: separator }, ...f.parts],
-    ),
-  )
+sql.join = (fragments: readonly Sql[], separator = ', '): Sql => {
+  const between: SqlPart = { kind: 'text', text: separator }
+  const parts: SqlPart[] = []
+  fragments.forEach((fragment, i) => {
+    if (i > 0) parts.push(between)
+    for (const part of fragment.parts) parts.push(part)
+  })
+  return new Sql(parts)
+}
 
 /** A statement as the driver takes it. */
 export interface CompiledSql {

@@ -21,7 +21,7 @@ export const postgresDialect: Dialect = {
   nowMs: sql.raw('(extract(epoch from clock_timestamp()) * 1000)::bigint'),
 
   insertRows(table, columns, rows, options = {}) {
-    const names = sql.join(columns.map((c) => sql.ident(c.name)))
+    const names = sql.names(columns)
     const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
     const [only] = rows
     if (rows.length === 1 && only !== undefined) {
@@ -48,16 +48,14 @@ export const postgresDialect: Dialect = {
         rows.map((row) => row[i] ?? null),
       ),
     )
-    const names = sql.join(columns.map((c) => sql.ident(c.name)))
+    const names = sql.names(columns)
     return sql`unnest(${sql.join(arrays)}) as ${sql.ident(alias)} (${names})`
   },
 
   insertSelect(table, columns, select, options = {}) {
-    const names = sql.join(columns.map((c) => sql.ident(c)))
+    const names = sql.names(columns)
     const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
-    const returning = options.returning
-      ? sql` returning ${sql.join(options.returning.map((c) => sql.ident(c)))}`
-      : sql.raw('')
+    const returning = options.returning ? sql` returning ${sql.names(options.returning)}` : sql.raw('')
     return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
   },
 

@@ -18,7 +18,7 @@ export const sqliteDialect: Dialect = {
   nowMs: sql.raw("cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"),
 
   insertRows(table, columns, rows, options = {}) {
-    const names = sql.join(columns.map((c) => sql.ident(c.name)))
+    const names = sql.names(columns)
     const verb = sql.raw(options.onConflict === 'ignore' ? 'insert or ignore' : 'insert')
     const [only] = rows
     if (rows.length === 1 && only !== undefined) {
@@ -36,11 +36,9 @@ export const sqliteDialect: Dialect = {
   },
 
   insertSelect(table, columns, select, options = {}) {
-    const names = sql.join(columns.map((c) => sql.ident(c)))
+    const names = sql.names(columns)
     const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
-    const returning = options.returning
-      ? sql` returning ${sql.join(options.returning.map((c) => sql.ident(c)))}`
-      : sql.raw('')
+    const returning = options.returning ? sql` returning ${sql.names(options.returning)}` : sql.raw('')
     return sql`insert into ${table} (${names}) ${select}${conflict}${returning}`
   },
 

@@ -41,7 +41,7 @@ export class SqliteEngine implements Engine {
     this.readers = new Turnstile(options.readersMax)
   }
 
-  async begin(options: BeginOptions): Promise<Session> {
+  begin(options: BeginOptions): Session {
     if (this.#closing !== undefined) throw closed()
     return new SqliteSession(this, options)
   }
