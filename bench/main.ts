@@ -26,6 +26,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   transactions: () => import('./transactions/bench.ts'),
   inbox: () => import('./inbox/bench.ts'),
   check: () => import('./check/bench.ts'),
+  barrier: () => import('./barrier/bench.ts'),
+  'two-phase': () => import('./two-phase/bench.ts'),
 }
 
 const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--scale X] [--only METRIC]

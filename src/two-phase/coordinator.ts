@@ -4,7 +4,7 @@ import { failpoint } from '../core/failpoint.ts'
 import { isRetriable, type OwnTransaction, type PreparedWork, type Store } from '../store/index.ts'
 import { TwoPhaseAbortedError, TwoPhaseInDoubtError } from './errors.ts'
 import { formatGid, newTransactionId } from './gid.ts'
-import { type Decision, decideAbort, insertDecision, readDecision } from './log.ts'
+import { commitDecision, type Decision, decideAbort, readDecision, saysTooLate } from './log.ts'
 import type { ResolvedTwoPhase } from './options.ts'
 import { deferred, settle } from './promises.ts'
 import type { LogIdentity } from './setup.ts'
@@ -151,25 +151,27 @@ export async function runTwoPhase<Result>(
   async function decideCommit(tx: OwnTransaction): Promise<void> {
     if (keepers.length === 0) return
     await failpoint('two-phase.deciding')
-    const inserted = await insertDecision(tx, {
-      id,
-      log: identity.id,
-      decision: 'commit',
-      participants: keepers,
-      decidedBy: options.owner,
-      notAfterMs,
-    })
-    await failpoint('two-phase.inserted')
-    if (inserted) return
-    const stands = await readDecision(tx, id)
-    throw new TwoPhaseAbortedError(id, stands === 'abort' ? 'recovery' : 'late')
+    tx.beforeCommit(commitDecision, { ...row(), notAfterMs })
+  }
+
+  function row() {
+    return { id, log: identity.id, participants: keepers, decidedBy: options.owner }
+  }
+
+  /** What kept the decision to commit from being made, in words of this page where the decision itself was refused. */
+  async function whyNot(error: unknown): Promise<unknown> {
+    if (saysTooLate(error)) return new TwoPhaseAbortedError(id, 'late')
+    if (codeOf(error) !== 'CONSTRAINT_VIOLATED') return error
+    const limits = { readOnly: true, timeoutMs: ASK_MS } as const
+    const stands = await logStore.transaction((tx) => readDecision(tx, id), limits).catch(() => undefined)
+    return stands === 'abort' ? new TwoPhaseAbortedError(id, 'recovery') : error
   }
 
   /** Returns when the decision turns out to be commit; else rolls back, or leaves all as it is, and throws. */
   async function settleFailedDecision(error: unknown, shares: readonly PreparedWork<void>[]): Promise<void> {
     if (!isUnknown(error)) {
       await giveUp(shares)
-      throw error
+      throw await whyNot(error)
     }
     let decision: Decision
     try {
@@ -188,13 +190,7 @@ export async function runTwoPhase<Result>(
     const { clock } = logStore
     for (let tries = 1; ; tries++) {
       try {
-        const decision = {
-          id,
-          log: identity.id,
-          participants: keepers,
-          decidedBy: options.owner,
-        }
-        return (await decideAbort(logStore, decision, { timeoutMs: ASK_MS })).decision
+        return (await decideAbort(logStore, row(), { timeoutMs: ASK_MS })).decision
       } catch (error) {
         if (tries >= ASK_TRIES) throw error
         await clock.sleep(backoffMs(tries, { baseMs: 100, capMs: 2_000 }, clock))

@@ -1,4 +1,4 @@
-import { type Store, sql, type Transaction } from '../store/index.ts'
+import { type Sql, type Store, sql, type Transaction } from '../store/index.ts'
 import { newLogId } from './gid.ts'
 
 export type Decision = 'commit' | 'abort'
@@ -18,11 +18,8 @@ export interface DecisionRow {
 export interface NewDecision {
   readonly id: string
   readonly log: string
-  readonly decision: Decision
   readonly participants: readonly string[]
   readonly decidedBy: string
-  /** By the log's clock: later than this the row is not inserted. */
-  readonly notAfterMs?: number | undefined
 }
 
 /** The identity of the log of that name in this database, made when it is first asked for; the same for all processes. */
@@ -43,25 +40,43 @@ export async function readLogId(store: Store, name: string): Promise<{ id: strin
   })
 }
 
+const COLUMNS = ['id', 'log', 'decision', 'participants', 'decided_by', 'decided_at_ms']
+
+/** The transaction is made durable by itself, whatever its connection is set to, since others act on the decision at once. */
+function decisionRow(store: Store, decision: Decision, row: NewDecision, atMs: Sql): Sql {
+  const { id, log, participants, decidedBy } = row
+  return sql`select ${id}, ${log}, ${decision}, ${JSON.stringify(participants)}, ${decidedBy}, ${atMs}
+    from (select ${store.dialect.insistOnDurability} as durable) as setting where coalesce(setting.durable, 'on') <> ''`
+}
+
+/** A decision to commit, and the time by the log's clock after which it must not be made. */
+export interface Commit extends NewDecision {
+  readonly notAfterMs: number
+}
+
 /**
- * Inserts a decision, if there is none yet and it is not too late, and tells whether it did.
+ * For `beforeCommit`: the decision to commit is the last statement of its transaction and travels with COMMIT, so it does
+ * not ask but fails where it must not stand. An abort under the same key is a violation of the primary key. Too late is a
+ * division by zero, which PostgreSQL refuses, and SQLite answers with a null that the column refuses.
  *
- * Commit and abort compete for the primary key: an insert waits for one that is not committed yet, so there is no moment
- * in which both succeed. The transaction is made durable by itself, whatever the connection is set to, since others act
- * on the decision at once.
+ * Commit and abort compete for the key: an insert waits for one that is not committed yet, so there is no moment in which
+ * both succeed.
  */
-export async function insertDecision(tx: Transaction, decision: NewDecision): Promise<boolean> {
-  const { dialect } = tx.store
-  const { id, log, participants, decidedBy, notAfterMs } = decision
-  const inTime = notAfterMs === undefined ? sql`` : sql` and ${dialect.nowMs} <= ${Math.floor(notAfterMs)}`
-  const select = sql`select ${id}, ${log}, ${decision.decision}, ${JSON.stringify(participants)}, ${decidedBy}, ${dialect.nowMs}
-    from (select ${dialect.insistOnDurability} as durable) as setting
-    where coalesce(setting.durable, 'on') <> ''${inTime}`
-  const columns = ['id', 'log', 'decision', 'participants', 'decided_by', 'decided_at_ms']
-  const changed = await tx.execute(
-    dialect.insertSelect(tx.store.table('two_phase'), columns, select, { onConflict: 'ignore' }),
+export async function commitDecision({ store }: Transaction, commits: readonly Commit[]): Promise<Sql> {
+  const { dialect, table } = store
+  const [commit] = commits as readonly [Commit]
+  const inTime = sql`case when ${dialect.nowMs} <= ${Math.floor(commit.notAfterMs)} then 1 else 0 end`
+  const atMs = sql`${dialect.nowMs} / (${inTime})`
+  return dialect.insertSelect(table('two_phase'), COLUMNS, decisionRow(store, 'commit', commit, atMs))
+}
+
+/** True for the error by which `commitDecision` says that it is too late. */
+export function saysTooLate(error: unknown): boolean {
+  const { code, sqlState, kind } = error as { code?: string; sqlState?: string; kind?: string }
+  return (
+    (code === 'STATEMENT_FAILED' && sqlState === '22012') ||
+    (code === 'CONSTRAINT_VIOLATED' && kind === 'not-null')
   )
-  return changed === 1
 }
 
 export async function readDecision(tx: Transaction, id: string): Promise<Decision | undefined> {
@@ -77,16 +92,20 @@ export async function readDecision(tx: Transaction, id: string): Promise<Decisio
  */
 export async function decideAbort(
   store: Store,
-  decision: Omit<NewDecision, 'decision' | 'notAfterMs'>,
+  row: NewDecision,
   options: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<{ decision: Decision; first: boolean }> {
   const { timeoutMs, signal } = options
   return store.transaction(
     async (tx) => {
-      if (await insertDecision(tx, { ...decision, decision: 'abort' }))
-        return { decision: 'abort', first: true }
+      const { dialect, table } = store
+      const select = decisionRow(store, 'abort', row, dialect.nowMs)
+      const inserted = await tx.execute(
+        dialect.insertSelect(table('two_phase'), COLUMNS, select, { onConflict: 'ignore' }),
+      )
+      if (inserted === 1) return { decision: 'abort', first: true }
       // Removed between the two statements: only its own coordinator does that, after it committed.
-      return { decision: (await readDecision(tx, decision.id)) ?? 'commit', first: false }
+      return { decision: (await readDecision(tx, row.id)) ?? 'commit', first: false }
     },
     // At stricter levels a snapshot taken before the wait would not show the row that was waited for.
     { isolation: 'read-committed', timeoutMs, urgent: true, ...(signal && { signal }) },

@@ -37,7 +37,6 @@ const POINTS = [
   'store.prepare.after',
   'two-phase.prepared',
   'two-phase.deciding',
-  'two-phase.inserted',
   'store.commit.before',
   'store.commit.after',
   'two-phase.decided',

@@ -15,7 +15,7 @@ const PHASES = [
   'two-phase.begun',
   'two-phase.worked',
   'two-phase.prepared',
-  'two-phase.inserted',
+  'store.commit.before',
   'store.commit.after',
   'two-phase.decided',
 ]

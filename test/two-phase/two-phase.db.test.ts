@@ -4,6 +4,7 @@ import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
 import { createTwoPhase } from 'holdfast/two-phase'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { commitDecision } from '../../src/two-phase/log.ts'
 import { until } from '../support/wait.ts'
 import { move, moved, NOTHING, openWorld, places, type World } from './world.ts'
 
@@ -16,7 +17,6 @@ const BEFORE_THE_DECISION = [
   'store.prepare.before',
   'two-phase.prepared',
   'two-phase.deciding',
-  'two-phase.inserted',
 ]
 
 describe.each(places)('with the log %s', (place) => {
@@ -255,43 +255,45 @@ describe('what is not ours', () => {
 describe('the decision', () => {
   it('is durable by itself, whatever the connection is set to', async () => {
     await using world = await openWorld('orders')
-    await using twoPhase = world.coordinator()
     const seen: unknown[] = []
     for (const set of ['off', 'local', 'remote_apply']) {
-      await twoPhase([world.orders, world.payments], async ([o, p]) => {
-        await o.query(`set local synchronous_commit = ${set}`)
-        await p.execute(sql`insert into moved (id) values (${set})`)
-        failpoints.arm(
-          'two-phase.inserted',
-          async () => {
-            seen.push(
-              (await o.query<{ v: string }>("select current_setting('synchronous_commit') as v"))[0]?.v,
-            )
-          },
-          { times: 1 },
-        )
+      const decision = {
+        id: set,
+        log: 'l',
+        participants: [],
+        decidedBy: 'me',
+        notAfterMs: Date.now() + 60_000,
+      }
+      await world.orders.transaction(async (tx) => {
+        await tx.query(`set local synchronous_commit = ${set}`)
+        await tx.execute(await commitDecision(tx, [decision]))
+        const [row] = await tx.query<{ v: string }>("select current_setting('synchronous_commit') as v")
+        seen.push(row?.v)
       })
     }
     expect(seen).toEqual(['on', 'on', 'remote_apply'])
   })
 
-  it('to commit is refused once its time has passed by the clock of the log', async () => {
-    await using world = await openWorld('apart')
-    await using twoPhase = world.coordinator()
-    await twoPhase.check()
-    const { clock } = world.log
-    let late = 0
-    const now = clock.now
-    // The coordinator's clock is two hours behind from here on, as if it had been compared before it jumped.
-    const spy = { ...clock, now: () => now() - 2 * 3_600_000 }
-    Object.assign(world.log, { clock: spy })
-    failpoints.arm('two-phase.deciding', () => void late++)
-    // It notices, compares the clocks again, and succeeds.
-    await move(twoPhase, world, 'a')
-    expect(late).toBe(2)
-    expect(await world.audit()).toEqual(moved('a'))
-    Object.assign(world.log, { clock })
-  })
+  it.each(places)(
+    'to commit is refused once its time has passed by the clock of the log, %s',
+    async (place) => {
+      await using world = await openWorld(place)
+      await using twoPhase = world.coordinator()
+      await twoPhase.check()
+      const { clock } = world.log
+      let late = 0
+      const now = clock.now
+      // The coordinator's clock is two hours behind from here on, as if it had been compared before it jumped.
+      const spy = { ...clock, now: () => now() - 2 * 3_600_000 }
+      Object.assign(world.log, { clock: spy })
+      failpoints.arm('two-phase.deciding', () => void late++)
+      // It notices, compares the clocks again, and succeeds.
+      await move(twoPhase, world, 'a')
+      expect(late).toBe(2)
+      expect(await world.audit()).toEqual(moved('a'))
+      Object.assign(world.log, { clock })
+    },
+  )
 })
 
 describe('names', () => {

@@ -1,0 +1,89 @@
+import { migrate, type OwnTransaction, sql } from 'holdfast'
+import { effectTables } from 'holdfast/effects'
+import { createParticipant } from 'holdfast/participant'
+import { postgres } from 'holdfast/postgres'
+import { perSecond } from '../lib/clients.ts'
+import { atMost, pairedRatio, type Sample, toRows } from '../lib/report.ts'
+import { openPool, withDatabase } from '../lib/server.ts'
+import type { Bench } from '../main.ts'
+
+const ACCOUNTS = 5_000
+
+/**
+ * What the barrier adds to one business transaction, on PostgreSQL: an account is locked, charged, and the charge written
+ * down. For comparison also to the smallest transaction there is, which inserts one row. Each call is the first of its
+ * saga, which is the dearest.
+ */
+export const bench: Bench = {
+  async run({ serverUrl, rounds, scale, only, progress }) {
+    const samples: Sample[] = []
+    for (let round = 1; round <= rounds; round++) {
+      await withDatabase(serverUrl, async (url) => {
+        const pool = openPool(url, 17)
+        const store = postgres(pool)
+        await migrate(store, [effectTables])
+        await pool.query('create table account (id int primary key, balance int not null)')
+        await pool.query(`insert into account select n, 1000000 from generate_series(0, ${ACCOUNTS - 1}) n`)
+        await pool.query(
+          'create table charge (id text primary key, account int not null, amount int not null)',
+        )
+        await pool.query('analyze account')
+        const participant = createParticipant(store)
+        let n = 0
+        const charge = async (tx: OwnTransaction, id: string) => {
+          const account = (n * 7919) % ACCOUNTS
+          const [row] = await tx.query<{ balance: number }>(
+            sql`select balance from account where id = ${account} for update`,
+          )
+          if ((row?.balance ?? 0) < 1) throw new Error('no money')
+          await tx.execute(sql`update account set balance = balance - 1 where id = ${account}`)
+          await tx.execute(sql`insert into charge (id, account, amount) values (${id}, ${account}, 1)`)
+          return { id }
+        }
+        const insert = async (tx: OwnTransaction, id: string) => {
+          await tx.execute(sql`insert into charge (id, account, amount) values (${id}, 1, 1)`)
+        }
+        for (const [name, work] of Object.entries({
+          'charge an account': charge,
+          'insert one row': insert,
+        })) {
+          const ways: Record<string, () => Promise<unknown>> = {
+            plain: () => store.transaction((tx) => work(tx, `${round}-${n++}`)),
+            barrier: () => {
+              const saga = `${round}-${n++}`
+              return participant.transaction({ saga, step: 'charge', phase: 'do', epoch: 1n }, (tx) =>
+                work(tx, saga),
+              )
+            },
+          }
+          for (const clients of [1, 16]) {
+            const metric = `${name}, ${clients} at a time`
+            if (only !== undefined && !metric.includes(only)) continue
+            const sums = new Map<string, number>()
+            const turns = 8
+            for (let turn = 0; turn < turns; turn++) {
+              for (const [system, way] of Object.entries(ways)) {
+                const value = await perSecond(clients, (3_000 * scale) / turns, way)
+                sums.set(system, (sums.get(system) ?? 0) + value / turns)
+              }
+            }
+            for (const [system, value] of sums) {
+              samples.push({ system, metric, unit: 'transactions/s', value })
+              progress(`round ${round}: ${metric}: ${system}: ${value.toFixed(0)}/s`)
+            }
+          }
+        }
+        await pool.end()
+      })
+    }
+    const cost = (metric: string): number => 1 / pairedRatio(samples, metric, 'barrier', 'plain') - 1
+    return {
+      bench: 'barrier',
+      rows: toRows(samples),
+      targets: [
+        atMost('barrier.cost', cost('charge an account, 16 at a time'), 0.15),
+        atMost('barrier.cost1', cost('charge an account, 1 at a time'), 0.15),
+      ],
+    }
+  },
+}
