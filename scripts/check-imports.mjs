@@ -15,7 +15,7 @@ const MAY_IMPORT = {
   core: [],
   causality: ['core'],
   history: ['core'],
-  id: ['core'],
+  id: ['lease', 'store', 'core'], // a counter or an instance number may come from a store
   store: ['core'],
   broker: ['core'],
   dialect: ['store', 'core'],
@@ -32,7 +32,7 @@ const MAY_IMPORT = {
   saga: ['two-phase', 'participant', 'inbox', 'outbox', ...base],
   lock: base,
   replica: ['causality', ...base],
-  tables: [...capabilities, ...base, 'store-queue'],
+  tables: [...capabilities, ...pure, ...base, 'store-queue'],
   server: [...capabilities, ...pure, ...base],
   race: ['history', 'store', 'core'],
   testing: [...capabilities, ...pure, ...base, 'dialect', 'broker-kind', 'store-queue', 'race', 'index'],

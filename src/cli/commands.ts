@@ -3,6 +3,7 @@ import { deadLetterCommands } from './commands/dead-letters.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { lockCommands } from './commands/locks.ts'
+import { idCommands } from './commands/id.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { participantCheck } from './commands/participant.ts'
 import { status } from './commands/status.ts'
@@ -17,5 +18,6 @@ export const commands: readonly (Command | ForeignCommand)[] = [
   ...twoPhaseCommands,
   ...lockCommands,
   participantCheck,
+  ...idCommands,
   doctor,
 ]

@@ -1,6 +1,7 @@
 import { queueTables } from '../broker/store-queue/tables.ts'
 import { effectTables } from '../effects/tables.ts'
 import { fenceTables } from '../fence/tables.ts'
+import { idTables } from '../id/tables.ts'
 import { inboxTables } from '../inbox/tables.ts'
 import { leaseTables } from '../lease/tables.ts'
 import { lockTables } from '../lock/store/tables.ts'
@@ -24,6 +25,7 @@ export const allTables: readonly TableSet[] = [
   queueTables,
   twoPhaseTables,
   lockTables,
+  idTables,
 ]
 
 export { migrate, type TableSet } from '../store/migrations.ts'
@@ -31,6 +33,7 @@ export {
   deadLetterTables,
   effectTables,
   fenceTables,
+  idTables,
   inboxTables,
   leaseTables,
   lockTables,
