@@ -72,7 +72,7 @@ export async function zookeeperServer(): Promise<Server> {
   const given = process.env.HOLDFAST_TEST_ZOOKEEPER_URL
   if (given !== undefined) return { url: given }
   const java = findBinary('java')
-  if (java === undefined || !existsSync(ZOOKEEPER_JARS)) return NO_ZOOKEEPER
+  if (java === undefined || !existsSync(ZOOKEEPER_JAR)) return NO_ZOOKEEPER
   return await shared('zookeeper', async (folder) => (await zookeeper(folder, java))())
 }
 
@@ -107,28 +107,8 @@ const rabbitmqBinary = (): string | undefined => findBinary('rabbitmq-server', [
 const NO_REDIS = { missing: 'redis-server is not installed and HOLDFAST_TEST_REDIS_URL is not set' }
 const NO_ETCD = { missing: 'etcd is not installed and HOLDFAST_TEST_ETCD_URL is not set' }
 const NO_ZOOKEEPER = { missing: 'zookeeper is not installed and HOLDFAST_TEST_ZOOKEEPER_URL is not set' }
-/** Where Debian has the jars that its own start script takes. */
-const ZOOKEEPER_JARS = '/usr/share/java/zookeeper.jar'
-const ZOOKEEPER_CLASSPATH = [
-  '/etc/zookeeper/conf',
-  ...[
-    'zookeeper',
-    'zookeeper-jute',
-    'slf4j-api',
-    'slf4j-nop',
-    'netty-handler',
-    'netty-common',
-    'netty-buffer',
-  ].map(jar),
-  ...['netty-transport', 'netty-codec', 'netty-resolver', 'metrics-core', 'snappy-java', 'commons-cli'].map(
-    jar,
-  ),
-].join(':')
-
-function jar(name: string): string {
-  return `/usr/share/java/${name}.jar`
-}
-
+/** Debian's jar names those that it needs. */
+const ZOOKEEPER_JAR = '/usr/share/java/zookeeper.jar'
 /** Gives a function that starts the server, now and again. */
 type Recipe = (folder: string) => Promise<() => Starting>
 
@@ -213,7 +193,7 @@ async function zookeeper(folder: string, java: string): Promise<() => Starting> 
   return () => ({
     url: `127.0.0.1:${port}`,
     pid: launch(folder, java, [
-      ...['-Xmx128m', '-cp', ZOOKEEPER_CLASSPATH, '-Dzookeeper.admin.enableServer=false'],
+      ...['-Xmx128m', '-cp', ZOOKEEPER_JAR, '-Dzookeeper.admin.enableServer=false'],
       ...['org.apache.zookeeper.server.ZooKeeperServerMain', join(folder, 'zoo.cfg')],
     ]),
     ready: () => isListening(port),
