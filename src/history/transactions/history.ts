@@ -58,6 +58,7 @@ export interface TransactionHistory {
 }
 
 const KEYS_DIRECT = 2 ** 23
+const SESSIONS_DIRECT = 1024
 
 export interface BegunTransaction {
   readonly session: Datum
@@ -76,6 +77,7 @@ export class TransactionHistoryBuilder {
   #keyDirect = new Int32Array(1024).fill(-1)
   readonly #keyTokens = new NumberVector()
   readonly #sessionOf = new Map<number, number>()
+  readonly #sessionDirect = new Int32Array(SESSIONS_DIRECT).fill(-1)
   readonly #sessionTokens = new NumberVector()
   readonly #values = new PairTable()
   readonly #status = new IntVector()
@@ -102,10 +104,11 @@ export class TransactionHistoryBuilder {
   }
 
   beginToken(session: number, status: number, invokedAt: number, completedAt: number, at: number): void {
-    let number = this.#sessionOf.get(session)
-    if (number === undefined) {
+    let number = session < SESSIONS_DIRECT ? this.#sessionDirect[session] : this.#sessionOf.get(session)
+    if (number === undefined || number === -1) {
       number = this.#sessionTokens.length
-      this.#sessionOf.set(session, number)
+      if (session < SESSIONS_DIRECT) this.#sessionDirect[session] = number
+      else this.#sessionOf.set(session, number)
       this.#sessionTokens.push(session)
     }
     this.#first.push(this.#kind.length)

@@ -44,26 +44,56 @@ export class Tokens {
   }
 }
 
+const DIRECT_MAX = 2 ** 25
+
 /** Numbers pairs (key, token) densely from 0, by open addressing in typed arrays: millions of pairs in tens of MB. */
 export class PairTable {
   #keys = new Int32Array(1024)
   #tokens = new Float64Array(1024)
   #slots = new Int32Array(4096).fill(-1)
+  #slotted = 0
+  /** Per small whole number: the first pair that has it. Where values are used for one key only, this is all. */
+  #direct = new Int32Array(1024).fill(-1)
   size = 0
 
   add(key: number, token: number): number {
-    const slot = this.#slot(key, token)
-    const found = this.#slots[slot] as number
-    if (found >= 0) return found
+    if (token < DIRECT_MAX && token % 2 === 0) {
+      const index = token / 2
+      if (index >= this.#direct.length) {
+        const grown = new Int32Array(index * 2).fill(-1)
+        grown.set(this.#direct)
+        this.#direct = grown
+      }
+      const id = this.#direct[index] as number
+      if (id === -1) {
+        this.#direct[index] = this.size
+        return this.#append(key, token)
+      }
+      if (this.#keys[id] === key) return id
+    }
+    return this.#addBySlot(key, token)
+  }
+
+  #append(key: number, token: number): number {
     const id = this.size++
     if (id === this.#keys.length) this.#grow()
     this.#keys[id] = key
     this.#tokens[id] = token
+    return id
+  }
+
+  #addBySlot(key: number, token: number): number {
+    const slot = this.#slot(key, token)
+    const found = this.#slots[slot] as number
+    if (found >= 0) return found
+    const id = this.#append(key, token)
     this.#slots[slot] = id
-    if (this.size * 2 > this.#slots.length) {
-      this.#slots = new Int32Array(this.#slots.length * 4).fill(-1)
-      for (let i = 0; i < this.size; i++) {
-        this.#slots[this.#slot(this.#keys[i] as number, this.#tokens[i] as number)] = i
+    this.#slotted++
+    if (this.#slotted * 2 > this.#slots.length) {
+      const old = this.#slots
+      this.#slots = new Int32Array(old.length * 4).fill(-1)
+      for (const i of old) {
+        if (i >= 0) this.#slots[this.#slot(this.#keys[i] as number, this.#tokens[i] as number)] = i
       }
     }
     return id
@@ -71,6 +101,10 @@ export class PairTable {
 
   /** The number of the pair, or -1. */
   find(key: number, token: number): number {
+    if (token % 2 === 0 && token / 2 < this.#direct.length) {
+      const id = this.#direct[token / 2] as number
+      if (id !== -1 && this.#keys[id] === key) return id
+    }
     return this.#slots[this.#slot(key, token)] as number
   }
 

@@ -5,7 +5,7 @@ import { components, type Edges, outgoing, RW, topologicalOrder, WW } from './gr
 import { NIL, type TransactionHistory } from './history.ts'
 import { IntVector } from './int-vector.ts'
 import type { Reads } from './reads.ts'
-import type { Versions } from './versions.ts'
+import type { OpenKey, Versions } from './versions.ts'
 
 /**
  * Looks for an order of the versions whose order was not recorded under which no forbidden cycle remains. With the open
@@ -108,6 +108,14 @@ function expand(
   else emit(2 * u, 2 * v + 1)
 }
 
+/** An edge that an alternative would bring. */
+interface Candidate {
+  readonly u: number
+  readonly v: number
+  readonly kind: number
+  readonly via: number
+}
+
 interface Pair {
   readonly key: number
   readonly headA: number
@@ -137,86 +145,133 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
   let order = topologicalOrder(graph, ranks(h, graph.nodes, snapshot))
   if (guessHolds(order)) return { kind: 'valid' }
 
-  const pairs: Pair[] = []
-  for (const { key, heads, tails, firstIsFirst } of versions.open) {
-    const from = firstIsFirst ? 1 : 0
-    const free = heads.length - from
-    if (pairs.length + (free * (free - 1)) / 2 > PAIRS_MAX) {
-      return { kind: 'unknown', reason: `more than ${PAIRS_MAX} pairs of versions have no recorded order` }
-    }
-    for (let i = from; i < heads.length; i++) {
-      for (let j = i + 1; j < heads.length; j++) {
-        pairs.push({
-          key,
-          headA: heads[i] as number,
-          tailA: tails[i] as number,
-          headB: heads[j] as number,
-          tailB: tails[j] as number,
-        })
-      }
+  // The pairs whose order is open, as positions in `versions.open` and in its chains.
+  const pairKey = new IntVector()
+  const pairA = new IntVector()
+  const pairB = new IntVector()
+  const pairAt = (p: number): Pair => {
+    const { key, heads, tails } = versions.open[pairKey.at(p)] as OpenKey
+    const [a, b] = [pairA.at(p), pairB.at(p)]
+    return {
+      key,
+      headA: heads[a] as number,
+      tailA: tails[a] as number,
+      headB: heads[b] as number,
+      tailB: tails[b] as number,
     }
   }
   const edgesOf = (
-    literal: number,
+    pair: Pair,
+    first: boolean,
     emit: (u: number, v: number, kind: number, via: number) => void,
   ): void => {
-    const p = pairs[literal >> 1] as Pair
-    if ((literal & 1) === 0) follow(p.tailA, p.headB, p.key, emit)
-    else follow(p.tailB, p.headA, p.key, emit)
+    if (first) follow(pair.tailA, pair.headB, pair.key, emit)
+    else follow(pair.tailB, pair.headA, pair.key, emit)
   }
 
-  // Strike out alternatives that close a cycle with what is certain.
-  const decided = new Int8Array(pairs.length)
+  let reaches: ((u: number, v: number) => boolean) | undefined
   let struck = 0
-  while (graph.nodes * Math.ceil(graph.nodes / 32) * 4 <= CLOSURE_BYTES_MAX) {
-    if (search.expired())
-      return { kind: 'unknown', reason: 'time was up while orders of versions were inferred' }
-    const reaches = closure(graph, order)
-    let changed = false
-    for (let p = 0; p < pairs.length; p++) {
-      if (decided[p] !== 0) continue
-      const first = closes(2 * p)
-      const second = closes(2 * p + 1)
-      if (first === undefined && second === undefined) continue
-      if (first !== undefined && second !== undefined) return contradiction(p, first, second)
-      decided[p] = first === undefined ? 1 : -1
-      struck++
-      changed = true
-      edgesOf(2 * p + (first === undefined ? 0 : 1), (u, v, kind, via) => edges.add(u, v, kind, via))
+  /** Strikes out an alternative that closes a cycle with what is certain. Answers `open`, `decided`, or both cycles. */
+  const strike = (pair: Pair): 'open' | 'decided' | readonly [Candidate, Candidate] => {
+    const first = closes(pair, true)
+    const second = closes(pair, false)
+    if (first === undefined && second === undefined) return 'open'
+    if (first !== undefined && second !== undefined) return [first, second]
+    struck++
+    edgesOf(pair, first === undefined, (u, v, kind, via) => {
+      // What can be reached anyway needs no edge of its own.
+      let implied = true
+      expand(u, v, kind, keyNodesFrom, snapshot, (a, b) => {
+        implied &&= reaches?.(a, b) === true
+      })
+      if (!implied) edges.add(u, v, kind, via)
+    })
+    return 'decided'
+  }
+  const closes = (pair: Pair, isFirst: boolean): Candidate | undefined => {
+    let found: Candidate | undefined
+    edgesOf(pair, isFirst, (u, v, kind, via) => {
+      if (found !== undefined) return
+      expand(u, v, kind, keyNodesFrom, snapshot, (a, b) => {
+        if (a === b || reaches?.(b, a) === true) found ??= { u, v, kind, via }
+      })
+    })
+    return found
+  }
+
+  const closable = (): boolean => graph.nodes * Math.ceil(graph.nodes / 32) * 4 <= CLOSURE_BYTES_MAX
+  if (closable()) reaches = closure(graph, order)
+  const timeUp = { kind: 'unknown', reason: 'time was up while orders of versions were inferred' } as const
+  if (search.expired()) return timeUp
+  let looked = 0
+  for (let k = 0; k < versions.open.length; k++) {
+    const { key, heads, tails, firstIsFirst } = versions.open[k] as OpenKey
+    for (let i = firstIsFirst ? 1 : 0; i < heads.length; i++) {
+      for (let j = i + 1; j < heads.length; j++) {
+        if ((++looked & 4095) === 0 && search.expired()) return timeUp
+        if (reaches !== undefined) {
+          const pair = {
+            key,
+            headA: heads[i] as number,
+            tailA: tails[i] as number,
+            headB: heads[j] as number,
+            tailB: tails[j] as number,
+          }
+          const outcome = strike(pair)
+          if (outcome === 'decided') continue
+          if (outcome !== 'open') return contradiction(pair, outcome)
+        }
+        if (pairKey.length === PAIRS_MAX) {
+          return {
+            kind: 'unknown',
+            reason: `more than ${PAIRS_MAX} pairs of versions are in no certain order`,
+          }
+        }
+        pairKey.push(k)
+        pairA.push(i)
+        pairB.push(j)
+      }
     }
-    if (!changed) break
+  }
+  while (reaches !== undefined && struck > 0) {
     graph = graphNow()
     order = topologicalOrder(graph, ranks(h, graph.nodes, snapshot))
     if (order.length < graph.nodes) return { kind: 'cycle' }
     if (guessHolds(order)) return { kind: 'valid' }
-
-    function closes(literal: number): { u: number; v: number; kind: number; via: number } | undefined {
-      let found: { u: number; v: number; kind: number; via: number } | undefined
-      edgesOf(literal, (u, v, kind, via) => {
-        if (found !== undefined) return
-        expand(u, v, kind, keyNodesFrom, snapshot, (a, b) => {
-          if (a === b || reaches(b, a)) found ??= { u, v, kind, via }
-        })
-      })
-      return found
+    if (search.expired()) return timeUp
+    reaches = closure(graph, order)
+    const before = struck
+    let kept = 0
+    for (let p = 0; p < pairKey.length; p++) {
+      if ((p & 4095) === 0 && search.expired()) return timeUp
+      const pair = pairAt(p)
+      const outcome = strike(pair)
+      if (outcome === 'decided') continue
+      if (outcome !== 'open') return contradiction(pair, outcome)
+      pairKey.set(kept, pairKey.at(p))
+      pairA.set(kept, pairA.at(p))
+      pairB.set(kept, pairB.at(p))
+      kept++
     }
+    for (const part of [pairKey, pairA, pairB]) part.length = kept
+    if (struck === before) break
   }
+  reaches = undefined
 
-  const openPairs: number[] = []
-  for (let p = 0; p < pairs.length; p++) if (decided[p] === 0) openPairs.push(p)
   const node = (op: number): number => (snapshot ? 2 * by(op) : by(op))
   const choice = chooseAcyclic({
     nodes: graph.nodes,
     start: graph.start,
     to: graph.to,
     order,
-    pairs: openPairs.length,
+    pairs: pairKey.length,
     edgesOf: (literal, emit) => {
-      const p = openPairs[literal >> 1] as number
-      edgesOf(2 * p + (literal & 1), (u, v, kind) => expand(u, v, kind, keyNodesFrom, snapshot, emit))
+      edgesOf(pairAt(literal >> 1), (literal & 1) === 0, (u, v, kind) =>
+        expand(u, v, kind, keyNodesFrom, snapshot, emit),
+      )
     },
     hint: (v) => {
-      const p = pairs[openPairs[v] as number] as Pair
+      const p = pairAt(v)
       return [node(p.tailA), node(p.headB)]
     },
     expired: () => search.expired(),
@@ -226,7 +281,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
   const involved = new Set<number>()
   const names = new Set<string>()
   for (const v of choice.pairs) {
-    const p = pairs[openPairs[v] as number] as Pair
+    const p = pairAt(v)
     for (const op of [p.headA, p.tailA, p.headB, p.tailB]) involved.add(by(op))
     names.add(h.showKey(p.key))
   }
@@ -234,7 +289,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     kind: 'invalid',
     transactions: [...involved].sort((a, b) => a - b),
     cycles: [],
-    text: `Every order of the versions of ${list([...names])} that were not recorded in order leaves a forbidden cycle: ${openPairs.length} open pairs were searched whole (${choice.conflicts} contradictions), ${struck} more followed from the rest.`,
+    text: `Every order of the versions of ${list([...names])} that were not recorded in order leaves a forbidden cycle: ${pairKey.length} open pairs were searched whole (${choice.conflicts} contradictions), ${struck} more followed from the rest.`,
   }
 
   /** Orders the chains of each key by where their writers stand in `order`, and looks whether that is free of cycles. */
@@ -262,13 +317,9 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     return holds
   }
 
-  function contradiction(
-    p: number,
-    first: { u: number; v: number; kind: number; via: number },
-    second: { u: number; v: number; kind: number; via: number },
-  ): OrderAnswer {
-    const pair = pairs[p] as Pair
-    const cycles = [first, second].map((edge) => cycleThrough(edge))
+  function contradiction(pair: Pair, edgesOfBoth: readonly [Candidate, Candidate]): OrderAnswer {
+    graph = graphNow()
+    const cycles = edgesOfBoth.map((edge) => cycleThrough(edge))
     const [a, b] = [pair.headA, pair.headB].map(
       (op) => `${h.showTransaction(by(op))}'s ${h.showValue(h.value[op] as number)}`,
     )
@@ -281,7 +332,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
   }
 
   /** The shortest way back along certain edges, closed by `edge`. */
-  function cycleThrough(edge: { u: number; v: number; kind: number; via: number }): Step[] {
+  function cycleThrough(edge: Candidate): Step[] {
     let best: Step[] = []
     expand(edge.u, edge.v, edge.kind, keyNodesFrom, snapshot, (a, b) => {
       const parent = new Int32Array(graph.nodes).fill(-1)

@@ -3,9 +3,9 @@
  * the definitions, without a graph, to compare the checker with on small histories.
  */
 export interface SmallOp {
-  readonly f: 'r' | 'w' | 'a' | 'l'
+  readonly f: 'r' | 'w' | 'a' | 'l' | 'add' | 'set'
   readonly key: string
-  /** `r`: a value or null; `w`, `a`: a value; `l`: a list. */
+  /** `r`: a value or null; `w`, `a`, `add`: a value; `l`: a list; `set`: its elements, ascending. */
   readonly value: number | null | readonly number[]
   readonly version?: number
 }
@@ -164,9 +164,18 @@ function run(t: SmallTransaction, state: State): boolean {
         ...((state.get(op.key) as readonly number[] | null | undefined) ?? []),
         op.value as number,
       ])
-    else if (t.status !== 'ok') continue
+    else if (op.f === 'add') {
+      const held = (state.get(op.key) as readonly number[] | null | undefined) ?? []
+      state.set(
+        op.key,
+        [...held, op.value as number].sort((a, b) => a - b),
+      )
+    } else if (t.status !== 'ok') continue
     else if (op.f === 'r' && (state.get(op.key) ?? null) !== op.value) return false
-    else if (op.f === 'l' && JSON.stringify(state.get(op.key) ?? []) !== JSON.stringify(op.value))
+    else if (
+      (op.f === 'l' || op.f === 'set') &&
+      JSON.stringify(state.get(op.key) ?? []) !== JSON.stringify(op.value)
+    )
       return false
   }
   return true

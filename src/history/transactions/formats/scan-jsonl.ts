@@ -133,8 +133,8 @@ export class JsonLinesScanner {
     if (type !== 111) return false
     // Everything is known to be there: from here on the builder is written to, so the value is looked over first.
     if (this.#model !== 'rw-register' || !this.#plain(value)) return false
-    const sent = this.#pending.get(process)
-    this.#pending.delete(process)
+    const sent = this.#pending.size === 0 ? undefined : this.#pending.get(process)
+    if (sent !== undefined) this.#pending.delete(process)
     this.#operations++
     this.#builder.beginToken(process * 2, OK, sent?.at ?? -1, this.#line, this.#line)
     this.#microOps(value)
