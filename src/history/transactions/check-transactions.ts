@@ -125,7 +125,9 @@ function involve(
   const place = new Map(members.map((t, i) => [t, i]))
   return {
     type,
-    explanation,
+    explanation: explanation.replace(/(^|[.:] )([a-z])(?=[a-z]+ )/g, (_, before: string, letter: string) =>
+      before.startsWith(':') ? `${before}${letter}` : `${before}${letter.toUpperCase()}`,
+    ),
     operations: members.map((t): InvolvedTransaction => {
       const [sent, answered] = [h.invokedAt[t] as number, h.completedAt[t] as number]
       return {

@@ -1,6 +1,6 @@
 import type { ExplainedAnomaly, InvolvedTransaction } from './check-transactions.ts'
 
-const COLUMN = 250
+const COLUMN = 300
 const BOX = 190
 const LINE = 16
 const GAP = 46
@@ -29,15 +29,19 @@ const MEANINGS: Readonly<Record<string, string>> = {
  * operations, and an arrow per dependency with its key and value. Needs no script, font or style from outside.
  */
 export function drawAnomaly(anomaly: ExplainedAnomaly): string {
+  const cycle = anomaly.cycle ?? []
+  const drawn = new Set(cycle.flatMap((step) => [step.from, step.to]))
   const operations = anomaly.operations
-  if (operations.length === 0) return ''
-  const sessions = [...new Set(operations.map((o) => o.session))]
+  // Of a cycle only its own transactions; of anything else all.
   const order = operations
     .map((_, i) => i)
+    .filter((i) => drawn.size === 0 || drawn.has(i))
     .sort(
       (a, b) =>
         timeOf(operations[a] as InvolvedTransaction, a) - timeOf(operations[b] as InvolvedTransaction, b),
     )
+  if (order.length === 0) return ''
+  const sessions = [...new Set(order.map((i) => (operations[i] as InvolvedTransaction).session))]
   const boxes = new Map<number, { x: number; y: number; height: number }>()
   let y = TOP
   for (const i of order) {
@@ -46,7 +50,6 @@ export function drawAnomaly(anomaly: ExplainedAnomaly): string {
     boxes.set(i, { x: MARGIN + sessions.indexOf(op.session) * COLUMN, y, height })
     y += height + GAP
   }
-  const cycle = anomaly.cycle ?? []
   const kinds = [...new Set(cycle.map((s) => s.kind))]
   const width = Math.max(MARGIN * 2 + (sessions.length - 1) * COLUMN + BOX + 130, 420)
   const height = y + kinds.length * LINE + 8
@@ -94,7 +97,7 @@ export function drawAnomaly(anomaly: ExplainedAnomaly): string {
       `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.8"${dash} marker-end="url(#arrow-${step.kind})"><title>${escapeText(step.text)}</title></path>`,
     )
     labels.push(
-      `<text x="${x}" y="${at}" fill="${colour}" stroke="#fff" stroke-width="4" paint-order="stroke" font-weight="600">${escapeText(cut(what, 24))}</text>`,
+      `<text x="${x}" y="${at}" text-anchor="middle" fill="${colour}" stroke="#fff" stroke-width="4" paint-order="stroke" font-weight="600">${escapeText(cut(what, 24))}</text>`,
     )
   })
   kinds.forEach((kind, i) => {
@@ -117,7 +120,10 @@ interface Box {
   readonly height: number
 }
 
-/** Between columns straight from side to side; within one column in a bow on the right; apart by `n` where several meet. */
+/** How far along an arrow its label stands: nearer to where it begins, so that arrows back and forth do not share a place. */
+const LABEL_AT = 0.34
+
+/** Between columns from side to side; within one column in a bow on the right; apart by `n` where several meet. */
 function arrow(from: Box, to: Box, n: number): { path: string; x: number; y: number } {
   const shift = (n % 3) * 12 - 6
   const y1 = from.y + from.height / 2 + shift
@@ -125,21 +131,25 @@ function arrow(from: Box, to: Box, n: number): { path: string; x: number; y: num
   if (from.x === to.x) {
     const bow = 46 + (n % 3) * 22
     const x = from.x + BOX
-    return {
-      path: `M${x} ${y1} C${x + bow} ${y1} ${x + bow} ${y2} ${x} ${y2}`,
-      x: x + bow * 0.7,
-      y: (y1 + y2) / 2,
-    }
+    return curve([x, y1], [x + bow, y1], [x + bow, y2], [x, y2])
   }
   const right = to.x > from.x
   const x1 = right ? from.x + BOX : from.x
   const x2 = right ? to.x : to.x + BOX
   const middle = (x1 + x2) / 2
-  const along = 0.5 + ((n % 3) - 1) * 0.18
+  return curve([x1, y1], [middle, y1], [middle, y2], [x2, y2])
+}
+
+type Point = readonly [number, number]
+
+function curve(a: Point, b: Point, c: Point, d: Point): { path: string; x: number; y: number } {
+  const t = LABEL_AT
+  const at = (i: 0 | 1): number =>
+    (1 - t) ** 3 * a[i] + 3 * (1 - t) ** 2 * t * b[i] + 3 * (1 - t) * t ** 2 * c[i] + t ** 3 * d[i]
   return {
-    path: `M${x1} ${y1} C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`,
-    x: Math.min(x1, x2) + 4,
-    y: y1 + (y2 - y1) * along - 4,
+    path: `M${a.join(' ')} C${b.join(' ')} ${c.join(' ')} ${d.join(' ')}`,
+    x: Math.round(at(0)),
+    y: Math.round(at(1)),
   }
 }
 

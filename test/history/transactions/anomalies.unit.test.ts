@@ -133,7 +133,7 @@ describe('explanations', () => {
     })
     const lost = anomalies.find((a) => a.type === 'lost-update')
     expect(lost?.explanation).toBe(
-      'transaction 1 and transaction 2 both read x = nil and both wrote x: one of the two updates is lost.',
+      'Transaction 1 and transaction 2 both read x = nil and both wrote x: one of the two updates is lost.',
     )
     expect(lost?.operations.map((o) => o.operations)).toEqual([
       ['r x nil', 'w x 1'],
