@@ -1,3 +1,12 @@
+export {
+  type CampaignOptions,
+  type Candidate,
+  type Election,
+  type ElectionOptions,
+  election,
+  type Leader,
+  type Term,
+} from './election.ts'
 export type {
   Grant,
   LockAnswer,
@@ -17,6 +26,7 @@ export {
   type SemaphoreOptions,
   type TryAcquireOptions,
 } from './locks.ts'
+export { type Owned, type Ownership, type OwnershipOptions, ownership } from './ownership.ts'
 export type { ListenClient, OpenListenClient } from './store/listener.ts'
 export { type StoreLocksOptions, storeLocks } from './store/store-engine.ts'
 export { lockTables } from './store/tables.ts'
