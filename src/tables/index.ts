@@ -6,6 +6,7 @@ import { inboxTables } from '../inbox/tables.ts'
 import { leaseTables } from '../lease/tables.ts'
 import { lockTables } from '../lock/store/tables.ts'
 import { deadLetterTables, outboxTables } from '../outbox/tables.ts'
+import { sagaTables } from '../saga/tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 import { storeTables } from '../store/tables.ts'
 import { twoPhaseTables } from '../two-phase/tables.ts'
@@ -26,6 +27,7 @@ export const allTables: readonly TableSet[] = [
   twoPhaseTables,
   lockTables,
   idTables,
+  sagaTables,
 ]
 
 export { migrate, type TableSet } from '../store/migrations.ts'
@@ -39,6 +41,7 @@ export {
   lockTables,
   outboxTables,
   queueTables,
+  sagaTables,
   storeTables,
   twoPhaseTables,
 }

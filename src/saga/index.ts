@@ -1,0 +1,42 @@
+export type {
+  ForwardContext,
+  ForwardOptions,
+  HttpCall,
+  MessageCall,
+  ReceiveOptions,
+  SagaContext,
+  StepOptions,
+  Tcc,
+  TransactionStepOptions,
+  UndoContext,
+} from './context.ts'
+export type { Entry, EntryKind, SagaState } from './entry.ts'
+export {
+  type ErrorRecord,
+  PivotPassedError,
+  SagaCancelledError,
+  SagaChangedError,
+  SagaFailedError,
+  SagaIdTakenError,
+  SagaNotFoundError,
+  SagaStateError,
+  SagaStuckError,
+  StepFailedError,
+  StepTimeoutError,
+  WaitTimeoutError,
+} from './errors.ts'
+export { type SagaHandle, sagaHandle } from './handle.ts'
+export { deliverReply, MESSAGE_HEADERS, replyToSaga } from './message-step.ts'
+export type { RetryPolicy } from './policy.ts'
+export type { Recurring } from './recurring.ts'
+export type { AttemptContext } from './run.ts'
+export {
+  type AnySaga,
+  type SagaRunner,
+  type SagaRunnerFigures,
+  type SagaRunnerOptions,
+  sagaRunner,
+} from './runner.ts'
+export { type Saga, type SagaOptions, saga } from './saga.ts'
+export type { StartOptions } from './start.ts'
+export { sagaTables } from './tables.ts'

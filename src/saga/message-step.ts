@@ -1,0 +1,80 @@
+import type { Message } from '../broker/index.ts'
+import { ConfigError } from '../core/errors.ts'
+import type { Outbox } from '../outbox/index.ts'
+import type { Transaction } from '../store/transaction.ts'
+import type { MessageCall } from './context.ts'
+import type { Phase, SagaRun } from './run.ts'
+import { insertSignal } from './signals.ts'
+import { encodeValue } from './value.ts'
+
+/** The headers of a saga's message, and of the reply to it. */
+export const MESSAGE_HEADERS = {
+  saga: 'holdfast-saga',
+  step: 'holdfast-step',
+  phase: 'holdfast-phase',
+  epoch: 'holdfast-epoch',
+} as const
+
+/** Publishes the message of a step; it leaves when the journal's entry commits. */
+export async function publishStep(
+  tx: Transaction,
+  run: SagaRun,
+  step: string,
+  phase: Phase,
+  { outbox, topic, key, payload }: Pick<MessageCall<unknown>, 'outbox' | 'topic' | 'key' | 'payload'>,
+): Promise<void> {
+  await outbox.publish(tx, {
+    topic,
+    key: key ?? run.id,
+    payload,
+    id: `${run.id}/${step}:${phase}`.slice(-200),
+    headers: {
+      [MESSAGE_HEADERS.saga]: run.id,
+      [MESSAGE_HEADERS.step]: step,
+      [MESSAGE_HEADERS.phase]: phase,
+      [MESSAGE_HEADERS.epoch]: `${run.env.guard.epoch}`,
+    },
+  })
+}
+
+/**
+ * Publishes the reply to a saga's message, in the transaction that did what it asked for. `message` is the one received;
+ * one that does not come from a saga is a ConfigError.
+ */
+export async function replyToSaga(
+  tx: Transaction,
+  outbox: Outbox,
+  message: Pick<Message, 'headers'>,
+  reply: { readonly topic: string; readonly payload: unknown },
+): Promise<void> {
+  const saga = message.headers[MESSAGE_HEADERS.saga]
+  const step = message.headers[MESSAGE_HEADERS.step]
+  if (saga === undefined || step === undefined)
+    throw new ConfigError('replyToSaga', ['the message has no saga'])
+  await outbox.publish(tx, {
+    topic: reply.topic,
+    key: saga,
+    payload: reply.payload,
+    headers: { [MESSAGE_HEADERS.saga]: saga, [MESSAGE_HEADERS.step]: step },
+  })
+}
+
+/**
+ * Hands a reply to its saga, in the consumer's transaction. False when the saga has ended or is not known here; a reply
+ * that comes twice counts once.
+ */
+export async function deliverReply(
+  tx: Transaction,
+  message: Pick<Message, 'headers' | 'id'> & { readonly payload: unknown },
+): Promise<boolean> {
+  const saga = message.headers[MESSAGE_HEADERS.saga]
+  const step = message.headers[MESSAGE_HEADERS.step]
+  if (saga === undefined || step === undefined)
+    throw new ConfigError('deliverReply', ['the message has no saga'])
+  return insertSignal(tx, {
+    sagaId: saga,
+    name: `reply:${step}`,
+    id: message.id,
+    payload: encodeValue('a reply', message.payload),
+  })
+}

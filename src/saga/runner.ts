@@ -1,0 +1,556 @@
+import { type Background, Bell } from '../core/background.ts'
+import { backoffMs } from '../core/backoff.ts'
+import { ConfigError, isForPeople } from '../core/errors.ts'
+import { failpoint } from '../core/failpoint.ts'
+import { type Log, silentLog } from '../core/log.ts'
+import { checkOptions, isCount, isDuration, isDurationOrZero } from '../core/options.ts'
+import { type HeldLease, keepLeases, type LeaseKeeper, leaseTables } from '../lease/index.ts'
+import { requireRevision } from '../store/migrations.ts'
+import type { Store } from '../store/store.ts'
+import type { Transaction } from '../store/transaction.ts'
+import { Branch } from './branch.ts'
+import { type Claimed, claim, isAnythingDue, releaseInHand } from './claim.ts'
+import { type NewSaga, partitionsOf, type SagaRow, scopeOfGroup } from './entry.ts'
+import { freePlace } from './flow.ts'
+import { Journal, type JournalFigures } from './journal.ts'
+import type { Guard } from './journal-statements.ts'
+import { addRunner, type Ended, type LocalRunner, runnersOf } from './local.ts'
+import { Recurrence, type Recurring, recurringChecks } from './recurring.ts'
+import { Retention } from './retention.ts'
+import { type RunEnvironment, SagaRun } from './run.ts'
+import type { Saga } from './saga.ts'
+import { wake } from './signals.ts'
+import { sagaTables } from './tables.ts'
+import { decodeValue } from './value.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: sagas of any input and output
+export type AnySaga = Saga<any, any>
+
+export interface SagaRunnerOptions {
+  /** What this runner can run; all of one group. A saga of another name is left for a runner that knows it. */
+  readonly sagas: readonly AnySaga[]
+  /** Sagas that run at a time in this process; those that wait for something do not count. Default 100. */
+  readonly concurrency?: number
+  /** How often to look for what other processes started, woke or left. Default 200. */
+  readonly pollMs?: number
+  /** How long a partition is leased. A killed runner's sagas go on elsewhere within this, a second and one poll. Default 10 000. */
+  readonly ttlMs?: number
+  readonly owner?: string
+  /** A saga that only waits is laid down after this, unless its wait is over sooner. Default 500. */
+  readonly parkAfterMs?: number
+  /** How long an aborted step is waited for before its outcome counts as unknown. Default 5 000. */
+  readonly abandonMs?: number
+  /** Started once per tick, whatever the number of processes. */
+  readonly recurring?: readonly Recurring[]
+  /** Ended sagas are removed after this. Default: 30 days; `false`: never. */
+  readonly retentionMs?: number | false
+  /** Replays every saga after each step. For tests of your own sagas: what is not deterministic shows at once. */
+  readonly alwaysReplay?: boolean
+  readonly log?: Log
+  /** Firing it is like calling `stop({ drainMs: 0 })`. */
+  readonly signal?: AbortSignal
+}
+
+export interface SagaRunnerFigures extends JournalFigures {
+  /** Partitions held. */
+  readonly partitions: number
+  /** Sagas in memory, and those of them that only wait. */
+  readonly inMemory: number
+  readonly waiting: number
+  readonly completed: number
+  readonly failed: number
+  readonly cancelled: number
+  readonly stuck: number
+}
+
+export interface SagaRunner extends Background {
+  /** Fulfils when this runner holds partitions, so that what is started here runs here. */
+  readonly ready: Promise<void>
+  figures(): SagaRunnerFigures
+}
+
+const DRAIN_MS = 5_000
+const RETRY = { baseMs: 50, capMs: 2_000 }
+
+/**
+ * Runs sagas until it is stopped. Any number of processes may; they share the partitions.
+ *
+ * Guarantee: a saga is run by one runner at a time; what a paused one still writes after its lease was taken over is
+ * refused. A killed runner's sagas go on elsewhere within `ttlMs`, one look (1 s) and one poll. `stop` lets each saga
+ * finish the step it is at, for at most `drainMs`.
+ * @throws ConfigError with every problem of the options; `done` rejects when the tables are missing
+ */
+export function sagaRunner(store: Store, options: SagaRunnerOptions): SagaRunner {
+  return new Runner(store, resolveOptions(options))
+}
+
+class Runner implements SagaRunner, LocalRunner {
+  readonly done: Promise<void>
+  readonly ready: Promise<void>
+  readonly #store: Store
+  readonly #options: Resolved
+  readonly #known: ReadonlyMap<string, AnySaga>
+  readonly #journal: Journal
+  readonly #keeper: LeaseKeeper
+  readonly #leases = new Map<string, HeldLease>()
+  readonly #draining = new Set<string>()
+  readonly #runs = new Map<
+    string,
+    { readonly run: SagaRun; readonly ended: Promise<Ended>; settle(ended: Ended): void }
+  >()
+  readonly #bell = new Bell()
+  readonly #halt = new AbortController()
+  readonly #loop: Promise<void>
+  readonly #off: () => void
+  readonly #recurrence: Recurrence | undefined
+  readonly #retention: Retention | undefined
+  readonly #counts = { completed: 0, failed: 0, cancelled: 0, stuck: 0 }
+  #active = 0
+  #starting = 0
+  #nextPartition = 0
+  #offsetMs = 0
+  #gone: (() => void)[] = []
+  #stopping: Promise<void> | undefined
+  #settle!: { ready: () => void; resolve: () => void; reject: (error: unknown) => void }
+
+  constructor(store: Store, options: Resolved) {
+    this.#store = store
+    this.#options = options
+    this.#known = new Map(options.sagas.map((saga) => [saga.name, saga]))
+    this.ready = new Promise((resolve) => {
+      this.#settle = { ready: resolve, resolve: () => {}, reject: () => {} }
+    })
+    this.done = new Promise((resolve, reject) => {
+      this.#settle = { ...this.#settle, resolve, reject }
+    })
+    this.done.catch(() => {})
+    this.#journal = new Journal(store, (guard) => this.#isHeld(guard), {
+      inFlightMax: store.dialect.singleWriter ? 1 : 2,
+      batchMax: 500,
+      log: options.log,
+    })
+    const { group, ttlMs, owner, log } = options
+    this.#keeper = keepLeases(store, {
+      scope: scopeOfGroup(group),
+      names: partitionsOf(group),
+      ttlMs,
+      ...(owner !== undefined && { owner }),
+      log,
+      drainMs: DRAIN_MS,
+      onGained: (lease) => this.#gained(lease),
+      onDrain: (lease) => this.#drain(lease.name),
+      onLost: (lease) => this.#lost(lease),
+    })
+    this.#keeper.done.catch((error: unknown) => this.#fail(error))
+    this.#off = addRunner(store, this)
+    this.#recurrence =
+      options.recurring.length > 0
+        ? new Recurrence(store, options.recurring, log, this.#halt.signal)
+        : undefined
+    this.#retention =
+      options.retentionMs === false
+        ? undefined
+        : new Retention(store, { group, keepMs: options.retentionMs, log, signal: this.#halt.signal })
+    this.#loop = this.#run()
+    const { signal } = options
+    if (signal?.aborted) void this.stop({ drainMs: 0 })
+    else signal?.addEventListener('abort', () => void this.stop({ drainMs: 0 }), { once: true })
+  }
+
+  figures(): SagaRunnerFigures {
+    return {
+      ...this.#journal.figures,
+      partitions: this.#leases.size,
+      inMemory: this.#runs.size,
+      waiting: this.#runs.size - this.#active,
+      ...this.#counts,
+    }
+  }
+
+  stop({ drainMs = DRAIN_MS }: { drainMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#shutDown(drainMs)
+    return this.#stopping
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  // --- leases ------------------------------------------------------------------------------------------------------
+
+  #isHeld({ partition, epoch }: Guard): boolean {
+    const lease = this.#leases.get(partition)
+    return lease !== undefined && lease.epoch === epoch && lease.isHeld()
+  }
+
+  #gained(lease: HeldLease): void {
+    void this.#takeOver(lease)
+  }
+
+  async #takeOver(lease: HeldLease): Promise<void> {
+    for (let failures = 0; !lease.signal.aborted; ) {
+      try {
+        await failpoint('saga.takeover')
+        await releaseInHand(this.#store, lease.name)
+        break
+      } catch (error) {
+        failures += 1
+        this.#options.log.warn('a partition could not be taken over; trying again', {
+          partition: lease.name,
+          error,
+        })
+        await this.#store.clock
+          .sleep(backoffMs(failures, RETRY, this.#store.clock), this.#halt.signal)
+          .catch(() => {})
+      }
+    }
+    if (!lease.isHeld() || this.#stopping !== undefined) return
+    this.#leases.set(lease.name, lease)
+    this.#settle.ready()
+    this.#bell.ring()
+  }
+
+  /** Another runner is to have the partition: each of its sagas stops at its next step. */
+  async #drain(partition: string): Promise<void> {
+    this.#draining.add(partition)
+    const mine = (): SagaRun[] =>
+      [...this.#runs.values()].map(({ run }) => run).filter((run) => run.row.partition === partition)
+    for (const run of mine()) run.yield()
+    while (mine().length > 0) await new Promise<void>((resolve) => this.#gone.push(resolve))
+  }
+
+  #lost(lease: HeldLease): void {
+    if (this.#leases.get(lease.name)?.epoch === lease.epoch) this.#leases.delete(lease.name)
+    this.#draining.delete(lease.name)
+    for (const { run } of [...this.#runs.values()]) {
+      if (run.env.guard.partition === lease.name && run.env.guard.epoch === lease.epoch)
+        run.lose(lease.signal.reason)
+    }
+  }
+
+  // --- what the rest of the process asks for -----------------------------------------------------------------------
+
+  room(name: string): Guard | undefined {
+    if (this.#stopping !== undefined || !this.#known.has(name)) return undefined
+    if (this.#active + this.#starting >= this.#options.concurrency) return undefined
+    // One partition for a while: the fewer are touched, the fewer leases a commit has to look at.
+    const names = [...this.#leases.keys()]
+    for (let i = 0; i < names.length; i++) {
+      const lease = this.#leases.get(names[(this.#nextPartition + i) % names.length] as string)
+      if (lease === undefined || this.#draining.has(lease.name) || !lease.isHeld()) continue
+      this.#nextPartition = (this.#nextPartition + i) % names.length
+      return { partition: lease.name, epoch: lease.epoch }
+    }
+    return undefined
+  }
+
+  async startHeld(saga: NewSaga, guard: Guard): Promise<{ readonly started: boolean }> {
+    this.#starting += 1
+    try {
+      const share = this.#journal.share(saga.id, saga.name, guard)
+      if (share.start !== undefined || this.#runs.has(saga.id)) {
+        await share.durable
+        return { started: false }
+      }
+      share.start = saga
+      const { started } = await share.durable
+      if (started) this.#start({ row: rowOf(saga), entries: [], signals: [] }, guard, true)
+      return { started }
+    } finally {
+      this.#starting -= 1
+    }
+  }
+
+  offer(saga: NewSaga): void {
+    const lease = this.#leases.get(saga.partition)
+    const ready = saga.flowKey === null && saga.wakeAtMs <= saga.startedAtMs
+    const full = this.#active + this.#starting >= this.#options.concurrency
+    if (
+      lease === undefined ||
+      !ready ||
+      full ||
+      !this.#known.has(saga.name) ||
+      this.#runs.has(saga.id) ||
+      !lease.isHeld()
+    ) {
+      this.#bell.ring()
+      return
+    }
+    this.#start(
+      { row: rowOf(saga), entries: [], signals: [] },
+      { partition: lease.name, epoch: lease.epoch },
+      false,
+    )
+  }
+
+  poke(_id: string): void {
+    this.#bell.ring()
+  }
+
+  ended(id: string): Promise<Ended> | undefined {
+    return this.#runs.get(id)?.ended
+  }
+
+  // --- the loop ----------------------------------------------------------------------------------------------------
+
+  async #run(): Promise<void> {
+    const { pollMs, log } = this.#options
+    let failures = 0
+    try {
+      await this.#store.transaction(
+        async (tx) => {
+          await requireRevision(tx, leaseTables)
+          await requireRevision(tx, sagaTables)
+        },
+        { readOnly: true },
+      )
+    } catch (error) {
+      if (isForPeople(error)) return this.#fail(error)
+      log.warn('the tables could not be looked at', { error })
+    }
+    while (!this.#halt.signal.aborted) {
+      let more = false
+      try {
+        more = await this.#poll()
+        failures = 0
+      } catch (error) {
+        if (isForPeople(error)) return this.#fail(error)
+        failures += 1
+        log.warn('sagas could not be looked for; trying again', { error, failures })
+      }
+      if (more) continue
+      const { clock } = this.#store
+      await this.#bell.wait(failures > 0 ? backoffMs(failures, RETRY, clock) : pollMs, this.#halt.signal)
+    }
+  }
+
+  /** True when there may be more. */
+  async #poll(): Promise<boolean> {
+    const held = [...this.#leases.values()].filter(
+      (lease) => lease.isHeld() && !this.#draining.has(lease.name),
+    )
+    if (held.length === 0) return false
+    const askedAtMs = this.#store.clock.now()
+    const { due, nowMs } = await isAnythingDue(
+      this.#store,
+      held.map((lease) => lease.name),
+      [...this.#known.keys()],
+    )
+    this.#offsetMs = Math.round(nowMs - (askedAtMs + this.#store.clock.now()) / 2)
+    if (!due) return false
+    // Those in memory are looked at too, so that what is sent to them arrives though there is no room for more.
+    const room = Math.max(0, this.#options.concurrency - this.#active - this.#starting)
+    const limit = room + 20
+    const { taken, news } = await claim(this.#store, {
+      held,
+      known: this.#known,
+      limit,
+      whatOf: this.#chooser(room),
+    })
+    await failpoint('saga.claimed')
+    for (const one of news) this.#tell(one)
+    for (const claimed of taken) {
+      const lease = held.find(({ name }) => name === claimed.row.partition)
+      if (lease !== undefined) this.#start(claimed, { partition: lease.name, epoch: lease.epoch }, true)
+    }
+    return taken.length + news.length >= limit
+  }
+
+  #chooser(room: number): (id: string) => 'take' | 'poke' | 'leave' {
+    let left = room
+    return (id) => {
+      const run = this.#runs.get(id)?.run
+      if (run !== undefined) return run.over ? 'leave' : 'poke'
+      if (left === 0) return 'leave'
+      left -= 1
+      return 'take'
+    }
+  }
+
+  #tell({ id, cancel, signals }: { id: string; cancel: boolean; signals: Claimed['signals'] }): void {
+    const run = this.#runs.get(id)?.run
+    if (run === undefined) return
+    run.signal(signals)
+    if (cancel) run.cancel('it was cancelled')
+    run.poke()
+  }
+
+  #start(claimed: Claimed, guard: Guard, isMarked: boolean): void {
+    const { row } = claimed
+    const definition = this.#known.get(row.name)
+    if (definition === undefined || this.#runs.has(row.id)) return
+    let settle!: (ended: Ended) => void
+    const ended = new Promise<Ended>((resolve) => {
+      settle = resolve
+    })
+    const run = new SagaRun(row, this.#environment(guard, definition), { ...claimed, claimed: isMarked })
+    this.#runs.set(row.id, { run, ended, settle })
+    this.#active += 1
+    const root = new Branch(run, { path: '', signal: run.abort, forward: false, lastMs: row.startedAtMs })
+    void run.execute(root, async () => definition.code(root as never, decodeValue(row.input)))
+  }
+
+  #environment(guard: Guard, definition: AnySaga): RunEnvironment {
+    const { log, parkAfterMs, abandonMs, alwaysReplay } = this.#options
+    return {
+      store: this.#store,
+      journal: this.#journal,
+      guard,
+      log,
+      parkAfterMs,
+      abandonMs,
+      alwaysReplay,
+      dry: false,
+      nowMs: () => Math.floor(this.#store.clock.now()) + this.#offsetMs,
+      onOver: (run, ended) => this.#over(run, ended),
+      onIdle: (_run, idle) => {
+        this.#active += idle ? -1 : 1
+        if (idle) this.#bell.ring()
+      },
+      besideEnd: ({ row }) => {
+        if (row.parentId === null && !definition.isLimited) return undefined
+        return async (tx: Transaction) => {
+          if (row.parentId !== null) await wake(tx, row.parentId)
+          if (definition.isLimited) await freePlace(tx, row.name)
+        }
+      },
+    }
+  }
+
+  #over(run: SagaRun, ended: Ended | undefined): void {
+    const held = this.#runs.get(run.id)
+    if (held?.run !== run) return
+    this.#runs.delete(run.id)
+    if (!run.idle) this.#active -= 1
+    if (ended !== undefined) {
+      held.settle(ended)
+      if (
+        ended.state === 'completed' ||
+        ended.state === 'failed' ||
+        ended.state === 'cancelled' ||
+        ended.state === 'stuck'
+      )
+        this.#counts[ended.state] += 1
+      if (run.row.parentId !== null)
+        for (const runner of runnersOf(this.#store)) runner.poke(run.row.parentId)
+    } else {
+      // Laid down or lost: who waits for its end looks in the store again.
+      held.settle({ state: 'running', output: null, reason: null })
+    }
+    for (const gone of this.#gone.splice(0)) gone()
+    this.#bell.ring()
+  }
+
+  // --- the end -----------------------------------------------------------------------------------------------------
+
+  async #shutDown(drainMs: number): Promise<void> {
+    await Promise.resolve()
+    this.#off()
+    const runs = (): SagaRun[] => [...this.#runs.values()].map(({ run }) => run)
+    for (const run of runs()) run.yield()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, drainMs)
+    })
+    const drained = (async () => {
+      while (this.#runs.size > 0 || this.#starting > 0)
+        await new Promise<void>((resolve) => this.#gone.push(resolve))
+      await this.#journal.drained()
+    })()
+    if (drainMs > 0) await Promise.race([drained, late])
+    clearTimeout(timer)
+    this.#halt.abort()
+    this.#bell.ring()
+    for (const run of runs()) run.lose(new ConfigError('saga runner', ['it was stopped']))
+    await this.#recurrence?.stopped
+    await this.#retention?.stopped
+    await this.#loop
+    await this.#keeper.stop({ drainMs: 0 })
+    this.#settle.ready()
+    this.#settle.resolve()
+  }
+
+  #fail(error: unknown): void {
+    this.#options.log.error('the saga runner has ended', { error })
+    this.#settle.reject(error)
+    this.#settle.ready()
+    void this.stop({ drainMs: 0 })
+  }
+}
+
+function rowOf(saga: NewSaga): SagaRow {
+  return { ...saga, state: 'running', cancel: false, interrupted: false }
+}
+
+interface Resolved {
+  readonly sagas: readonly AnySaga[]
+  readonly group: string
+  readonly concurrency: number
+  readonly pollMs: number
+  readonly ttlMs: number
+  readonly owner: string | undefined
+  readonly parkAfterMs: number
+  readonly abandonMs: number
+  readonly recurring: readonly Recurring[]
+  readonly retentionMs: number | false
+  readonly alwaysReplay: boolean
+  readonly log: Log
+  readonly signal: AbortSignal | undefined
+}
+
+const OPTION_NAMES = [
+  'sagas',
+  'concurrency',
+  'pollMs',
+  'ttlMs',
+  'owner',
+  'parkAfterMs',
+  'abandonMs',
+  'recurring',
+  'retentionMs',
+  'alwaysReplay',
+  'log',
+  'signal',
+]
+
+function resolveOptions(given: SagaRunnerOptions): Resolved {
+  const { concurrency = 100, pollMs = 200, ttlMs = 10_000, parkAfterMs = 500, abandonMs = 5_000 } = given
+  const {
+    recurring = [],
+    retentionMs = 30 * 86_400_000,
+    alwaysReplay = false,
+    log = silentLog,
+    signal,
+    owner,
+  } = given
+  const sagas = Array.isArray(given.sagas) ? (given.sagas as readonly AnySaga[]) : []
+  const groups = new Set(sagas.map((saga) => saga?.options?.group))
+  checkOptions('sagaRunner', given, OPTION_NAMES, [
+    sagas.length > 0 || 'sagas must name at least one saga',
+    sagas.every((saga) => typeof saga?.code === 'function') || 'sagas must hold what saga() gave',
+    groups.size <= 1 || `sagas must be of one group, got ${[...groups].join(', ')}; start a runner for each`,
+    new Set(sagas.map((saga) => saga?.name)).size === sagas.length || 'two sagas have the same name',
+    isCount('concurrency', concurrency, 1, 100_000),
+    isDuration('pollMs', pollMs),
+    isDuration('ttlMs', ttlMs),
+    isDurationOrZero('parkAfterMs', parkAfterMs),
+    isDurationOrZero('abandonMs', abandonMs),
+    retentionMs === false || isDuration('retentionMs', Math.min(retentionMs, 1_000_000)),
+    ...recurringChecks(recurring),
+  ])
+  return {
+    sagas,
+    group: sagas[0]?.options.group ?? 'default',
+    concurrency,
+    pollMs,
+    ttlMs,
+    owner,
+    parkAfterMs,
+    abandonMs,
+    recurring,
+    retentionMs,
+    alwaysReplay,
+    log,
+    signal,
+  }
+}
