@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root, run } from './tool.mjs'
 
-const { name, bin, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { name, bin, exports, dependencies = {} } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const { paths } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8')).compilerOptions
 
 const problems = []
@@ -39,6 +39,8 @@ try {
   mkdirSync(installed, { recursive: true })
   cpSync(join(root, 'package.json'), join(installed, 'package.json'))
   if (existsSync(join(root, 'dist'))) cpSync(join(root, 'dist'), join(installed, 'dist'), { recursive: true })
+  for (const dependency of Object.keys(dependencies))
+    cpSync(join(root, 'node_modules', dependency), join(away, 'node_modules', dependency), { recursive: true })
   const report = `(entry, names, error) => {
     if (error === undefined && names.length === 0) error = new Error('exports nothing')
     if (error === undefined) return

@@ -154,7 +154,7 @@ export class StepFailedError extends HoldfastError {
   static {
     this.prototype.name = 'StepFailedError'
   }
-  readonly code = 'STEP_FAILED'
+  readonly code = 'SAGA_STEP_FAILED'
   readonly outcome: Outcome
   readonly step: string
   readonly error: ErrorRecord

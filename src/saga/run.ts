@@ -442,7 +442,8 @@ export class SagaRun {
     if (this.#over) return
     const { code } = (reason ?? {}) as { code?: string }
     const { log } = this.env
-    const say = code === 'STALE_EPOCH' || code === 'LEASE_LOST' || code === 'CONFIG_INVALID' ? log.info : log.error
+    const say =
+      code === 'STALE_EPOCH' || code === 'LEASE_LOST' || code === 'CONFIG_INVALID' ? log.info : log.error
     say('a saga is not run here any more', { saga: this.id, reason })
     this.#stop()
     this.#root.abort(reason)
@@ -452,8 +453,8 @@ export class SagaRun {
   /** Stale: another has the saga. Anything else is a refusal of the database, which no repetition mends. */
   #unwritten(error: unknown): void {
     const { code } = (error ?? {}) as { code?: string }
-    if (code === 'STALE_EPOCH' || code === 'LEASE_LOST' || this.#over) return this.lose(error)
-    this.stuck('', 'do', error)
+    if (code === 'STALE_EPOCH' || code === 'LEASE_LOST' || this.#over) this.lose(error)
+    else this.stuck('', 'do', error)
   }
 
   #stop(): void {
