@@ -40,7 +40,9 @@ try {
   cpSync(join(root, 'package.json'), join(installed, 'package.json'))
   if (existsSync(join(root, 'dist'))) cpSync(join(root, 'dist'), join(installed, 'dist'), { recursive: true })
   for (const dependency of Object.keys(dependencies))
-    cpSync(join(root, 'node_modules', dependency), join(away, 'node_modules', dependency), { recursive: true })
+    cpSync(join(root, 'node_modules', dependency), join(away, 'node_modules', dependency), {
+      recursive: true,
+    })
   const report = `(entry, names, error) => {
     if (error === undefined && names.length === 0) error = new Error('exports nothing')
     if (error === undefined) return
