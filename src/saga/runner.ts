@@ -341,26 +341,37 @@ class Runner implements SagaRunner, LocalRunner {
     // Those in memory are looked at too, so that what is sent to them arrives though there is no room for more.
     const room = Math.max(0, this.#options.concurrency - this.#active - this.#starting)
     const limit = room + 20
-    const { taken, news } = await claim(this.#store, {
-      held,
-      known: this.#known,
-      limit,
-      whatOf: this.#chooser(room),
-    })
-    await failpoint('saga.claimed')
-    for (const one of news) this.#tell(one)
-    for (const claimed of taken) {
-      const lease = held.find(({ name }) => name === claimed.row.partition)
-      if (lease !== undefined) this.#start(claimed, { partition: lease.name, epoch: lease.epoch }, true)
+    // What is told something must not be laid down before it has been told: the news would be lost with it.
+    const kept = new Set<SagaRun>()
+    try {
+      const { taken, news } = await claim(this.#store, {
+        held,
+        known: this.#known,
+        limit,
+        whatOf: this.#chooser(room, kept),
+      })
+      await failpoint('saga.claimed')
+      for (const one of news) this.#tell(one)
+      for (const claimed of taken) {
+        const lease = held.find(({ name }) => name === claimed.row.partition)
+        if (lease !== undefined) this.#start(claimed, { partition: lease.name, epoch: lease.epoch }, true)
+      }
+      return taken.length + news.length >= limit
+    } finally {
+      for (const run of kept) run.leave()
     }
-    return taken.length + news.length >= limit
   }
 
-  #chooser(room: number): (id: string) => 'take' | 'poke' | 'leave' {
+  #chooser(room: number, kept: Set<SagaRun>): (id: string) => 'take' | 'poke' | 'leave' {
     let left = room
     return (id) => {
       const run = this.#runs.get(id)?.run
-      if (run !== undefined) return run.over ? 'leave' : 'poke'
+      if (run?.over) return 'leave'
+      if (run !== undefined) {
+        if (!kept.has(run)) run.enter()
+        kept.add(run)
+        return 'poke'
+      }
       if (left === 0) return 'leave'
       left -= 1
       return 'take'
