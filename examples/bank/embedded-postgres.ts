@@ -10,7 +10,9 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>
 }
 
-export async function startEmbeddedPostgres(): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<EmbeddedPostgres> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-bank-'))
   // PostgreSQL refuses to run as root; there it runs as `nobody`.
   const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
@@ -37,7 +39,8 @@ export async function startEmbeddedPostgres(): Promise<EmbeddedPostgres> {
   if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
 
   const port = await freePort()
-  const flags = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=']
+  const all = { listen_addresses: '127.0.0.1', unix_socket_directories: '', ...settings }
+  const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const server = spawn(postgres, ['-D', data, '-p', String(port), ...flags], {
     ...user,
     cwd: folder,

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Anomalies } from './audit/audit.ts'
+import { readFlow } from './flows.ts'
 import { MECHANISMS, type Mechanism, PREVENTS } from './holdfast/without.ts'
 import { type DemoOptions, HELP, readOptions, UsageError } from './options.ts'
 import { writePage } from './report/page.ts'
@@ -30,6 +31,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   const onSignal = (): void => interrupted.abort(new Error('interrupted'))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal)
   try {
+    const other = await readFlow(argv)
+    if (other !== undefined) return await other.flow.main(other.argv, io, interrupted.signal)
     const options = readOptions(argv)
     if (options.help) {
       io.out(HELP)

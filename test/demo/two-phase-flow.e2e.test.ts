@@ -1,0 +1,83 @@
+/** `holdfast demo --flow two-phase` as a program, on the tests' own server. */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, inject, it, onTestFinished } from 'vitest'
+import { readFlow } from '../../examples/food-delivery/flows.ts'
+import { readTwoPhaseOptions } from '../../examples/food-delivery/two-phase/options.ts'
+
+const main = fileURLToPath(new URL('../../dist/examples/food-delivery/main.js', import.meta.url))
+
+interface Run {
+  readonly mode: string
+  readonly anomalies: Readonly<Record<string, number>>
+  readonly kills: number
+  readonly both: number
+  readonly placed: number
+}
+
+async function demo(
+  ...args: string[]
+): Promise<{ code: number | null; runs: Run[]; ok: boolean; stderr: string }> {
+  expect(existsSync(main), 'dist is built: npm run build').toBe(true)
+  const child = spawn(
+    process.execPath,
+    [main, '--flow', 'two-phase', '--store', inject('postgresUrl'), '--json', ...args],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  )
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, stderr, ...(JSON.parse(stdout) as { runs: Run[]; ok: boolean }) }
+}
+
+it('two commits one after the other break; two-phase commit does not, with its coordinators killed', async () => {
+  const { code, runs, ok, stderr } = await demo('--orders', '160', '--faults', 'heavy')
+  expect([code, ok], stderr).toEqual([0, true])
+  const [naive, holdfast] = runs as [Run, Run]
+  expect(naive.anomalies.halfDone).toBeGreaterThan(0)
+  expect(Object.values(holdfast.anomalies)).toEqual([0, 0, 0, 0, 0, 0])
+  expect(holdfast.kills).toBeGreaterThan(0)
+  expect(holdfast.both).toBeGreaterThanOrEqual(holdfast.placed)
+}, 120_000)
+
+it('without the decision, recovery has to guess, and orders are half done', async () => {
+  const { code, runs } = await demo(
+    '--orders',
+    '120',
+    '--faults',
+    'heavy',
+    '--only',
+    'holdfast',
+    '--without',
+    'decision',
+  )
+  expect(code).toBe(1)
+  expect(runs[0]?.anomalies.halfDone).toBeGreaterThan(0)
+}, 120_000)
+
+it('reads its own options, and refuses what is none', async () => {
+  expect(await readFlow(['--orders', '1'])).toBeUndefined()
+  expect(await readFlow(['--json', '--flow', 'two-phase', '--orders', '7'])).toMatchObject({
+    argv: ['--json', '--orders', '7'],
+  })
+  expect(await readFlow(['--flow=two-phase'])).toMatchObject({ argv: [] })
+  await expect(readFlow(['--flow', 'by-post'])).rejects.toThrow(
+    /--flow must be one of .*two-phase.*, got "by-post"/,
+  )
+  expect(readTwoPhaseOptions([])).toMatchObject({ orders: 1000, faults: 'default', without: undefined })
+  expect(() => readTwoPhaseOptions(['--without', 'luck'])).toThrow(/--without must be one of decision/)
+  expect(() => readTwoPhaseOptions(['--without', 'decision', '--only', 'naive'])).toThrow(
+    /leave out --only naive/,
+  )
+  expect(() => readTwoPhaseOptions(['--store', 'mysql://root:secret@db'])).toThrow(
+    /^(?!.*secret)--store must be/,
+  )
+})
