@@ -53,11 +53,7 @@ export function checkHistory(h: TransactionHistory, options: CheckTransactionsOp
   const anomalies: TransactionAnomaly[] = []
   const note = (findings: readonly Finding[]): void => {
     for (const { type, transactions, text } of findings) {
-      if (rules.findings.includes(type) || type.endsWith('-violation') || type.endsWith('-read')) {
-        if (type === 'non-repeatable-read' && !rules.findings.includes(type)) continue
-        if (type === 'future-read' && !rules.findings.includes(type)) continue
-        anomalies.push({ type, transactions, explanation: text })
-      }
+      if (rules.findings.includes(type)) anomalies.push({ type, transactions, explanation: text })
     }
   }
   note(reads.findings)

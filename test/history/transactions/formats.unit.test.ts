@@ -439,6 +439,19 @@ describe('operations as Jepsen records them', () => {
       ),
     ).toThrow(expected)
   })
+  it('numbers beyond 2^53 are kept whole', () => {
+    const scanner = new JsonLinesScanner('rw-register')
+    const line = (f: string, value: string) =>
+      utf8(
+        `{"type":"ok","process":1,"f":"txn","value":[["${f}",1,${value}]],"note":"1234567890123456789, "}\n`,
+      )
+    scanner.push(line('w', '9007199254740993'))
+    scanner.push(line('r', '9007199254740992'))
+    const { anomalies } = checkTransactions(scanner.finish(), { model: 'rw-register' })
+    expect(anomalies.map((a) => a.explanation)).toEqual([
+      'Line 2 read 1 = 9007199254740992, which nobody wrote.',
+    ])
+  })
   it('a line that is no JSON, and a process that sends twice, are refused', () => {
     const scan = (text: string) => () => {
       const scanner = new JsonLinesScanner('rw-register')

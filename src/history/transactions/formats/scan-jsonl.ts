@@ -224,7 +224,7 @@ export class JsonLinesScanner {
     const text = new TextDecoder().decode(line)
     let op: unknown
     try {
-      op = JSON.parse(text)
+      op = JSON.parse(keepLongNumbers(text))
     } catch (error) {
       throw new MalformedHistoryError(this.#line, `no JSON: ${(error as Error).message}`)
     }
@@ -347,7 +347,15 @@ export class JsonLinesScanner {
 function microOpsOf(text: Uint8Array | undefined): unknown {
   return text === undefined
     ? undefined
-    : (JSON.parse(new TextDecoder().decode(text)) as { value?: unknown }).value
+    : (JSON.parse(keepLongNumbers(new TextDecoder().decode(text))) as { value?: unknown }).value
+}
+
+/** Whole numbers that a double does not hold become texts, digits and all, so that two of them never fall into one. */
+function keepLongNumbers(text: string): string {
+  if (!/\d{16}/.test(text)) return text
+  return text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (part) =>
+    part.startsWith('"') ? part : `"${part}"`,
+  )
 }
 
 const decoder = new TextDecoder()
