@@ -1,5 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
-import { CO, type Edges, RT, RW, SO, WR, WW } from './graph.ts'
+import { CO, components, type Edges, RT, RW, SO, WR, WW } from './graph.ts'
 import { IntVector } from './int-vector.ts'
 
 /** One step of a cycle: an edge between two transactions. */
@@ -16,8 +16,10 @@ export interface FoundCycle {
   readonly steps: readonly Step[]
 }
 
-/** Starts of searches per class and component: bounds the time on components of many thousand transactions. */
+/** Starts after which a cycle that was found is not made shorter any more. */
 const STARTS_MAX = 500
+/** States visited per class and component: bounds the time on components of many thousand transactions. */
+const VISITS_MAX = 5_000_000
 
 interface CycleClass {
   readonly name: string
@@ -183,6 +185,21 @@ function push(map: Map<number, number[]>, key: number, value: number): void {
   else list.push(value)
 }
 
+/** Whether the edges of these kinds alone have a cycle. */
+function hasCycle(graph: LocalGraph, kinds: number): boolean {
+  const size = graph.nodes.length
+  const start = new Int32Array(size + 1)
+  const to = new Int32Array(graph.to.length)
+  let filled = 0
+  for (let u = 0; u < size; u++) {
+    for (let k = graph.start[u] as number; k < (graph.start[u + 1] as number); k++) {
+      if ((kinds & (1 << (graph.kind[k] as number))) !== 0) to[filled++] = graph.to[k] as number
+    }
+    start[u + 1] = filled
+  }
+  return components({ nodes: size, start, to: to.subarray(0, filled) }).length > 0
+}
+
 /** Breadth first from the end of every starting edge back to its beginning; the state tells whether an rw edge came last, and whether one came at all. */
 function shortest(graph: LocalGraph, shape: CycleClass, extra: number): Step[] | undefined {
   const size = graph.nodes.length
@@ -191,32 +208,39 @@ function shortest(graph: LocalGraph, shape: CycleClass, extra: number): Step[] |
   const parentEdge = new Int32Array(size * 4)
   const mark = new Int32Array(size * 4).fill(-1)
   const depth = new Int32Array(size * 4)
-  let best: Step[] | undefined
-  let starts = 0
-  for (let u = 0; u < size; u++) {
-    for (let k = graph.start[u] as number; k < (graph.start[u + 1] as number); k++) {
-      if (graph.kind[k] !== shape.startKind) continue
-      if (++starts > STARTS_MAX && best !== undefined) return best
-      if (starts > STARTS_MAX * 20) return undefined
-      const steps = back(u, k, starts)
-      if (steps === undefined) continue
-      if (best === undefined || steps.length < best.length) best = steps
-      if (best.length === 2) return best
+  if (!hasCycle(graph, allowed | b(shape.startKind))) return undefined
+  // Short cycles are looked for from every start before long ones from any: on a large component that is far less work.
+  let generation = 0
+  let visits = VISITS_MAX
+  for (const limit of [2, 4, 8, 16, 64, size * 4]) {
+    let best: Step[] | undefined
+    let starts = 0
+    for (let u = 0; u < size && visits > 0; u++) {
+      for (let k = graph.start[u] as number; k < (graph.start[u + 1] as number); k++) {
+        if (graph.kind[k] !== shape.startKind) continue
+        if (++starts > STARTS_MAX && best !== undefined) return best
+        const steps = back(u, k, ++generation, best?.length ?? limit + 1)
+        if (steps === undefined) continue
+        if (best === undefined || steps.length < best.length) best = steps
+        if (best.length === 2) return best
+      }
     }
+    if (best !== undefined || visits <= 0) return best
+    if (limit >= size) return undefined
   }
-  return best
+  return undefined
 
-  function back(u: number, first: number, generation: number): Step[] | undefined {
+  /** A cycle of fewer than `limit` steps that begins with edge `first` of `u`. */
+  function back(u: number, first: number, generation: number, limit: number): Step[] | undefined {
     const v = graph.to[first] as number
     const begin = v * 4 + (shape.startKind === RW ? 1 : 0)
     const queue = [begin]
     mark[begin] = generation
     parent[begin] = -1
     depth[begin] = 1
-    const limit = best?.length ?? Number.POSITIVE_INFINITY
     for (let i = 0; i < queue.length; i++) {
       const state = queue[i] as number
-      if ((depth[state] as number) >= limit) return undefined
+      if ((depth[state] as number) + 1 >= limit || --visits < 0) return undefined
       const x = state >> 2
       const afterRw = (state & 1) !== 0
       const hadRw = (state & 2) !== 0
