@@ -1,0 +1,19 @@
+/**
+ * One line of a history, as Jepsen's tools write it: `invoke` begins an operation of a process, and `ok` (it happened),
+ * `fail` (it did not) or `info` (nobody knows) ends it.
+ *
+ * Shape in JSON lines: `{"process":0,"type":"invoke","f":"write","value":3}`, and `key` where there are several objects.
+ * The position in the history is its place in real time; `time` is only shown.
+ */
+export interface HistoryEvent {
+  readonly type: 'invoke' | 'ok' | 'fail' | 'info'
+  readonly process: string | number
+  readonly f: string
+  readonly value?: unknown
+  readonly key?: unknown
+  readonly time?: number
+  /** An answer that says no: `false` when a compare-and-set compared unequal. */
+  readonly result?: unknown
+  /** Line in the source, from 1. */
+  readonly line?: number
+}
