@@ -1,0 +1,215 @@
+import { MalformedHistoryError } from '../transactions/malformed.ts'
+
+/** A form of EDN and the line on which it begins. Keywords and symbols are texts without the colon. */
+export interface EdnForm {
+  readonly value: unknown
+  readonly line: number
+}
+
+const DEPTH_MAX = 256
+
+/**
+ * Reads all forms of an EDN text: nil, booleans, numbers (large ones as bigint), texts, characters, keywords, symbols,
+ * lists and vectors (arrays), maps (objects when all keys are texts, else Map), sets, tagged forms (the tag is dropped,
+ * records too), comments and discards.
+ * @throws MalformedHistoryError with the line
+ */
+export function parseEdn(text: string): EdnForm[] {
+  const reader = new EdnReader(text)
+  const forms: EdnForm[] = []
+  for (;;) {
+    const form = reader.next()
+    if (form === undefined) return forms
+    forms.push(form)
+  }
+}
+
+const DELIMITERS = new Set([' ', '\n', '\t', '\r', ',', '(', ')', '[', ']', '{', '}', '"', ';'])
+const CLOSED_BY: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' }
+const CHARACTERS: Readonly<Record<string, string>> = { newline: '\n', space: ' ', tab: '\t', return: '\r' }
+const ESCAPES: Readonly<Record<string, string>> = {
+  n: '\n',
+  t: '\t',
+  r: '\r',
+  b: '\b',
+  f: '\f',
+  '"': '"',
+  '\\': '\\',
+}
+const DISCARDED = Symbol('discarded')
+
+class EdnReader {
+  readonly #text: string
+  #at = 0
+  #line = 1
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  next(): EdnForm | undefined {
+    for (;;) {
+      this.#space()
+      if (this.#at >= this.#text.length) return undefined
+      const line = this.#line
+      const value = this.#form(0)
+      if (value !== DISCARDED) return { value, line }
+    }
+  }
+
+  #space(): void {
+    for (;;) {
+      const c = this.#text[this.#at]
+      if (c === '\n') this.#line++
+      else if (c === ';') {
+        while (this.#at < this.#text.length && this.#text[this.#at] !== '\n') this.#at++
+        continue
+      } else if (c !== ' ' && c !== '\t' && c !== '\r' && c !== ',' && c !== '\uFEFF') return
+      this.#at++
+    }
+  }
+
+  #form(depth: number): unknown {
+    if (depth > DEPTH_MAX) throw this.#malformed(`nested deeper than ${DEPTH_MAX}`)
+    const c = this.#text[this.#at] as string
+    switch (c) {
+      case '"':
+        return this.#string()
+      case '[':
+      case '(':
+        return this.#sequence(CLOSED_BY[c] as string, depth)
+      case '{':
+        return this.#map(depth)
+      case ')':
+      case ']':
+      case '}':
+        throw this.#malformed(`"${c}" closes nothing`)
+      case '#':
+        return this.#dispatch(depth)
+      case '\\':
+        return this.#character()
+      default:
+        return this.#atom()
+    }
+  }
+
+  #sequence(close: string, depth: number): unknown[] {
+    const from = this.#line
+    this.#at++
+    const items: unknown[] = []
+    for (;;) {
+      this.#space()
+      if (this.#at >= this.#text.length) throw this.#malformed(`"${close}" is missing`, from)
+      if (this.#text[this.#at] === close) {
+        this.#at++
+        return items
+      }
+      const item = this.#form(depth + 1)
+      if (item !== DISCARDED) items.push(item)
+    }
+  }
+
+  #map(depth: number): unknown {
+    const from = this.#line
+    const items = this.#sequence('}', depth)
+    if (items.length % 2 !== 0) throw this.#malformed('a map has a key without a value', from)
+    const entries: [unknown, unknown][] = []
+    for (let i = 0; i < items.length; i += 2) entries.push([items[i], items[i + 1]])
+    return entries.every(([key]) => typeof key === 'string' && key !== '__proto__')
+      ? Object.fromEntries(entries as [string, unknown][])
+      : new Map(entries)
+  }
+
+  #dispatch(depth: number): unknown {
+    const next = this.#text[this.#at + 1]
+    if (next === '{') {
+      this.#at++
+      return new Set(this.#sequence('}', depth))
+    }
+    if (next === '_') {
+      this.#at += 2
+      this.#space()
+      if (this.#at >= this.#text.length) throw this.#malformed('#_ discards nothing')
+      if (this.#form(depth + 1) === DISCARDED) this.#form(depth + 1)
+      return DISCARDED
+    }
+    this.#at++
+    const tag = this.#token()
+    if (tag === '') throw this.#malformed('a tag has no name')
+    this.#space()
+    if (this.#at >= this.#text.length) throw this.#malformed(`#${tag} tags nothing`)
+    return this.#form(depth + 1)
+  }
+
+  #string(): string {
+    const from = this.#line
+    let text = ''
+    this.#at++
+    for (;;) {
+      const c = this.#text[this.#at++]
+      if (c === undefined) throw this.#malformed('a text is not closed', from)
+      if (c === '"') return text
+      if (c === '\n') this.#line++
+      if (c !== '\\') {
+        text += c
+        continue
+      }
+      const escaped = this.#text[this.#at++] ?? ''
+      if (escaped === 'u') {
+        const code = this.#text.slice(this.#at, this.#at + 4)
+        if (!/^[0-9a-fA-F]{4}$/.test(code)) throw this.#malformed(`\\u${code} is no character`)
+        this.#at += 4
+        text += String.fromCharCode(Number.parseInt(code, 16))
+      } else if (ESCAPES[escaped] !== undefined) text += ESCAPES[escaped]
+      else throw this.#malformed(`\\${escaped} is no escape`)
+    }
+  }
+
+  #character(): string {
+    this.#at++
+    const first = this.#text[this.#at++] ?? ''
+    const name = first + this.#token()
+    if (name.length === 1) return name
+    if (/^u[0-9a-fA-F]{4}$/.test(name)) return String.fromCharCode(Number.parseInt(name.slice(1), 16))
+    const known = CHARACTERS[name]
+    if (known === undefined) throw this.#malformed(`\\${name} is no character`)
+    return known
+  }
+
+  #token(): string {
+    const from = this.#at
+    while (this.#at < this.#text.length && !DELIMITERS.has(this.#text[this.#at] as string)) this.#at++
+    return this.#text.slice(from, this.#at)
+  }
+
+  #atom(): unknown {
+    const token = this.#token()
+    if (token === 'nil') return null
+    if (token === 'true') return true
+    if (token === 'false') return false
+    if (token.startsWith(':')) {
+      if (token.length === 1) throw this.#malformed('a keyword has no name')
+      return token.slice(1)
+    }
+    if (/^[+-]?\d/.test(token)) return this.#number(token)
+    return token
+  }
+
+  #number(token: string): number | bigint {
+    if (/^[+-]?\d+N?$/.test(token)) {
+      const digits = token.replace(/^\+|N$/g, '')
+      const number = Number(digits)
+      return Number.isSafeInteger(number) ? number : BigInt(digits)
+    }
+    if (/^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?$/.test(token)) return Number(token.replace(/M$/, ''))
+    if (/^[+-]?\d+\/\d+$/.test(token)) {
+      const [over, under] = token.split('/').map(Number) as [number, number]
+      return over / under
+    }
+    throw this.#malformed(`${token.slice(0, 40)} is no number`)
+  }
+
+  #malformed(problem: string, line = this.#line): MalformedHistoryError {
+    return new MalformedHistoryError(line, problem)
+  }
+}

@@ -1,0 +1,79 @@
+import type { HistoryEvent } from '../operation.ts'
+import { MalformedHistoryError } from '../transactions/malformed.ts'
+
+/**
+ * Reads JSON lines: one event a line, `{"process":0,"type":"ok","f":"read","value":3}`. Empty lines and fields of other
+ * names do not matter. Whole numbers beyond 2^53 keep their digits.
+ * @throws MalformedHistoryError with the line
+ */
+export function parseJsonLines(text: string): HistoryEvent[] {
+  const events: HistoryEvent[] = []
+  let line = 0
+  for (let start = 0; start <= text.length; ) {
+    let end = text.indexOf('\n', start)
+    if (end < 0) end = text.length
+    line++
+    const from = start
+    start = end + 1
+    const content = text.slice(from, end)
+    if (content.trim() === '') continue
+    let value: unknown
+    try {
+      value = parseExact(line === 1 ? content.replace(/^\uFEFF/, '') : content)
+    } catch (error) {
+      throw new MalformedHistoryError(line, `no JSON: ${(error as Error).message}`)
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new MalformedHistoryError(line, `expected an object, got ${content.trim().slice(0, 60)}`)
+    }
+    events.push(eventOf(value as Record<string, unknown>, line))
+  }
+  if (events.length === 0) throw new MalformedHistoryError(line, 'the history holds no operation')
+  return events
+}
+
+/** JSON.parse reads 9007199254740993 as ...992; such a number becomes a bigint. */
+function parseExact(text: string): unknown {
+  if (!/\d{16}/.test(text)) return JSON.parse(text)
+  const MARK = '\u0001big:'
+  // Outside texts only: a text is matched whole and stays.
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (token) =>
+    token[0] === '"' || Number.isSafeInteger(Number(token)) ? token : `"\\u0001big:${token}"`,
+  )
+  return JSON.parse(marked, (_, value) =>
+    typeof value === 'string' && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value,
+  )
+}
+
+const TYPES = ['invoke', 'ok', 'fail', 'info']
+
+/** Checks one event's fields, however it was read. */
+export function eventOf(fields: Readonly<Record<string, unknown>>, line: number): HistoryEvent {
+  const { type, process, f, value, key, time, result } = fields
+  if (typeof type !== 'string' || !TYPES.includes(type)) {
+    throw new MalformedHistoryError(line, `type must be invoke, ok, fail or info, got ${shown(type)}`)
+  }
+  if (typeof process !== 'number' && typeof process !== 'string') {
+    throw new MalformedHistoryError(line, `process must be a number or a text, got ${shown(process)}`)
+  }
+  const client = typeof process === 'number' || (process !== 'nemesis' && process !== ':nemesis')
+  if (typeof f !== 'string' && client) {
+    throw new MalformedHistoryError(line, `f must name the operation, got ${shown(f)}`)
+  }
+  return {
+    type: type as HistoryEvent['type'],
+    process,
+    f: typeof f === 'string' ? f : '',
+    ...(value === undefined ? {} : { value }),
+    ...(key === undefined ? {} : { key }),
+    ...(typeof time === 'number' ? { time } : {}),
+    ...(result === undefined ? {} : { result }),
+    line,
+  }
+}
+
+function shown(value: unknown): string {
+  return value === undefined
+    ? 'nothing'
+    : (JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v)) ?? String(value)).slice(0, 60)
+}

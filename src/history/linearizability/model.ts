@@ -1,0 +1,40 @@
+/** What a model sees of an operation. */
+export interface ModelOperation {
+  readonly process: string | number
+  readonly f: string
+  readonly input: unknown
+  /** What was answered. Meaningless unless `known`. */
+  readonly output: unknown
+  readonly known: boolean
+}
+
+/**
+ * An object as pure functions: what it does when operations come one after the other.
+ *
+ * States are plain immutable data; `undefined` is no state. `step` answers the state after the operation, or `undefined`
+ * when the object could not have answered so in that state. It must be deterministic, and when `known` is false it must
+ * accept whatever the operation may have done there.
+ */
+export interface Model<State = unknown> {
+  readonly name: string
+  init(): State
+  step(state: State, operation: ModelOperation): State | undefined
+  /** Default: equal contents. Give it together with `hash`. */
+  equal?(a: State, b: State): boolean
+  /** Equal states must have equal hashes. Default: a text of the contents, for which `equal` is not asked. */
+  hash?(state: State): string | number
+  /**
+   * Splits the object into ones that do not depend on each other: operations with equal answers belong together.
+   * Default: the operation's `key`.
+   */
+  partition?(operation: ModelOperation & { readonly key: unknown }): unknown
+  /** The names of the operations, for the message about an unknown one. Default: any. */
+  readonly operations?: readonly string[]
+  /**
+   * True when an operation with that answer leaves every state as it is in which it can happen: a read. Saying so makes
+   * the search much faster; saying it wrongly makes it wrong. Default: none does.
+   */
+  readOnly?(operation: ModelOperation): boolean
+  /** True when the same operation of two processes differs, as with locks. Default false. */
+  readonly perProcess?: boolean
+}

@@ -1,0 +1,128 @@
+import type { HistoryEvent } from '../operation.ts'
+import { MalformedHistoryError } from '../transactions/malformed.ts'
+
+/** An invocation with its answer: what a model steps over. */
+export interface Operation {
+  readonly process: string | number
+  readonly f: string
+  /** What was asked: the value of the invocation. */
+  readonly input: unknown
+  /** What was answered; meaningless unless `known`. */
+  readonly output: unknown
+  /** False when no answer is known: the operation may have taken effect at any time after its invocation, or never. */
+  readonly known: boolean
+  readonly key: unknown
+  /** Positions in the history; `completedAt` is `Infinity` unless `known`. */
+  readonly invokedAt: number
+  readonly completedAt: number
+  /** Lines in the source, or positions in the array. */
+  readonly invokedLine: number
+  readonly completedLine: number
+}
+
+/**
+ * Pairs invocations with answers. As in Jepsen: `fail` did not happen and is dropped; `info`, and an invocation without
+ * an answer, stays open to the end and may or may not have happened. An answer whose `value` is absent repeats the
+ * value of its invocation. Processes that are no clients (`nemesis`) are skipped.
+ *
+ * With `independent`, values are pairs `[key, value]`, as jepsen.independent writes them.
+ * @throws MalformedHistoryError when a process begins an operation before the last one ended, or an answer has none.
+ */
+export function pairOperations(
+  events: readonly HistoryEvent[],
+  options: { readonly independent?: boolean } = {},
+): Operation[] {
+  const operations: Operation[] = []
+  const pending = new Map<string | number, number>()
+  const slots: (HistoryEvent | undefined)[] = []
+  const places: number[] = []
+  const results: (Operation | undefined)[] = []
+  const add = (
+    sent: HistoryEvent,
+    at: number,
+    answered: HistoryEvent | undefined,
+    until: number,
+  ): Operation => {
+    let key = sent.key
+    let input = sent.value
+    let output = answered?.value
+    if (options.independent === true) {
+      const split = tuple(sent, at)
+      key = split.key
+      input = split.value
+      output = answered?.value === undefined ? undefined : tuple(answered, until).value
+    }
+    return {
+      process: sent.process,
+      f: sent.f,
+      input,
+      output: answered?.result === undefined ? (output === undefined ? input : output) : answered.result,
+      known: answered !== undefined,
+      key,
+      invokedAt: at,
+      completedAt: answered === undefined ? Number.POSITIVE_INFINITY : until,
+      invokedLine: sent.line ?? at,
+      completedLine: answered?.line ?? until,
+    }
+  }
+  for (let at = 0; at < events.length; at++) {
+    const event = events[at] as HistoryEvent
+    const { process, type } = event
+    if (typeof process === 'string' && !isClient(process)) continue
+    const slot = pending.get(process)
+    if (type === 'invoke') {
+      if (slot !== undefined) {
+        const other = slots[slot] as HistoryEvent
+        throw malformed(
+          event,
+          at,
+          `process ${process} invokes ${event.f} before its ${other.f} (${place(other, places[slot] as number)}) has ended`,
+        )
+      }
+      pending.set(process, slots.length)
+      slots.push(event)
+      places.push(at)
+      results.push(undefined)
+      continue
+    }
+    if (slot === undefined) {
+      // Jepsen lets a process log `info` on its own account.
+      if (type === 'info') continue
+      throw malformed(event, at, `${type} of ${event.f}, but process ${process} has nothing under way`)
+    }
+    const sent = slots[slot] as HistoryEvent
+    if (sent.f !== event.f) {
+      throw malformed(event, at, `process ${process} ends ${event.f}, but it had invoked ${sent.f}`)
+    }
+    pending.delete(process)
+    if (type === 'ok') results[slot] = add(sent, places[slot] as number, event, at)
+    else if (type === 'info') results[slot] = add(sent, places[slot] as number, undefined, at)
+  }
+  for (const slot of pending.values()) {
+    results[slot] = add(slots[slot] as HistoryEvent, places[slot] as number, undefined, events.length)
+  }
+  for (const operation of results) if (operation !== undefined) operations.push(operation)
+  return operations
+}
+
+function isClient(process: string): boolean {
+  return process !== 'nemesis' && process !== ':nemesis' && process !== 'log'
+}
+
+function tuple(event: HistoryEvent, at: number): { key: unknown; value: unknown } {
+  const { value } = event
+  if (!Array.isArray(value) || value.length !== 2) {
+    throw malformed(event, at, 'with independent keys each value must be a pair [key, value]')
+  }
+  return { key: value[0], value: value[1] }
+}
+
+function place(event: HistoryEvent, at: number): string {
+  return event.line === undefined ? `operation ${at}` : `line ${event.line}`
+}
+
+function malformed(event: HistoryEvent, at: number, problem: string): MalformedHistoryError {
+  return event.line === undefined
+    ? new MalformedHistoryError(at, problem, 'operation')
+    : new MalformedHistoryError(event.line, problem)
+}
