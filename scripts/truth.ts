@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { linearizabilitySets } from './truth/linearizability.ts'
 import { transactionSets } from './truth/transactions.ts'
 
 export interface TruthCase {
@@ -23,7 +24,7 @@ export interface TruthSet {
 }
 
 const shared = resolve(process.argv[2] ?? fileURLToPath(new URL('../../shared/histories', import.meta.url)))
-const sets: TruthSet[] = [...transactionSets(shared)]
+const sets: TruthSet[] = [...linearizabilitySets(shared), ...transactionSets(shared)]
 
 let agreed = 0
 let total = 0

@@ -9,6 +9,8 @@ export const EXIT = {
   unreachable: 2,
   /** The command was not understood; nothing was tried. The number is EX_USAGE of sysexits.h. */
   usage: 64,
+  /** What was given cannot be read. The number is EX_DATAERR of sysexits.h. */
+  data: 65,
 } as const
 
 export interface OptionSpec {

@@ -1,4 +1,5 @@
 import type { Command, ForeignCommand } from './command.ts'
+import { check } from './commands/check.ts'
 import { deadLetterCommands } from './commands/dead-letters.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
@@ -19,5 +20,6 @@ export const commands: readonly (Command | ForeignCommand)[] = [
   ...lockCommands,
   participantCheck,
   ...idCommands,
+  check,
   doctor,
 ]

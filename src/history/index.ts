@@ -1,4 +1,39 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+export {
+  type CheckHistoryOptions,
+  checkHistory,
+  type HistorySource,
+  MODELS,
+  type ModelName,
+} from './check-history.ts'
+export { type CheckDeliveryOptions, checkDelivery } from './delivery/check-delivery.ts'
+export { FORMATS, type Format } from './formats/detect.ts'
+export { parseEdnHistory } from './formats/edn-history.ts'
+export { parseJsonLines } from './formats/jsonl.ts'
+export { type PorcupineHistory, parsePorcupine } from './formats/porcupine.ts'
+export {
+  type CheckLinearizableOptions,
+  checkLinearizable,
+  type LinearizabilityVerdict,
+} from './linearizability/check.ts'
+export { UnknownOperationError } from './linearizability/errors.ts'
+export type { Model, ModelOperation } from './linearizability/model.ts'
+export {
+  casRegister,
+  counter,
+  fencedLock,
+  kv,
+  LINEARIZABLE_MODELS,
+  type LinearizableModel,
+  lock,
+  queue,
+  register,
+  set,
+  stack,
+} from './linearizability/models.ts'
+export { type Operation, pairOperations } from './linearizability/operation.ts'
+export type { HistoryEvent } from './operation.ts'
+export { type HtmlReportOptions, htmlReport } from './report/html.ts'
 export type { BankOptions } from './transactions/bank.ts'
 export {
   type CheckTransactionsInput,
@@ -32,3 +67,4 @@ export {
 export type { Datum } from './transactions/intern.ts'
 export { LEVELS, type Level } from './transactions/levels.ts'
 export { MalformedHistoryError } from './transactions/malformed.ts'
+export type { Anomaly, InvolvedOperation, Verdict } from './verdict.ts'

@@ -14,6 +14,8 @@ export interface HistoryEvent {
   readonly time?: number
   /** An answer that says no: `false` when a compare-and-set compared unequal. */
   readonly result?: unknown
+  /** Of a delivery: who consumes, where several do. */
+  readonly group?: string
   /** Line in the source, from 1. */
   readonly line?: number
 }

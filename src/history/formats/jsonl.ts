@@ -49,7 +49,7 @@ const TYPES = ['invoke', 'ok', 'fail', 'info']
 
 /** Checks one event's fields, however it was read. */
 export function eventOf(fields: Readonly<Record<string, unknown>>, line: number): HistoryEvent {
-  const { type, process, f, value, key, time, result } = fields
+  const { type, process, f, value, key, time, result, group } = fields
   if (typeof type !== 'string' || !TYPES.includes(type)) {
     throw new MalformedHistoryError(line, `type must be invoke, ok, fail or info, got ${shown(type)}`)
   }
@@ -68,6 +68,7 @@ export function eventOf(fields: Readonly<Record<string, unknown>>, line: number)
     ...(key === undefined ? {} : { key }),
     ...(typeof time === 'number' ? { time } : {}),
     ...(result === undefined ? {} : { result }),
+    ...(typeof group === 'string' ? { group } : {}),
     line,
   }
 }

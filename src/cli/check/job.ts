@@ -1,0 +1,27 @@
+import type { CheckHistoryOptions, Format, Level, ModelName, Verdict } from '../../history/index.ts'
+
+/** What the command hands to the process that checks. Plain data. */
+export interface CheckJob {
+  /** A file, or a folder of Cobra's logs. */
+  readonly path: string
+  readonly model: ModelName
+  /** A module that exports a model, in place of `model`. */
+  readonly modelFile?: string
+  readonly level?: Level
+  readonly format?: Format
+  readonly independent?: boolean
+  readonly allowDuplicates?: boolean
+  readonly total?: number
+  /** For how long the check itself may go on. */
+  readonly timeoutMs?: number
+}
+
+/** What that process answers. */
+export type CheckAnswer =
+  | { readonly kind: 'verdict'; readonly verdict: Verdict & { readonly level?: string } }
+  | { readonly kind: 'malformed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'usage'; readonly message: string }
+  | { readonly kind: 'unreadable'; readonly message: string }
+  | { readonly kind: 'failed'; readonly message: string }
+
+export type { CheckHistoryOptions }

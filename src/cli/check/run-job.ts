@@ -1,0 +1,81 @@
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { isHoldfastError } from '../../core/errors.ts'
+import { checkHistory, type HistorySource, type Model } from '../../history/index.ts'
+import type { CheckAnswer, CheckJob } from './job.ts'
+
+const CHUNK_BYTES = 1 << 20
+
+/** Reads the file and checks it, in this process. `orphaned` says that nobody waits for the answer any more. */
+export async function runJob(job: CheckJob, orphaned: () => boolean): Promise<CheckAnswer> {
+  const deadlineMs =
+    job.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + job.timeoutMs
+  let source: HistorySource
+  try {
+    source = sourceOf(job.path)
+  } catch (error) {
+    return { kind: 'unreadable', message: `${job.path} cannot be read: ${(error as Error).message}` }
+  }
+  try {
+    const model = job.modelFile === undefined ? job.model : await loadModel(job.modelFile)
+    const verdict = checkHistory(source, {
+      model,
+      ...(job.level === undefined ? {} : { level: job.level }),
+      ...(job.format === undefined ? {} : { format: job.format }),
+      ...(job.independent === undefined ? {} : { independent: job.independent }),
+      ...(job.allowDuplicates === undefined ? {} : { allowDuplicates: job.allowDuplicates }),
+      ...(job.total === undefined ? {} : { total: job.total }),
+      expired: () => performance.now() > deadlineMs || orphaned(),
+    })
+    return { kind: 'verdict', verdict }
+  } catch (error) {
+    if (isHoldfastError(error)) {
+      const { code, message } = error
+      if (code === 'HISTORY_MALFORMED' || code === 'HISTORY_OPERATION') {
+        return { kind: 'malformed', code, message }
+      }
+      if (code === 'CONFIG_INVALID') return { kind: 'usage', message }
+    }
+    return { kind: 'failed', message: (error as Error).stack ?? String(error) }
+  }
+}
+
+function sourceOf(path: string): HistorySource {
+  if (statSync(path).isDirectory()) {
+    const names = readdirSync(path).filter((name) => name.endsWith('.log'))
+    if (names.length === 0) throw new Error('the folder holds no *.log, which is what Cobra writes')
+    return { logs: names.map((name) => ({ name, bytes: readFileSync(join(path, name)) })) }
+  }
+  const fd = openSync(path, 'r')
+  const head = new Uint8Array(4096)
+  const length = readSync(fd, head, 0, head.length, 0)
+  closeSync(fd)
+  return { head: head.subarray(0, length), chunks: { [Symbol.iterator]: () => chunksOf(path) } }
+}
+
+function* chunksOf(path: string): Generator<Uint8Array> {
+  const fd = openSync(path, 'r')
+  try {
+    const buffer = new Uint8Array(CHUNK_BYTES)
+    for (;;) {
+      const length = readSync(fd, buffer, 0, buffer.length, null)
+      if (length === 0) return
+      yield buffer.subarray(0, length)
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+async function loadModel(path: string): Promise<Model> {
+  const module = (await import(pathToFileURL(resolve(path)).href)) as {
+    default?: Partial<Model>
+    model?: Partial<Model>
+  }
+  const model = module.default ?? module.model
+  if (typeof model?.init !== 'function' || typeof model.step !== 'function') {
+    throw new Error(`${path} exports no model: the default export needs the functions init and step`)
+  }
+  return { name: path, ...model } as Model
+}

@@ -1,0 +1,201 @@
+import { ConfigError } from '../core/index.ts'
+import { checkDelivery } from './delivery/check-delivery.ts'
+import { detectFormat, type Format } from './formats/detect.ts'
+import { parseEdnHistory } from './formats/edn-history.ts'
+import { parseJsonLines } from './formats/jsonl.ts'
+import { parsePorcupine } from './formats/porcupine.ts'
+import { checkLinearizable } from './linearizability/check.ts'
+import type { Model } from './linearizability/model.ts'
+import { LINEARIZABLE_MODELS, type LinearizableModel } from './linearizability/models.ts'
+import { pairOperations } from './linearizability/operation.ts'
+import type { HistoryEvent } from './operation.ts'
+import {
+  type CobraLog,
+  checkTransactions,
+  JsonLinesScanner,
+  type Level,
+  MalformedHistoryError,
+  parseCobra,
+  parseDbcop,
+  parseText,
+  TRANSACTION_MODELS,
+  type TransactionHistory,
+  type TransactionModel,
+} from './transactions/index.ts'
+import type { Verdict } from './verdict.ts'
+
+/** Every model by name. `set` is the object with linearizability, or transactions over sets where a level is given. */
+export const MODELS = [
+  ...LINEARIZABLE_MODELS,
+  ...TRANSACTION_MODELS.filter((name) => name !== 'set'),
+  'delivery',
+] as const
+export type ModelName = (typeof MODELS)[number]
+
+export interface CheckHistoryOptions {
+  readonly model: ModelName | Model
+  /** For models of transactions, and to ask for sets as transactions. */
+  readonly level?: Level
+  /** Default: guessed from the content. */
+  readonly format?: Format
+  /** Values are pairs `[key, value]`, as jepsen.independent writes them. */
+  readonly independent?: boolean
+  /** What an object holds that nobody wrote, for registers and `kv`. Default: null, or what the format says. */
+  readonly initial?: unknown
+  /** What a bank's accounts add up to. Default: what the first read says. */
+  readonly total?: number
+  readonly negativeBalances?: boolean
+  /** For `delivery`. */
+  readonly allowDuplicates?: boolean
+  readonly expired?: () => boolean
+  readonly configurationsMax?: number
+}
+
+/** Where a history comes from: the content of a file, or the logs of a folder, or operations at hand. */
+export type HistorySource =
+  | { readonly bytes: Uint8Array }
+  | { readonly chunks: Iterable<Uint8Array>; readonly head: Uint8Array }
+  | { readonly logs: readonly CobraLog[] }
+  | { readonly events: readonly HistoryEvent[] }
+
+/**
+ * Reads a history and checks it against a model. The answer is proved, shown, or `unknown` with the reason.
+ * @throws MalformedHistoryError with the line; ConfigError when model, level and format do not go together
+ */
+export function checkHistory(source: HistorySource, options: CheckHistoryOptions): Verdict {
+  const started = performance.now()
+  const format = formatOf(source, options)
+  const verdict = check(source, format, options)
+  return { ...verdict, seconds: (performance.now() - started) / 1000 }
+}
+
+function check(
+  source: HistorySource,
+  format: Format | 'events',
+  options: CheckHistoryOptions,
+): Omit<Verdict, 'seconds'> {
+  const { model, level, expired } = options
+  const transactional = transactionModel(model, level)
+  if (transactional !== undefined) {
+    return checkTransactions(transactions(source, format, transactional), {
+      model: transactional,
+      ...(level === undefined ? {} : { level }),
+      ...(options.total === undefined ? {} : { total: options.total }),
+      ...(options.negativeBalances === undefined ? {} : { negativeBalances: options.negativeBalances }),
+      ...(expired === undefined ? {} : { expired }),
+    })
+  }
+  if (level !== undefined) {
+    throw new ConfigError('check', [`level ${level} is for models of transactions, not for ${nameOf(model)}`])
+  }
+  const { events, initial } = operations(source, format, nameOf(model))
+  if (model === 'set' && events.some((event) => event.f === 'txn')) {
+    return check({ events }, 'events', { ...options, level: 'serializable' })
+  }
+  if (model === 'delivery') {
+    return checkDelivery(events, {
+      ...(options.allowDuplicates === undefined ? {} : { allowDuplicates: options.allowDuplicates }),
+      ...(expired === undefined ? {} : { expired }),
+    })
+  }
+  const paired = pairOperations(events, { independent: options.independent === true })
+  return checkLinearizable(paired, {
+    model: model as LinearizableModel | Model,
+    initial: options.initial ?? initial,
+    unit: events[0]?.line === undefined ? 'operation' : 'line',
+    ...(expired === undefined ? {} : { expired }),
+    ...(options.configurationsMax === undefined ? {} : { configurationsMax: options.configurationsMax }),
+  })
+}
+
+function nameOf(model: ModelName | Model): string {
+  return typeof model === 'string' ? model : model.name
+}
+
+function transactionModel(model: ModelName | Model, level: Level | undefined): TransactionModel | undefined {
+  if (typeof model !== 'string') return undefined
+  if (model === 'set') return level === undefined ? undefined : 'set'
+  return TRANSACTION_MODELS.find((name) => name === model)
+}
+
+function formatOf(source: HistorySource, options: CheckHistoryOptions): Format | 'events' {
+  if ('events' in source) return 'events'
+  if (options.format !== undefined) return options.format
+  if ('logs' in source) return 'cobra'
+  const head = 'bytes' in source ? source.bytes.subarray(0, 4096) : source.head
+  const guessed = detectFormat(head)
+  const { model, level } = options
+  const transactional = transactionModel(model, level) !== undefined || model === 'set'
+  if (guessed !== undefined && (transactional || !OF_TRANSACTIONS.includes(guessed))) return guessed
+  // What only looks like sessions is told with its line where operations are wanted.
+  if (/^\s*[{[]/.test(new TextDecoder().decode(head))) return 'jsonl'
+  throw new MalformedHistoryError(
+    1,
+    head.length === 0
+      ? 'the history is empty'
+      : guessed === undefined
+        ? 'no known format begins like this; name it with --format'
+        : `this looks like the format ${guessed}, which holds transactions and not operations of a ${nameOf(model)}`,
+  )
+}
+
+const OF_TRANSACTIONS: readonly Format[] = ['text', 'cobra', 'dbcop']
+
+function operations(
+  source: HistorySource,
+  format: Format | 'events',
+  model: string,
+): { events: readonly HistoryEvent[]; initial: unknown } {
+  if ('events' in source) return { events: source.events, initial: null }
+  if (format === 'jsonl') return { events: parseJsonLines(textOf(source)), initial: null }
+  if (format === 'edn') return { events: parseEdnHistory(textOf(source)), initial: null }
+  if (format === 'porcupine') return parsePorcupine(textOf(source))
+  throw new ConfigError('check', [
+    `format ${format} holds transactions, and ${model} is no model of transactions: choose ${TRANSACTION_MODELS.join(', ')}`,
+  ])
+}
+
+function transactions(
+  source: HistorySource,
+  format: Format | 'events',
+  model: TransactionModel,
+): TransactionHistory | readonly HistoryEvent[] {
+  if ('events' in source) return source.events
+  if (format === 'cobra') {
+    return parseCobra('logs' in source ? source.logs : [{ name: 'history', bytes: bytesOf(source) }])
+  }
+  if (format === 'dbcop') return parseDbcop(bytesOf(source))
+  if (format === 'text') return parseText(textOf(source))
+  if (format === 'jsonl' && model !== 'bank') {
+    const scanner = new JsonLinesScanner(model === 'long-fork' ? 'rw-register' : model)
+    for (const chunk of chunksOf(source)) scanner.push(chunk)
+    return scanner.finish()
+  }
+  return operations(source, format, model).events
+}
+
+function chunksOf(source: HistorySource): Iterable<Uint8Array> {
+  if ('chunks' in source) return source.chunks
+  return 'bytes' in source ? [source.bytes] : []
+}
+
+function bytesOf(source: HistorySource): Uint8Array {
+  if ('bytes' in source) return source.bytes
+  const chunks = [...chunksOf(source)].map((chunk) => chunk.slice())
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+function textOf(source: HistorySource): string {
+  const bytes = bytesOf(source)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new MalformedHistoryError(1, `no text in UTF-8: ${(error as Error).message}`)
+  }
+}

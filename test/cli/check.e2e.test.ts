@@ -1,0 +1,141 @@
+/** `holdfast check` as a process: exit codes, limits, the page. Uses the build. */
+import { spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, it } from 'vitest'
+import { tempFolder } from '../support/files.ts'
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const folder = tempFolder('cli-check')
+afterAll(folder.remove)
+
+async function check(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [main, 'check', ...args], { cwd: folder.path })
+  let [out, err] = ['', '']
+  child.stdout.on('data', (data) => {
+    out += String(data)
+  })
+  child.stderr.on('data', (data) => {
+    err += String(data)
+  })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, out, err }
+}
+
+function file(name: string, text: string): string {
+  const path = folder.file(name)
+  writeFileSync(path, text)
+  return path
+}
+
+const event = (process: number, type: string, f: string, value?: unknown): string =>
+  `${JSON.stringify({ process, type, f, value })}\n`
+const written = event(0, 'invoke', 'write', 1) + event(0, 'ok', 'write', 1) + event(1, 'invoke', 'read')
+const good = file('good.jsonl', written + event(1, 'ok', 'read', 1))
+const bad = file('bad.jsonl', written + event(1, 'ok', 'read', null))
+/** Pushes that are all under way at once, and a pop of what was never pushed: every order has to be tried. */
+const hard = file(
+  'hard.jsonl',
+  [
+    ...Array.from({ length: 24 }, (_, i) => event(i, 'invoke', 'push', i)),
+    ...Array.from({ length: 24 }, (_, i) => event(i, 'ok', 'push', i)),
+    event(0, 'invoke', 'pop'),
+    event(0, 'ok', 'pop', 99),
+  ].join(''),
+)
+
+it('ends with 0 for a valid history', async () => {
+  expect(await check(good, '--model', 'register')).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^valid: 2 operations, model register/),
+    err: '',
+  })
+})
+
+it('ends with 1 for an invalid one, in JSON and as a page', async () => {
+  const page = folder.file('report.html')
+  const { code, out } = await check(bad, '--model', 'kv', '--json', '--html', page)
+  expect(code).toBe(1)
+  expect(JSON.parse(out)).toMatchObject({
+    verdict: 'invalid',
+    model: 'kv',
+    operations: 2,
+    anomalies: [{ type: 'nonlinearizable', explanation: expect.any(String), operations: expect.any(Array) }],
+    seconds: expect.any(Number),
+  })
+  const html = readFileSync(page, 'utf8')
+  expect(html).toContain('<svg')
+  expect(html).not.toMatch(/https?:\/\/(?!www\.w3\.org)|<script|<link/)
+})
+
+it('ends with 2 when the time is up, whatever it is doing', async () => {
+  const { code, out } = await check(hard, '--model', 'stack', '--timeout', '0.5', '--json')
+  expect(code).toBe(2)
+  expect(JSON.parse(out)).toMatchObject({
+    verdict: 'unknown',
+    reason: expect.stringMatching(/time .*is up/),
+  })
+})
+
+it('ends with 2 when a model of your own never answers', async () => {
+  const model = file('stuck.mjs', 'export default { init: () => 0, step: () => { for (;;); } }')
+  const { code, out } = await check(good, '--model', model, '--timeout', '0.5')
+  expect({ code, out }).toEqual({
+    code: 2,
+    out: expect.stringMatching(/^unknown: .*\n {2}the time of 0.5 s is up/),
+  })
+})
+
+it('ends with 2 when the memory is used up', async () => {
+  const { code, out } = await check(hard, '--model', 'stack', '--memory', '150', '--json')
+  expect(code).toBe(2)
+  expect(JSON.parse(out)).toMatchObject({
+    verdict: 'unknown',
+    reason: expect.stringMatching(/more than the 150 MB/),
+  })
+})
+
+it.each([
+  [[], /FILE is missing/],
+  [[good], /--model is missing/],
+  [[good, '--model', 'nix'], /--model cannot be "nix"/],
+  [[good, '--model', 'register', '--level', 'causal'], /level causal is for models of transactions/],
+  [[good, '--model', 'register', '--timeout', 'soon'], /--timeout must be a number/],
+  [['missing.jsonl', '--model', 'register'], /missing.jsonl cannot be read/],
+] as [string[], RegExp][])('%j ends with 64', async (args, message) => {
+  expect(await check(...args)).toEqual({ code: 64, out: '', err: expect.stringMatching(message) })
+})
+
+it.each([
+  ['{"process":0,"type":"invoke","f":"read"}\n{"process":', [], /line 2: no JSON/],
+  ['{:process 0, :type :ok', [], /line 1: "}" is missing/],
+  ['', [], /the history is empty/],
+  ['Dear Sir', [], /no known format begins like this/],
+  ['{"process":0,"type":"ok","f":"read"}', [], /line 1: ok of read, but process 0 has nothing under way/],
+  ['{"process":0,"type":"invoke","f":"fly"}', [], /the model register has no operation "fly"/],
+  ['r x 1', [], /holds transactions/],
+] as [string, string[], RegExp][])('%j ends with 65', async (text, args, message) => {
+  const path = file('malformed', text)
+  expect(await check(path, '--model', 'register', ...args)).toEqual({
+    code: 65,
+    out: '',
+    err: expect.stringMatching(message),
+  })
+})
+
+it('checks transactions, and draws the cycle', async () => {
+  const page = folder.file('cycle.html')
+  const path = file('skew.txt', 'r x nil\nw y 1\n=====\nr y nil\nw x 1\n')
+  const { code, out } = await check(path, '--model', 'rw-register', '--level', 'serializable', '--html', page)
+  expect({ code, out }).toEqual({ code: 1, out: expect.stringMatching(/G2-item/) })
+  expect(readFileSync(page, 'utf8')).toMatch(/marker-end/)
+  expect((await check(path, '--model', 'rw-register', '--level', 'snapshot-isolation')).code).toBe(0)
+})
+
+it('takes sets of transactions for what they are, without a level', async () => {
+  const path = file(
+    'set.jsonl',
+    event(0, 'ok', 'txn', [['add', 'x', 1]]) + event(0, 'ok', 'txn', [['r', 'x', [1]]]),
+  )
+  expect((await check(path, '--model', 'set')).code).toBe(0)
+})

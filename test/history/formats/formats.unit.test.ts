@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest'
+import { detectFormat } from '../../../src/history/formats/detect.ts'
+import { parseEdn } from '../../../src/history/formats/edn.ts'
+import { parseEdnHistory } from '../../../src/history/formats/edn-history.ts'
+import { parseJsonLines } from '../../../src/history/formats/jsonl.ts'
+import { parsePorcupine } from '../../../src/history/formats/porcupine.ts'
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+describe('JSON lines', () => {
+  it('keeps fields, lines and whole numbers beyond 2^53', () => {
+    const events = parseJsonLines(
+      '\uFEFF{"process":0,"type":"invoke","f":"write","value":9007199254740993}\n\n{"process":0,"type":"ok","f":"write","value":"9007199254740993","key":"k"}\n',
+    )
+    expect(events).toEqual([
+      { process: 0, type: 'invoke', f: 'write', value: 9007199254740993n, line: 1 },
+      { process: 0, type: 'ok', f: 'write', value: '9007199254740993', key: 'k', line: 3 },
+    ])
+  })
+
+  it.each([
+    ['', /line 1: the history holds no operation/],
+    ['{"process":0,"type":"invoke","f":"read"}\n{"process":0,', /line 2: no JSON/],
+    ['[1]', /line 1: expected an object/],
+    ['\n{"process":0,"type":"done","f":"read"}', /line 2: type must be invoke, ok, fail or info, got "done"/],
+    ['{"type":"ok","f":"read"}', /line 1: process must be a number or a text, got nothing/],
+    ['{"process":0,"type":"ok"}', /line 1: f must name the operation/],
+  ])('%j is malformed', (text, problem) => {
+    expect(() => parseJsonLines(text)).toThrow(problem)
+  })
+})
+
+describe('EDN', () => {
+  it.each([
+    ['nil', null],
+    ['[1 -2 3.5 1e3 1/4 7N 2.5M]', [1, -2, 3.5, 1000, 0.25, 7, 2.5]],
+    ['9007199254740993', 9007199254740993n],
+    ['"a\\n\\"\\u00e9"', 'a\n"é'],
+    ['[\\a \\newline \\u0041]', ['a', '\n', 'A']],
+    ['[:key :ns/key symbol]', ['key', 'ns/key', 'symbol']],
+    ['{:a 1, "b" [2]}', { a: 1, b: [2] }],
+    ['{1 2}', new Map([[1, 2]])],
+    ['#{1 2}', new Set([1, 2])],
+    ['[1 #_ {:x 2} 3 ; comment\n 4]', [1, 3, 4]],
+    ['#jepsen.history.Op{:index 0}', { index: 0 }],
+    ['#inst "2020-01-01"', '2020-01-01'],
+  ])('%s', (text, value) => {
+    expect(parseEdn(text)).toEqual([{ value, line: 1 }])
+  })
+
+  it.each([
+    ['[1\n 2', /line 1: "\]" is missing/],
+    ['1\n ]', /line 2: "\]" closes nothing/],
+    ['\n{:a}', /line 2: a map has a key without a value/],
+    ['"open', /line 1: a text is not closed/],
+    ['"\\q"', /line 1: \\q is no escape/],
+    ['12x', /line 1: 12x is no number/],
+    [':', /line 1: a keyword has no name/],
+    ['['.repeat(300), /nested deeper than 256/],
+  ])('%j is malformed', (text, problem) => {
+    expect(() => parseEdn(text)).toThrow(problem)
+  })
+
+  it('reads a history as Jepsen writes it, one map after the other or in a vector', () => {
+    const maps =
+      '{:process 0, :type :invoke, :f :cas, :value [1 2]}\n{:process :nemesis, :type :info, :f :kill}'
+    const events = [
+      { process: 0, type: 'invoke', f: 'cas', value: [1, 2], line: 1 },
+      { process: 'nemesis', type: 'info', f: 'kill', line: 2 },
+    ]
+    expect(parseEdnHistory(maps)).toEqual(events)
+    expect(parseEdnHistory(`[${maps}]`)).toEqual(events.map((e) => ({ ...e, line: 1 })))
+    expect(() => parseEdnHistory('{:process 0}\n')).toThrow(/line 1: type must be/)
+    expect(() => parseEdnHistory('7')).toThrow(/line 1: expected a map/)
+  })
+})
+
+describe('logs of Porcupine', () => {
+  it('reads an etcd log', () => {
+    const log = [
+      'INFO  jepsen.util - 3\t:invoke\t:cas\t[3 0]',
+      'INFO  jepsen.util - 3\t:fail\t:cas\t[3 0]',
+      'INFO  jepsen.util - :nemesis\t:info\t:start\tnil',
+      'INFO  jepsen.util - 1\t:invoke\t:write\t4',
+      'INFO  jepsen.util - 1\t:info\t:write\t:timed-out',
+    ].join('\n')
+    expect(parsePorcupine(log)).toMatchObject({
+      initial: null,
+      events: [
+        { process: 3, type: 'invoke', f: 'cas', value: [3, 0] },
+        { type: 'ok', f: 'cas', result: false, line: 2 },
+        { type: 'invoke', f: 'write', value: 4, line: 4 },
+        { type: 'info', f: 'write', line: 5 },
+      ],
+    })
+  })
+
+  it('reads a key-value log', () => {
+    const log = '{:process 0, :type :invoke, :f :get, :key "4", :value nil}'
+    expect(parsePorcupine(log)).toMatchObject({ initial: '', events: [{ f: 'get', key: '4', value: null }] })
+  })
+
+  it.each([
+    ['INFO  jepsen.util - 0\t:invoke\t:read', /line 1: expected "INFO/],
+    ['INFO  jepsen.util - 0\t:invoke\t:swap\t1', /line 1: operation must be read, write or cas/],
+    ['INFO  jepsen.util - 0\t:invoke\t:cas\t1', /line 1: cas takes a pair/],
+    ['INFO  jepsen.util - 0\t:invoke\t:write\tx', /line 1: a value must be a number or nil/],
+    ['something else', /line 1: expected/],
+    ['', /no operation/],
+  ])('%j is malformed', (text, problem) => {
+    expect(() => parsePorcupine(text)).toThrow(problem)
+  })
+})
+
+it.each([
+  ['{"process":0,"type":"ok","f":"read"}', 'jsonl'],
+  ['{:process 0 :type :ok, :f :read}', 'edn'],
+  ['[{:process 0}]', 'edn'],
+  ['{:process 0, :type :invoke, :f :get, :key "4", :value nil}', 'porcupine'],
+  ['INFO  jepsen.util - 3\t:invoke\t:read\tnil', 'porcupine'],
+  ['r 1 2\nw 1 3', 'text'],
+  ['r(1,2,3,4)', 'text'],
+  ['\u0003\0\0\0\0\0\0\0', 'dbcop'],
+  ['[[{"events":[]}]]', 'dbcop'],
+  ['S\0\0\0\0\0\0\0\u0001', 'cobra'],
+  ['Dear Sir', undefined],
+])('the format of %j is %s', (text, format) => {
+  expect(detectFormat(bytes(text))).toBe(format)
+})
