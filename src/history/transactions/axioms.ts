@@ -173,11 +173,12 @@ export function forceCausal(input: AxiomInput, happensBefore: Outgoing): string 
       for (const slot of lanesOf[h.key[op] as number] as number[]) {
         const l = table.token(slot)
         const seen = clock[row + l] as number
+        const known =
+          source >= 0 ? (clock[(reads.transactionOf[source] as number) * lanes + l] as number) : -1
+        if (seen <= known) continue
         const at = lastAtMost(writers[slot] as number[], seen)
-        if (at < 0) continue
-        // Most of the time the writer already happens before the one that was read: then nothing new is said.
-        if (source >= 0 && (clock[(reads.transactionOf[source] as number) * lanes + l] as number) >= at)
-          continue
+        // A writer that happens before the one that was read says nothing new.
+        if (at < 0 || at <= known) continue
         force(input, members[l]![at] as number, op, 'causal-violation')
       }
     }

@@ -164,7 +164,8 @@ function checkDependencies(
   expired: () => boolean,
 ): string | undefined {
   const n = h.transactions
-  const readersOf = searched && versions.open.length > 0 ? readersOfOpenKeys(h, reads, versions) : () => []
+  const readersOf =
+    searched && versions.open.length > 0 ? readersOfOpenKeys(h, reads, versions) : () => new Int32Array(0)
   const keyNodes =
     searched && versions.open.length > 0 ? openKeyEdges(reads, versions, readersOf, edges, keyNodesFrom) : 0
   const nodes = keyNodesFrom + keyNodes

@@ -108,7 +108,7 @@ function replacementOf(h: TransactionHistory, reads: Reads, write: number): numb
 export function openKeyEdges(
   reads: Reads,
   versions: Versions,
-  readersOf: (write: number, key: number) => readonly number[],
+  readersOf: (write: number, key: number) => Int32Array,
   edges: Edges,
   base: number,
 ): number {

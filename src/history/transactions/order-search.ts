@@ -25,7 +25,7 @@ export interface OrderSearch {
   readonly keyNodesFrom: number
   /** True for snapshot isolation: only cycles without two neighbouring rw edges are forbidden. */
   readonly snapshot: boolean
-  readonly readersOf: (write: number, key: number) => readonly number[]
+  readonly readersOf: ReadersOf
   expired(): boolean
 }
 
@@ -40,6 +40,9 @@ export type OrderAnswer =
       readonly cycles: readonly (readonly Step[])[]
     }
   | { readonly kind: 'unknown'; readonly reason: string }
+
+/** The transactions that read a version, or with `NIL` the initial state, of an open key. */
+export type ReadersOf = (write: number, key: number) => Int32Array
 
 const PAIRS_MAX = 3_000_000
 const CLOSURE_BYTES_MAX = 1 << 28
@@ -422,33 +425,42 @@ function closure(graph: Graph, order: Int32Array): (u: number, v: number) => boo
 }
 
 /** Whose reads saw each version, and the initial state, of the open keys. */
-export function readersOfOpenKeys(
-  h: TransactionHistory,
-  reads: Reads,
-  versions: Versions,
-): (write: number, key: number) => readonly number[] {
+export function readersOfOpenKeys(h: TransactionHistory, reads: Reads, versions: Versions): ReadersOf {
+  const { source, transactionOf } = reads
+  const ops = source.length
   const isOpen = new Uint8Array(h.keys)
   for (const { key } of versions.open) isOpen[key] = 1
-  const ofWrite = new Map<number, Set<number>>()
-  const ofInitial = new Map<number, Set<number>>()
-  for (let op = 0; op < reads.source.length; op++) {
-    const seen = reads.source[op] as number
-    if (seen < NIL || isOpen[h.key[op] as number] === 0) continue
-    const table = seen === NIL ? ofInitial : ofWrite
-    const at = seen === NIL ? (h.key[op] as number) : seen
-    const set = table.get(at)
-    if (set === undefined) table.set(at, new Set([reads.transactionOf[op] as number]))
-    else set.add(reads.transactionOf[op] as number)
+  // One row per write, and after those one per key for its initial state.
+  const rowOf = (op: number): number => {
+    const seen = source[op] as number
+    const key = h.key[op] as number
+    if (seen < NIL || isOpen[key] === 0) return -1
+    return seen === NIL ? ops + key : seen
   }
-  const lists = new Map<Set<number>, readonly number[]>()
+  const end = new Int32Array(ops + h.keys + 1)
+  for (let op = 0; op < ops; op++) {
+    const row = rowOf(op)
+    if (row >= 0) end[row]! += 1
+  }
+  let sum = 0
+  for (let row = 0; row < end.length; row++) {
+    const count = end[row] as number
+    end[row] = sum
+    sum += count
+  }
+  const start = end.slice()
+  const readers = new Int32Array(sum)
+  for (let op = 0; op < ops; op++) {
+    const row = rowOf(op)
+    if (row < 0) continue
+    const t = transactionOf[op] as number
+    const at = end[row] as number
+    if (at > (start[row] as number) && readers[at - 1] === t) continue // a second read of it by the same transaction
+    readers[at] = t
+    end[row] = at + 1
+  }
   return (write, key) => {
-    const set = write === NIL ? ofInitial.get(key) : ofWrite.get(write)
-    if (set === undefined) return []
-    let list = lists.get(set)
-    if (list === undefined) {
-      list = [...set]
-      lists.set(set, list)
-    }
-    return list
+    const row = write === NIL ? ops + key : write
+    return readers.subarray(start[row] as number, end[row] as number)
   }
 }
