@@ -6,12 +6,11 @@ import {
   type OwnTransaction,
   SerializationError,
   type Store,
-  sql,
   type Transaction,
   type TransactionOptions,
 } from '../store/index.ts'
 import type { StepRefusedError } from './errors.ts'
-import { findRows, keyOf, passGate } from './gate.ts'
+import { findRows, forgetRows, keyOf, passGate } from './gate.ts'
 import { storeResults } from './results.ts'
 import { isForward, nameOf, STEP_PHASES, type StepCall, type StepPhase, stepChecks } from './step.ts'
 import { encodeRefusal, encodeResult } from './stored.ts'
@@ -106,7 +105,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     const { verdict, inserted } = await enter(tx, call, rowsOf(call.phase))
     await failpoint('participant.recorded')
     if (verdict.kind === 'refuse') {
-      await forget(tx, call, inserted)
+      await forgetRows(tx, scope, call, inserted)
       throw verdict.error
     }
     if (verdict.kind === 'repeated') return { kind: 'repeated', result: verdict.result as Result }
@@ -122,7 +121,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     } catch (error) {
       // A caller that catches this and goes on must not commit a step without its work. When the transaction has failed
       // as a whole this fails too, and nothing commits.
-      await forget(tx, call, inserted).catch(() => {})
+      await forgetRows(tx, scope, call, inserted).catch(() => {})
       throw error
     }
   }
@@ -146,19 +145,6 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     if (verdict.kind === 'again')
       throw new SerializationError({ cause: new Error('the step was forgotten meanwhile') })
     return { verdict, inserted }
-  }
-
-  async function forget(
-    tx: Transaction,
-    { saga, step }: StepCall,
-    phases: ReadonlySet<StepPhase>,
-  ): Promise<void> {
-    if (phases.size === 0) return
-    const keys = [...phases].map((phase) => keyOf(step, phase))
-    await tx.execute(
-      sql`delete from ${store.table('effect')} where scope = ${scope} and id = ${saga}
-        and ${store.dialect.isOneOf(sql.ident('phase'), 'text', keys)}`,
-    )
   }
 
   async function transaction<Result>(
