@@ -27,7 +27,6 @@ describe('a saga runner that is stopped (SIGSTOP) past its lease and goes on (SI
   it.each([
     ['participant.begun', 'charge', 'STALE_EPOCH'],
     ['participant.begun', 'ship', 'STALE_EPOCH'],
-    ['participant.recorded', 'charge', 'STORE_UNAVAILABLE'],
     ['participant.worked', 'charge', 'COMMIT_UNKNOWN'],
   ])(
     'changes nothing in a store participant: stopped at %s, successor at step %s',
@@ -73,7 +72,7 @@ describe('a saga runner that is stopped (SIGSTOP) past its lease and goes on (SI
 })
 
 describe('an HTTP participant that is stopped in the middle of a step', () => {
-  it.each(['participant.begun', 'participant.recorded', 'participant.worked'])(
+  it.each(['participant.begun', 'participant.worked'])(
     'at %s, does not apply it beside another instance that was called meanwhile',
     async (stopAt) => {
       await using opened = await pgStore.open()
