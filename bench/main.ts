@@ -25,6 +25,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   outbox: () => import('./outbox/bench.ts'),
   transactions: () => import('./transactions/bench.ts'),
   inbox: () => import('./inbox/bench.ts'),
+  locks: () => import('./locks/bench.ts'),
   check: () => import('./check/bench.ts'),
   barrier: () => import('./barrier/bench.ts'),
   'two-phase': () => import('./two-phase/bench.ts'),

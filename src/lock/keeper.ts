@@ -96,7 +96,8 @@ export class Holding implements HeldLock {
   #usableUntilMs: number
   /** Made when somebody asks for the signal: most locks are held too shortly for that. */
   #lost: AbortController | undefined
-  #ended: LockLostError | undefined
+  /** The error is made when somebody asks for it: its stack costs more than a release. */
+  #ended: { readonly why: string; readonly cause: unknown } | undefined
   #failure: unknown
   #releasing: Promise<boolean> | undefined
 
@@ -133,7 +134,7 @@ export class Holding implements HeldLock {
   get signal(): AbortSignal {
     if (this.#lost === undefined) {
       this.#lost = new AbortController()
-      if (this.#ended !== undefined) this.#lost.abort(this.#ended)
+      if (this.#ended !== undefined) this.#lost.abort(this.#reason(this.#ended))
     }
     return this.#lost.signal
   }
@@ -163,9 +164,13 @@ export class Holding implements HeldLock {
 
   end(why: string, cause?: unknown): void {
     if (this.#ended !== undefined) return
-    this.#ended = new LockLostError(this, why, cause === undefined ? undefined : { cause })
+    this.#ended = { why, cause }
     this.#keeper.drop(this)
-    this.#lost?.abort(this.#ended)
+    this.#lost?.abort(this.#reason(this.#ended))
+  }
+
+  #reason({ why, cause }: { why: string; cause: unknown }): LockLostError {
+    return new LockLostError(this, why, cause === undefined ? undefined : { cause })
   }
 
   release(): Promise<boolean> {

@@ -10,6 +10,7 @@ export interface RedisLike {
     n: number,
   ): Promise<[string, string[]]>
   mget(keys: string[]): Promise<(string | null)[]>
+  pttl(key: string): Promise<number>
   time(): Promise<(string | number)[]>
   duplicate(): RedisSubscriberLike
 }

@@ -81,15 +81,18 @@ class RedisEngine implements LockEngine {
   async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
     const { name, holder, mode, ttlMs } = request
     const sentAtMs = this.clock.monotonic()
-    const [kind, ahead, token, nowMs, firstEndsMs] = (await ASK.run(this.#client, [
+    const answer = (await ASK.run(this.#client, [
       this.#prefix + name,
       this.#tokenKey,
       holder,
-      mode,
-      Math.min(request.limit, LIMIT_MAX),
+      `${mode} ${Math.min(request.limit, LIMIT_MAX)} `,
       ttlMs,
       wait ? 1 : 0,
-    ])) as [LockAnswer['kind'], number, string, number, number]
+    ])) as string | [LockAnswer['kind'], number, string, number, number]
+    if (typeof answer === 'string') {
+      return { kind: 'held', token: BigInt(answer), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
+    }
+    const [kind, ahead, token, nowMs, firstEndsMs] = answer
     switch (kind) {
       case 'held':
         return { kind, token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
@@ -163,8 +166,9 @@ class RedisEngine implements LockEngine {
     const [seconds, micros] = await this.#client.time()
     const nowMs = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
     const values = await this.#client.mget(names.map((name) => this.#prefix + name))
+    const left = await Promise.all(names.map((name) => this.#client.pttl(this.#prefix + name)))
     return names.flatMap((name, i) => {
-      const stored = JSON.parse(values[i] ?? '[]') as StoredEntry[]
+      const stored = toStored(values[i] ?? '[]', nowMs + (left[i] ?? 0))
       const info = describeQueue(
         name,
         stored.filter((entry) => entry[4] > nowMs).map((entry) => toInfo(entry, nowMs)),
@@ -217,6 +221,15 @@ class RedisEngine implements LockEngine {
       wake({ token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS })
     }
   }
+}
+
+/** See the forms in scripts.ts. */
+function toStored(text: string, untilMs: number): StoredEntry[] {
+  const [, mode, limit, token, ttl, holder] = /^([a-z]+) (\d+) (\d+) (\d+) (.*)$/s.exec(text) ?? []
+  if (holder === undefined) return JSON.parse(text) as StoredEntry[]
+  return [
+    [holder, mode as LockMode, Number(limit), token as string, untilMs, Number(ttl), untilMs - Number(ttl)],
+  ]
 }
 
 function toInfo(entry: StoredEntry, nowMs: number): QueueEntry & LockEntryInfo {

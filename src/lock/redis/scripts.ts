@@ -2,8 +2,9 @@ import { ENTRIES_MAX } from '../queue.ts'
 import { Script } from './script.ts'
 
 /**
- * A queue is one string, JSON `[[holder, mode, limit, token, until, ttl, arrived], …]`: tokens are text, since cjson writes
- * numbers with 14 digits. Times are Redis's own clock in milliseconds. The key ends with the last entry.
+ * A queue is one string. Of one entry alone: `mode limit token ttl holder`, whose lease is the key's own time to
+ * live, so that the common case costs no decoding and no clock. Of several: JSON `[[holder, mode, limit, token, until, ttl,
+ * arrived], …]` on Redis's own clock in milliseconds; tokens are text, since cjson writes numbers with 14 digits.
  */
 const SHARED = `
 local function clock()
@@ -13,10 +14,16 @@ end
 local function read(key, now)
   local raw = redis.call('GET', key)
   local queue = {}
-  if raw then
-    for _, e in ipairs(cjson.decode(raw)) do
-      if e[5] > now then queue[#queue + 1] = e end
-    end
+  if not raw then return queue end
+  if string.byte(raw) ~= 91 then
+    local mode, limit, token, ttl, holder = string.match(raw, '^(%a+) (%d+) (%d+) (%d+) (.*)$')
+    ttl = tonumber(ttl)
+    local left = redis.call('PTTL', key)
+    queue[1] = {holder, mode, tonumber(limit), token, now + left, ttl, now + left - ttl}
+    return queue
+  end
+  for _, e in ipairs(cjson.decode(raw)) do
+    if e[5] > now then queue[#queue + 1] = e end
   end
   return queue
 end
@@ -35,35 +42,39 @@ end
 `
 
 /**
- * KEYS: queue, counter. ARGV: holder, mode, limit, ttl, wait. Gives {kind, ahead, token, now, end of the first before}.
+ * KEYS: queue, counter. ARGV: holder, "mode limit ", ttl, wait. Gives the token of a lock that was free, or
+ * {kind, ahead, token, now, end of the first before}.
  *
- * One counter serves all names, so nothing is left behind by a name that is used once. One that is missing (new, or lost
- * with its data) starts with the time of day in microseconds, so that tokens after a loss of everything are higher still.
+ * One counter serves all names, so nothing is left behind by a name that is used once; numbers that are drawn in vain do not
+ * matter. One that is missing (new, or lost with its data) starts with the time of day in microseconds, so that tokens
+ * after a loss of everything are higher still. All of a script is one step.
  */
 export const ASK = new Script(
-  `${SHARED}
+  `local token = redis.call('INCR', KEYS[2])
+if token == 1 then
+  local t = redis.call('TIME')
+  token = t[1] * 1000000 + t[2]
+  redis.call('SET', KEYS[2], string.format('%.0f', token))
+end
+token = string.format('%.0f', token)
+if redis.call('SET', KEYS[1], ARGV[2] .. token .. ' ' .. ARGV[3] .. ' ' .. ARGV[1], 'NX', 'PX', ARGV[3]) then return token end
+${SHARED}
 local now = clock()
-local holder, mode, limit, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local holder, mode, limit, ttl = ARGV[1], string.match(ARGV[2], '%a+'), tonumber(string.match(ARGV[2], '%d+')), tonumber(ARGV[3])
 local queue = read(KEYS[1], now)
 local mine
 for i, e in ipairs(queue) do
   if e[1] == holder then mine = i e[5] = now + ttl end
 end
 if not mine then
-  if ARGV[5] == '1' then
+  if ARGV[4] == '1' then
     if #queue >= ${ENTRIES_MAX} then return {'full'} end
   else
     if #queue >= limit then return {'refused'} end
     for _, e in ipairs(queue) do if e[2] ~= mode then return {'refused'} end end
   end
-  local token = redis.call('INCR', KEYS[2])
-  if token == 1 then
-    local t = redis.call('TIME')
-    token = t[1] * 1000000 + t[2]
-    redis.call('SET', KEYS[2], string.format('%.0f', token))
-  end
   mine = #queue + 1
-  queue[mine] = {holder, mode, limit, string.format('%.0f', token), now + ttl, ttl, now}
+  queue[mine] = {holder, mode, limit, token, now + ttl, ttl, now}
 end
 write(KEYS[1], queue, now)
 if holds(queue, mine) then return {'held', mine - 1, queue[mine][4], now} end
@@ -96,7 +107,13 @@ return 0
  * lease begins, and the message is the grant. Gives how many were removed.
  */
 export const REMOVE = new Script(
-  `${SHARED}
+  `local raw = redis.call('GET', KEYS[1])
+if not raw then return 0 end
+if #ARGV == 3 and string.byte(raw) ~= 91 then
+  if string.match(raw, '^%a+ %d+ %d+ %d+ (.*)$') == ARGV[3] then return redis.call('DEL', KEYS[1]) end
+  return 0
+end
+${SHARED}
 local now = clock()
 local queue = read(KEYS[1], now)
 local gone = {}

@@ -3,6 +3,7 @@ import { ConfigError } from '../../core/errors.ts'
 import { checkOptions, isName } from '../../core/options.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockMode, LockRequest } from '../engine.ts'
 import { describeQueue, holdsAt, predecessorOf, type QueueEntry } from '../queue.ts'
+import { within } from '../timer.ts'
 import type { ZookeeperLike, ZookeeperStat } from './zookeeper-client.ts'
 
 export interface ZookeeperLocksOptions {
@@ -60,8 +61,11 @@ class ZookeeperEngine implements LockEngine {
   readonly #open: () => ZookeeperLike
   readonly #root: string
   readonly #waiters = new Map<string, Waiter>()
-  /** Holders that may have a node: whoever was asked for before looks first. */
-  readonly #asked = new Set<string>()
+  /** The session in which each holder asked. A node of an earlier session may end at any moment, so it counts for nothing. */
+  readonly #asked = new Map<string, Session>()
+  /** What could not be removed when it was released: its node lives as long as the session, so this must not be left. */
+  readonly #leaving = new Map<string, string>()
+  #sweeping = false
   #session: Session | undefined
 
   constructor(open: () => ZookeeperLike, root: string, clock: Clock) {
@@ -76,15 +80,17 @@ class ZookeeperEngine implements LockEngine {
 
   async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
     const { name, holder } = request
-    const client = await this.#connected()
+    const { session, client } = await this.#connected()
     const ttlMs = client.getSessionTimeout()
     if (request.ttlMs < ttlMs) {
       throw new ConfigError('locks.acquire', [
         `ttlMs must be at least ${ttlMs}, the session's timeout, with ${this.name}, got ${request.ttlMs}`,
       ])
     }
-    const first = !this.#asked.has(holder)
-    this.#asked.add(holder)
+    const before = this.#asked.get(holder)
+    const first = before === undefined
+    if (before !== undefined && before !== session) await this.#remove(name, holder)
+    this.#asked.set(holder, session)
     if (!wait && first) {
       const queue = await this.#queue(client, name)
       if (!holdsAt([...queue, request], queue.length)) {
@@ -95,6 +101,11 @@ class ZookeeperEngine implements LockEngine {
     let queue = first ? [] : await this.#queue(client, name)
     if (!queue.some((entry) => entry.holder === holder)) {
       await this.#create(client, request)
+      // Sent at last after a connection was lost, when whoever asked had already given up.
+      if (!this.#asked.has(holder)) {
+        await this.release(request)
+        return { kind: 'waiting', ahead: 0, lookInMs: ttlMs }
+      }
       queue = await this.#queue(client, name)
     }
     const index = queue.findIndex((entry) => entry.holder === holder)
@@ -109,8 +120,8 @@ class ZookeeperEngine implements LockEngine {
       await this.release(request)
       return { kind: 'refused' }
     }
-    const before = queue[predecessorOf(queue, index) ?? 0]
-    if (before !== undefined) await this.#watch(client, holder, before.path)
+    const ahead = queue[predecessorOf(queue, index) ?? 0]
+    if (ahead !== undefined) await this.#watch(client, holder, ahead.path)
     return { kind: 'waiting', ahead: index, lookInMs: ttlMs }
   }
 
@@ -118,7 +129,8 @@ class ZookeeperEngine implements LockEngine {
   async renew({ name, holder }: LockRequest): Promise<{ validUntilMs: number } | undefined> {
     const sentAtMs = this.clock.monotonic()
     try {
-      const client = await this.#connected()
+      const { session, client } = await this.#connected()
+      if (this.#asked.get(holder) !== session) return undefined
       const queue = await this.#queue(client, name)
       if (!queue.some((entry) => entry.holder === holder)) return undefined
       return { validUntilMs: sentAtMs + client.getSessionTimeout() }
@@ -129,14 +141,44 @@ class ZookeeperEngine implements LockEngine {
   }
 
   async release({ name, holder }: Pick<LockRequest, 'name' | 'holder'>): Promise<boolean> {
-    const client = await this.#connected()
+    this.#asked.delete(holder)
+    try {
+      return await this.#remove(name, holder)
+    } catch (error) {
+      this.#leaving.set(holder, name)
+      void this.#sweep()
+      throw error
+    }
+  }
+
+  async #remove(name: string, holder: string): Promise<boolean> {
+    const { client } = await this.#connected()
     const mine = (await this.#queue(client, name)).filter((entry) => entry.holder === holder)
     let removed = false
     for (const { path } of mine) removed = (await removeAt(client, path)) || removed
-    this.#asked.delete(holder)
     // The node of a name that nobody uses goes; it is made again, and czxids grow across names.
     client.remove(this.#pathOf(name), () => {})
     return removed
+  }
+
+  /** Until all is removed, or the session that they belong to is over and took them along. Never rejects. */
+  async #sweep(): Promise<void> {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    const session = this.#session
+    while (this.#leaving.size > 0 && session !== undefined && this.#session === session && !session.over) {
+      for (const [holder, name] of this.#leaving) {
+        try {
+          await this.#remove(name, holder)
+          this.#leaving.delete(holder)
+        } catch {
+          // tried again below
+        }
+      }
+      await this.clock.sleep(100)
+    }
+    if (this.#session !== session) this.#leaving.clear()
+    this.#sweeping = false
   }
 
   watch({ holder }: LockRequest, wake: () => void): () => void {
@@ -145,7 +187,7 @@ class ZookeeperEngine implements LockEngine {
   }
 
   async list({ limit }: { readonly limit: number }): Promise<LockInfo[]> {
-    const client = await this.#connected()
+    const { client } = await this.#connected()
     const names = (await childrenOf(client, this.#root))
       .map((node) => decodeURIComponent(node.slice(2)))
       .sort()
@@ -159,7 +201,7 @@ class ZookeeperEngine implements LockEngine {
   }
 
   async show(name: string): Promise<LockInfo | undefined> {
-    const client = await this.#connected()
+    const { client } = await this.#connected()
     const nowMs = this.clock.now()
     const entries: (NodeEntry & LockEntryInfo)[] = []
     for (const entry of await this.#queue(client, name)) {
@@ -173,7 +215,7 @@ class ZookeeperEngine implements LockEngine {
 
   async expel(name: string): Promise<LockInfo | undefined> {
     const info = await this.show(name)
-    const client = await this.#connected()
+    const { client } = await this.#connected()
     const holders = new Set(info?.holders.map((entry) => entry.holder))
     for (const entry of await this.#queue(client, name)) {
       if (holders.has(entry.holder)) await removeAt(client, entry.path)
@@ -186,12 +228,12 @@ class ZookeeperEngine implements LockEngine {
     this.#session = undefined
   }
 
-  /** The client of the session that runs, or of a new one. */
-  async #connected(): Promise<ZookeeperLike> {
+  /** The session that runs, or a new one, and its client with a bound on every answer. */
+  async #connected(): Promise<{ session: Session; client: ZookeeperLike }> {
     if (this.#session === undefined || this.#session.over) this.#session = this.#connect()
-    const { client, ready } = this.#session
-    await ready
-    return client
+    const session = this.#session
+    await session.ready
+    return { session, client: session.client }
   }
 
   #connect(): Session {
@@ -218,6 +260,7 @@ class ZookeeperEngine implements LockEngine {
       client.close()
       this.#wakeAll()
     }
+    giveUps.set(client, { clock: this.clock, end })
     client.on('expired', end)
     client.on('authenticationFailed', end)
     client.on('disconnected', () => this.#wakeAll())
@@ -241,11 +284,11 @@ class ZookeeperEngine implements LockEngine {
     const path = `${this.#pathOf(name)}/${mode}_${Math.min(limit, LIMIT_MAX)}_${encodeURIComponent(holder)}_`
     for (;;) {
       try {
-        await call<string>((done) => client.create(path, Buffer.alloc(0), EPHEMERAL_SEQUENTIAL, done))
+        await call<string>(client, (done) => client.create(path, Buffer.alloc(0), EPHEMERAL_SEQUENTIAL, done))
         return
       } catch (error) {
         if (codeOf(error) !== NO_NODE) throw error
-        await call<string>((done) => client.mkdirp(this.#pathOf(name), done))
+        await call<string>(client, (done) => client.mkdirp(this.#pathOf(name), done))
       }
     }
   }
@@ -276,23 +319,40 @@ class ZookeeperEngine implements LockEngine {
       if (waiter.watching === path) waiter.watching = undefined
       waiter.wake()
     }
-    const stat = await call<ZookeeperStat | null>((done) => client.exists(path, changed, done))
+    const stat = await call<ZookeeperStat | null>(client, (done) => client.exists(path, changed, done))
     if (!stat) changed()
   }
 }
 
-function call<T>(start: (done: (error: unknown, value: T) => void) => void): Promise<T> {
-  return new Promise((resolve, reject) => start((error, value) => (error ? reject(error) : resolve(value))))
+/** How the session of a client is given up. */
+const giveUps = new WeakMap<ZookeeperLike, { readonly clock: Clock; readonly end: () => void }>()
+
+/**
+ * One question. A session that does not answer within its own timeout is given up for a new one through another server:
+ * the driver does not notice a server that was cut off and would wait for ever.
+ */
+async function call<T>(
+  client: ZookeeperLike,
+  start: (done: (error: unknown, value: T) => void) => void,
+): Promise<T> {
+  const answer = new Promise<T>((resolve, reject) =>
+    start((error, value) => (error ? reject(error) : resolve(value))),
+  )
+  const { clock = systemClock, end } = giveUps.get(client) ?? {}
+  return within(clock, client.getSessionTimeout(), answer, () => {
+    end?.()
+    return new Error('ZooKeeper gave no answer within the time of the session')
+  })
 }
 
 function existsAt(client: ZookeeperLike, path: string): Promise<ZookeeperStat | null> {
-  return call((done) => client.exists(path, done))
+  return call(client, (done) => client.exists(path, done))
 }
 
 /** False when it was not there. */
 async function removeAt(client: ZookeeperLike, path: string): Promise<boolean> {
   try {
-    await call<void>((done) => client.remove(path, done))
+    await call<void>(client, (done) => client.remove(path, done))
     return true
   } catch (error) {
     if (codeOf(error) === NO_NODE) return false
@@ -302,7 +362,7 @@ async function removeAt(client: ZookeeperLike, path: string): Promise<boolean> {
 
 async function childrenOf(client: ZookeeperLike, path: string): Promise<string[]> {
   try {
-    return await call<string[]>((done) => client.getChildren(path, done))
+    return await call<string[]>(client, (done) => client.getChildren(path, done))
   } catch (error) {
     if (codeOf(error) === NO_NODE) return []
     throw error
