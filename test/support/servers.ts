@@ -15,6 +15,7 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs'
+import { connect } from 'node:net'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { describe } from 'vitest'
 import { freePorts, isListening } from './ports.ts'
@@ -196,7 +197,21 @@ async function zookeeper(folder: string, java: string): Promise<() => Starting> 
       ...['-Xmx128m', '-cp', ZOOKEEPER_JAR, '-Dzookeeper.admin.enableServer=false'],
       ...['org.apache.zookeeper.server.ZooKeeperServerMain', join(folder, 'zoo.cfg')],
     ]),
-    ready: () => isListening(port),
+    ready: () => servesZookeeper(port),
+  })
+}
+
+/** It listens before it serves. */
+function servesZookeeper(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    let text = ''
+    const socket = connect(port, '127.0.0.1', () => socket.write('srvr'))
+    socket.setTimeout(1_000, () => socket.destroy())
+    socket.on('data', (data) => {
+      text += data.toString()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(text.includes('Mode:')))
   })
 }
 

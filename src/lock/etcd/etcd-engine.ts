@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Clock, systemClock } from '../../core/clock.ts'
-import { checkOptions, isName } from '../../core/options.ts'
+import { checkOptions, isDuration, isName } from '../../core/options.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockMode, LockRequest } from '../engine.ts'
 import { describeQueue, holdsAt, predecessorOf, type QueueEntry } from '../queue.ts'
 import { within } from '../timer.ts'
@@ -9,13 +9,14 @@ import type { EtcdLike, EtcdRangeResponse, EtcdWatcher } from './etcd-client.ts'
 export interface EtcdLocksOptions {
   /** What the keys begin with. Default `holdfast/locks/`. */
   readonly prefix?: string
+  /** Bound of one request; the next one goes to another node. Default 4 000. */
+  readonly answerMs?: number
   readonly clock?: Clock
 }
 
 /** The server counts in whole seconds, and grants no less than one and a half election timeouts. */
 const TTL_MIN_MS = 2_000
 const LIMIT_MAX = 1_000_000_000
-const ANSWER_MS = 4_000
 
 /**
  * Locks in etcd: a place in the queue is a key under a lease, and its create revision is the token.
@@ -24,9 +25,14 @@ const ANSWER_MS = 4_000
  * a node set forward ends a lease. `ttlMs` is rounded up to whole seconds and at least two.
  */
 export function etcdLocks(client: EtcdLike, options: EtcdLocksOptions = {}): LockEngine {
-  const { prefix = 'holdfast/locks/', clock = systemClock } = options
-  checkOptions('etcdLocks', options, ['prefix', 'clock'], [isName('prefix', prefix)])
-  return new EtcdEngine(client, prefix, clock)
+  const { prefix = 'holdfast/locks/', answerMs = 4_000, clock = systemClock } = options
+  checkOptions(
+    'etcdLocks',
+    options,
+    ['prefix', 'answerMs', 'clock'],
+    [isName('prefix', prefix), isDuration('answerMs', answerMs)],
+  )
+  return new EtcdEngine(client, prefix, answerMs, clock)
 }
 
 interface Waiter {
@@ -45,11 +51,13 @@ class EtcdEngine implements LockEngine {
   readonly clock: Clock
   readonly #client: EtcdLike
   readonly #prefix: string
+  readonly #answerMs: number
   readonly #waiters = new Map<string, Waiter>()
   /** Who has a lease, as far as is known, and for how long it was granted. */
   readonly #ttl = new Map<string, number>()
 
-  constructor(client: EtcdLike, prefix: string, clock: Clock) {
+  constructor(client: EtcdLike, prefix: string, answerMs: number, clock: Clock) {
+    this.#answerMs = answerMs
     this.#client = client
     this.#prefix = prefix
     this.clock = clock
@@ -175,7 +183,12 @@ class EtcdEngine implements LockEngine {
 
   /** Undefined when the lease is gone. */
   async #keepAlive(holder: string): Promise<number | undefined> {
-    const stream = await within(this.clock, ANSWER_MS, this.#client.leaseClient.leaseKeepAlive(), noAnswer)
+    const stream = await within(
+      this.clock,
+      this.#answerMs,
+      this.#client.leaseClient.leaseKeepAlive(),
+      noAnswer,
+    )
     try {
       const answer = new Promise<{ TTL: string }>((resolve, reject) => {
         stream.on('data', resolve)
@@ -183,7 +196,7 @@ class EtcdEngine implements LockEngine {
         stream.on('end', () => reject(new Error('the stream ended')))
       })
       stream.write({ ID: this.#leaseOf(holder) })
-      const seconds = Number((await within(this.clock, ANSWER_MS, answer, noAnswer)).TTL)
+      const seconds = Number((await within(this.clock, this.#answerMs, answer, noAnswer)).TTL)
       return seconds > 0 ? seconds * 1_000 : undefined
     } finally {
       stream.end()
@@ -249,12 +262,12 @@ class EtcdEngine implements LockEngine {
 
   /** For unary calls only: on a stream it would end the stream. */
   #deadline() {
-    return { deadline: this.clock.now() + ANSWER_MS }
+    return { deadline: this.clock.now() + this.#answerMs }
   }
 }
 
 function noAnswer(): Error {
-  return new Error(`etcd gave no answer within ${ANSWER_MS} ms`)
+  return new Error('etcd gave no answer in time')
 }
 
 function isGone(error: unknown): boolean {
