@@ -8,15 +8,16 @@ import { redisLocks } from 'holdfast/redis'
 import { Redis } from 'ioredis'
 import { expect, it } from 'vitest'
 import { stores } from '../inbox/stores.ts'
-import { ownRedis, redisServer } from '../support/servers.ts'
-import { describeWith } from '../support/servers.ts'
+import { describeWith, ownRedis, redisServer } from '../support/servers.ts'
 import { until } from '../support/wait.ts'
 
 describeWith(await redisServer(), 'Redis with a replica', () => {
   it.each(['the first', 'the second'])(
     'has two holders after a failover, and the guard accepts only one of them when %s writes first',
     async (first) => {
-      const [primaryServer, replicaServer] = [await ownRedis(), await ownRedis()]
+      const [primaryServer, replicaServer] = await Promise.all([ownRedis(), ownRedis()])
+      if (primaryServer === undefined || replicaServer === undefined)
+        throw new Error('redis-server is not installed')
       const [primary, replica] = [new Redis(primaryServer.url), new Redis(replicaServer.url)]
       primary.on('error', () => {})
       await using opened = await (stores[0] as (typeof stores)[0]).open()

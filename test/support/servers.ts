@@ -98,6 +98,11 @@ export async function ownRabbitmq(): Promise<OwnServer | undefined> {
     : own('rabbitmq', (folder) => rabbitmq(folder, binary), quorumQueuesAreKnown)
 }
 
+export async function ownRedis(): Promise<OwnServer | undefined> {
+  const binary = findBinary('redis-server')
+  return binary === undefined ? undefined : own('redis', (folder) => redis(folder, binary))
+}
+
 const NO_NATS = { missing: 'nats-server is not installed and HOLDFAST_TEST_NATS_URL is not set' }
 const NO_RABBITMQ = { missing: 'rabbitmq-server is not installed and HOLDFAST_TEST_RABBITMQ_URL is not set' }
 
