@@ -33,6 +33,7 @@ export {
 } from './linearizability/models.ts'
 export { type Operation, pairOperations } from './linearizability/operation.ts'
 export type { HistoryEvent } from './operation.ts'
+export { type RecordedPool, type Recording, type RecordOptions, record } from './record/record.ts'
 export { type HtmlReportOptions, htmlReport } from './report/html.ts'
 export type { BankOptions } from './transactions/bank.ts'
 export {

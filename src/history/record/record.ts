@@ -1,0 +1,290 @@
+import { checkOptions, isName } from '../../core/options.ts'
+import type { HistoryEvent } from '../operation.ts'
+import { kindOf } from './statement-kind.ts'
+import { keyed, type TrackedTable, tablesOf } from './tracked-tables.ts'
+
+/** The part of pg's Pool that is used. */
+export interface RecordedPool {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
+  // biome-ignore lint/suspicious/noExplicitAny: pg types its clients and listeners in ways that differ by version
+  on(event: 'acquire', listener: (client: any) => void): unknown
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  removeListener(event: 'acquire', listener: (client: any) => void): unknown
+}
+
+/** The part of pg's results that is looked at. */
+export interface RecordedResult {
+  readonly command?: string | null
+  readonly fields?: readonly { readonly tableID: number; readonly columnID: number; readonly name: string }[]
+  readonly rows?: readonly unknown[]
+}
+
+interface RecordedClient {
+  query(...args: unknown[]): unknown
+}
+
+export interface RecordOptions {
+  /**
+   * The tables to record, each with its version column, which every write must raise; the key column is `id` unless
+   * told otherwise: `{ account: 'version', menu: { version: 'revision', key: 'dish' } }`.
+   */
+  readonly versions: Readonly<Record<string, string | { readonly version: string; readonly key?: string }>>
+}
+
+export interface Recording {
+  /** The history up to now, for `checkHistory` with `rw-register`: keys are `table/key`, values are versions. */
+  events(): HistoryEvent[]
+  /** The same as JSON lines, for `holdfast check`. */
+  toJsonLines(): string
+  /** Writes to recorded tables whose new version is not known, since they returned neither key nor version. */
+  readonly unrecordedWrites: number
+  /** Leaves the pool as it was. What was recorded stays. */
+  stop(): void
+}
+
+type MicroOp = readonly ['r' | 'w', string, number, number]
+
+/**
+ * Records what the transactions of a `pg` Pool read and wrote, as a history whose order of versions is known.
+ *
+ * A row counts as read when a SELECT answered its key and version columns, and as written when an INSERT or UPDATE did,
+ * by RETURNING. The server says from which table a column comes, so names, aliases and libraries do not matter. Rows of
+ * other tables are not recorded, and for tables without a version column the order of versions is unknown (`xmin` does
+ * not give it): check those by recording their operations yourself.
+ *
+ * Guarantee: no statement is changed or added, but for one at the start. What was read and not seen written (rows from
+ * before, or an unrecorded write) appears as a transaction of its own that may have happened at any time.
+ * Bounds: memory grows by one small array for each recorded row.
+ * @throws ConfigError when a table or a column is not there
+ */
+export async function record(pool: RecordedPool, options: RecordOptions): Promise<Recording> {
+  const names = Object.keys(options.versions ?? {})
+  checkOptions(
+    'record',
+    options,
+    ['versions'],
+    [
+      names.length > 0 || 'versions must name at least one table',
+      ...names.map((name) => isName('a table', name)),
+    ],
+  )
+  const tables = await tablesOf(pool, options.versions)
+  const recorder = new Recorder(tables)
+  const acquire = (client: RecordedClient): void => recorder.watch(client)
+  pool.on('acquire', acquire)
+  return {
+    events: () => recorder.events(),
+    toJsonLines: () =>
+      recorder
+        .events()
+        .map((event) => `${JSON.stringify(event)}\n`)
+        .join(''),
+    get unrecordedWrites() {
+      return recorder.unrecordedWrites
+    },
+    stop() {
+      pool.removeListener('acquire', acquire)
+      recorder.stop()
+    },
+  }
+}
+
+/** A transaction of one connection, from its first statement to its end. */
+interface Open {
+  readonly invoke: Entry
+  readonly operations: MicroOp[]
+  readonly savepoints: { readonly name: string; readonly length: number }[]
+}
+
+interface Entry {
+  readonly type: HistoryEvent['type']
+  readonly process: number
+  /** Only for the end of a transaction. */
+  readonly operations?: readonly MicroOp[]
+  /** Nothing recorded happened in it. */
+  dropped: boolean
+}
+
+class Recorder {
+  unrecordedWrites = 0
+  readonly #tables: ReadonlyMap<number, TrackedTable>
+  readonly #mentions: RegExp
+  readonly #entries: Entry[] = []
+  readonly #original = new Map<RecordedClient, RecordedClient['query']>()
+  readonly #open = new WeakMap<RecordedClient, Open>()
+  readonly #process = new WeakMap<RecordedClient, number>()
+  #processes = 0
+
+  constructor(tables: ReadonlyMap<number, TrackedTable>) {
+    this.#tables = tables
+    const names = [...tables.values()].map((t) => t.bare.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    this.#mentions = new RegExp(`\\b(${names.join('|')})\\b`, 'i')
+  }
+
+  watch(client: RecordedClient): void {
+    if (this.#original.has(client)) return
+    const original = client.query
+    this.#original.set(client, original)
+    client.query = (...args) => this.#query(client, original, args)
+  }
+
+  stop(): void {
+    for (const [client, query] of this.#original) client.query = query
+    this.#original.clear()
+  }
+
+  #query(client: RecordedClient, original: RecordedClient['query'], args: unknown[]): unknown {
+    const [first] = args
+    const text = typeof first === 'string' ? first : (first as { text?: unknown } | undefined)?.text
+    const submittable = typeof first === 'object' && first !== null && 'submit' in first
+    if (typeof text !== 'string' || submittable) return original.apply(client, args)
+    const kind = kindOf(text)
+    if (kind === 'begin') this.#begin(client)
+    const inTransaction = this.#open.has(client)
+    if (kind === 'statement') {
+      if (!this.#mentions.test(text)) return original.apply(client, args)
+      if (!inTransaction) this.#begin(client)
+    }
+    const settle = (error: unknown, result: RecordedResult | undefined): void =>
+      this.#answered(client, { kind, text, alone: kind === 'statement' && !inTransaction }, error, result)
+    const last = args.at(-1)
+    if (typeof last === 'function') {
+      args[args.length - 1] = (error: unknown, result: RecordedResult | undefined): void => {
+        settle(error ?? undefined, result)
+        last(error, result)
+      }
+      return original.apply(client, args)
+    }
+    const answer = original.apply(client, args) as Promise<RecordedResult> | undefined
+    answer?.then?.(
+      (result) => settle(undefined, result),
+      (error) => settle(error, undefined),
+    )
+    return answer
+  }
+
+  #begin(client: RecordedClient): void {
+    if (this.#open.has(client)) return
+    const invoke: Entry = { type: 'invoke', process: this.#processOf(client), dropped: false }
+    this.#entries.push(invoke)
+    this.#open.set(client, { invoke, operations: [], savepoints: [] })
+  }
+
+  #answered(
+    client: RecordedClient,
+    sent: { readonly kind: ReturnType<typeof kindOf>; readonly text: string; readonly alone: boolean },
+    error: unknown,
+    result: RecordedResult | undefined,
+  ): void {
+    const open = this.#open.get(client)
+    if (open === undefined) return
+    if (error !== undefined) {
+      // Without a severity it is not the server that speaks: the connection broke, and nobody knows.
+      const refused = typeof (error as { severity?: unknown }).severity === 'string'
+      if (!refused) this.#end(client, 'info')
+      else if (sent.alone || sent.kind === 'commit') this.#end(client, 'fail')
+      return
+    }
+    switch (sent.kind) {
+      case 'begin':
+        return
+      case 'commit':
+        // A transaction that had failed answers ROLLBACK to COMMIT.
+        this.#end(client, result?.command === 'ROLLBACK' ? 'fail' : 'ok')
+        return
+      case 'rollback':
+        this.#end(client, 'fail')
+        return
+      case 'savepoint':
+        open.savepoints.push({ name: lastWord(sent.text), length: open.operations.length })
+        return
+      case 'rollback-to': {
+        const at = open.savepoints.findLast((s) => s.name === lastWord(sent.text))
+        if (at !== undefined) open.operations.length = at.length
+        return
+      }
+      default:
+        for (const one of Array.isArray(result) ? (result as RecordedResult[]) : [result]) {
+          if (one !== undefined) this.#rows(open, one)
+        }
+        if (sent.alone) this.#end(client, 'ok')
+    }
+  }
+
+  #rows(open: Open, result: RecordedResult): void {
+    const { command, fields = [], rows = [] } = result
+    const writes = command === 'UPDATE' || command === 'INSERT' || command === 'MERGE'
+    if (!writes && command !== 'SELECT') {
+      if (command === 'DELETE') this.unrecordedWrites++
+      return
+    }
+    const found = keyed(this.#tables, fields)
+    if (found.length === 0) {
+      if (writes) this.unrecordedWrites++
+      return
+    }
+    for (const row of rows) {
+      for (const { table, key, version } of found) {
+        const get = (at: number): unknown =>
+          Array.isArray(row) ? row[at] : (row as Record<string, unknown>)[fields[at]?.name as string]
+        const number = Number(get(version))
+        if (get(key) === null || !Number.isFinite(number)) continue // the empty side of an outer join
+        open.operations.push([writes ? 'w' : 'r', `${table.name}/${String(get(key))}`, number, number])
+      }
+    }
+  }
+
+  #end(client: RecordedClient, type: 'ok' | 'fail' | 'info'): void {
+    const open = this.#open.get(client)
+    if (open === undefined) return
+    this.#open.delete(client)
+    const dropped = open.operations.length === 0
+    open.invoke.dropped = dropped
+    this.#entries.push({ type, process: open.invoke.process, operations: open.operations, dropped })
+    if (type === 'info') this.#process.delete(client)
+  }
+
+  #processOf(client: RecordedClient): number {
+    let process = this.#process.get(client)
+    if (process === undefined) {
+      process = this.#processes++
+      this.#process.set(client, process)
+    }
+    return process
+  }
+
+  events(): HistoryEvent[] {
+    const entries = this.#entries.filter((e) => !e.dropped)
+    const written = new Set<string>()
+    for (const { operations } of entries) {
+      for (const [f, key, version] of operations ?? []) if (f === 'w') written.add(`${version} ${key}`)
+    }
+    const before: HistoryEvent[] = []
+    let process = this.#processes
+    for (const { operations } of entries) {
+      for (const [, key, version] of operations ?? []) {
+        if (written.has(`${version} ${key}`)) continue
+        written.add(`${version} ${key}`)
+        const value = [['w', key, version, version]]
+        before.push({ process: process++, type: 'invoke', f: 'txn', value })
+      }
+    }
+    return [
+      ...before,
+      ...entries.map((e): HistoryEvent => {
+        const event = { process: e.process, type: e.type, f: 'txn' }
+        return e.operations === undefined ? event : { ...event, value: e.operations }
+      }),
+    ]
+  }
+}
+
+function lastWord(text: string): string {
+  return (
+    text
+      .trim()
+      .replace(/;+\s*$/, '')
+      .split(/\s+/)
+      .at(-1) ?? ''
+  ).toLowerCase()
+}
