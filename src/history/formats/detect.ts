@@ -20,7 +20,7 @@ export function detectFormat(head: Uint8Array): Format | undefined {
   const first = text.split('\n', 1)[0] as string
   if (/^INFO\s/.test(text)) return 'porcupine'
   if (/^\{\s*:process \S+, :type :\w+, :f :(get|put|append), :key /.test(first)) return 'porcupine'
-  if (/^(;|#|\(|\{\s*:|\[\s*\{\s*:|\{\s*\})/.test(text)) return 'edn'
+  if (/^(;|#|\(|\{\s*:|\[\s*(#|;|\{\s*:)|\{\s*\})/.test(text)) return 'edn'
   if (/^\{/.test(text)) {
     // One object a line with a type is a history of operations; other JSON is a history of sessions.
     return /"type"\s*:\s*"(invoke|ok|fail|info)"/.test(first) || /"process"\s*:/.test(first)

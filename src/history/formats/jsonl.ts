@@ -1,4 +1,5 @@
 import type { HistoryEvent } from '../operation.ts'
+import { NO_PROCESS } from '../transactions/formats/from-operations.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 
 /**
@@ -49,7 +50,11 @@ const TYPES = ['invoke', 'ok', 'fail', 'info']
 
 /** Checks one event's fields, however it was read. */
 export function eventOf(fields: Readonly<Record<string, unknown>>, line: number): HistoryEvent {
-  const { type, process, f, value, key, time, result, group } = fields
+  const { type, value, key, time, result, group } = fields
+  // Elle's examples of transactions leave process and f out.
+  const transaction = isTransaction(value)
+  const process = fields.process ?? (transaction ? NO_PROCESS : undefined)
+  const f = fields.f ?? (transaction ? 'txn' : undefined)
   if (typeof type !== 'string' || !TYPES.includes(type)) {
     throw new MalformedHistoryError(line, `type must be invoke, ok, fail or info, got ${shown(type)}`)
   }
@@ -71,6 +76,15 @@ export function eventOf(fields: Readonly<Record<string, unknown>>, line: number)
     ...(typeof group === 'string' ? { group } : {}),
     line,
   }
+}
+
+/** A list of micro-operations, such as `[["r", "x", 1]]`. */
+function isTransaction(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((micro) => Array.isArray(micro) && micro.length >= 2 && typeof micro[0] === 'string')
+  )
 }
 
 function shown(value: unknown): string {

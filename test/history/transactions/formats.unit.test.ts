@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { checkHistory as checkAnyHistory } from '../../../src/history/index.ts'
 import {
   type CheckTransactionsInput,
   checkTransactions,
   drawAnomaly,
   JsonLinesScanner,
+  type Level,
   type MicroOpModel,
   parseCobra,
   parseDbcop,
@@ -268,6 +270,42 @@ const shown = (h: TransactionHistory): unknown =>
     }),
   })).sort((a, b) => (a.name < b.name ? -1 : 1))
 
+describe('EDN, from the file to the verdict', () => {
+  const edn = (text: string, options: { model: 'list-append' | 'rw-register'; level: Level }) =>
+    checkAnyHistory({ bytes: utf8(text) }, options)
+  it("Elle's example without processes and names of operations", () => {
+    const text = `; the example of the paper, shortened
+{:index 0 :type :invoke :value [[:append 253 1] [:append 255 2]]}
+{:index 1 :type :ok :value [[:append 253 1] [:append 255 2]]}
+{:index 2 :type :invoke, :value [[:append 255 8] [:r 253 nil]]}
+{:index 3 :type :ok, :value [[:append 255 8] [:r 253 [1]]]}
+{:index 4 :type :invoke, :value [[:r 255 nil] [:r 253 nil]]}
+{:index 5 :type :ok, :value [[:r 255 [2 8]] [:r 253 nil]]}`
+    const { verdict, anomalies } = edn(text, { model: 'list-append', level: 'serializable' })
+    expect([verdict, anomalies[0]?.type]).toEqual(['invalid', 'G-single'])
+    expect(edn(text, { model: 'list-append', level: 'read-committed' }).verdict).toBe('valid')
+  })
+  it('a vector of tagged operations, with a nemesis and a crash', () => {
+    const text = `[#jepsen.history.Op{:index 0, :type :invoke, :process 0, :f :txn, :value [[:r :x nil] [:w :y 1]]}
+ #jepsen.history.Op{:index 1, :type :invoke, :process 1, :f :txn, :value [[:r :y nil] [:w :x 1]]}
+ #jepsen.history.Op{:index 2, :type :info, :process :nemesis, :f :start, :value {"n1" #{"n2"}}}
+ #jepsen.history.Op{:index 3, :type :ok, :process 0, :f :txn, :value [[:r :x nil] [:w :y 1]]}
+ #jepsen.history.Op{:index 4, :type :info, :process 1, :f :txn, :value [[:r :y nil] [:w :x 1]], :error [:timeout "boom"]}
+ #jepsen.history.Op{:index 5, :type :invoke, :process 6, :f :txn, :value [[:r :x nil] [:r :y nil]]}
+ #jepsen.history.Op{:index 6, :type :ok, :process 6, :f :txn, :value [[:r :x 1] [:r :y 1]]}]`
+    expect(edn(text, { model: 'rw-register', level: 'strict-serializable' })).toMatchObject({
+      verdict: 'valid',
+      operations: 3,
+    })
+    expect(
+      edn(text.replace('[:r :y 1]]}]', '[:r :y nil]]}]'), {
+        model: 'rw-register',
+        level: 'strict-serializable',
+      }),
+    ).toMatchObject({ verdict: 'invalid' })
+  })
+})
+
 describe('operations as Jepsen records them', () => {
   const registers = [
     {
@@ -372,6 +410,8 @@ describe('operations as Jepsen records them', () => {
       const { anomalies } = checkTransactions(h, { model: 'list-append' })
       expect(anomalies.map((a) => a.type)).toContain('G-single')
       expect(verdict(h, { model: 'list-append', level: 'read-committed' })).toBe('valid')
+      // Operations that name no process are no session.
+      expect(h.sessions).toBe(4)
     }
   })
   it('a history of Elle that snapshot isolation allows and serializability does not', () => {

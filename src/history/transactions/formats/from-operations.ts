@@ -12,6 +12,9 @@ export interface OperationLike {
   readonly line?: number
 }
 
+/** Stands for the process of operations that name none. Each of them is then a session of its own. */
+export const NO_PROCESS = 'none'
+
 export type MicroOpModel = 'list-append' | 'rw-register' | 'set'
 
 /**
@@ -35,18 +38,18 @@ export function transactionsFromOperations(
     lines ||= op.line !== undefined
     const where = op.line ?? at
     const type = wordOf(op.type)
-    const process = plain(op.process) ?? 'none'
+    const process = plain(op.process) ?? NO_PROCESS
     if (isNemesis(op)) continue
     if (type === 'invoke') {
       const other = pending.get(`${process}`)
-      if (other !== undefined && process !== 'none') {
+      if (other !== undefined && process !== NO_PROCESS) {
         throw malformed(
           where,
           op,
           `process ${process} sends an operation while another (${unitOf(other.op)} ${other.where}) has no answer`,
         )
       }
-      if (process === 'none' && other !== undefined) add(INFO, other, undefined, process)
+      if (process === NO_PROCESS && other !== undefined) add(INFO, other, undefined, process)
       pending.set(`${process}`, { op, at, where })
       continue
     }
@@ -85,7 +88,7 @@ export function transactionsFromOperations(
     if (!Array.isArray(value))
       throw malformed(told.where, told.op, `value must be a list of micro-operations, got ${show(value)}`)
     builder.begin({
-      session: process,
+      session: process === NO_PROCESS ? `unnamed ${told.where}` : process,
       status,
       invokedAt: sent?.at ?? -1,
       completedAt: status === OK ? (answered?.at ?? -1) : -1,

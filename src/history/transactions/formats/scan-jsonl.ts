@@ -10,7 +10,7 @@ import {
   WRITE,
 } from '../history.ts'
 import { MalformedHistoryError } from '../malformed.ts'
-import { type MicroOpModel, microOp } from './from-operations.ts'
+import { type MicroOpModel, microOp, NO_PROCESS } from './from-operations.ts'
 
 const QUOTE = 34
 const COMMA = 44
@@ -233,7 +233,7 @@ export class JsonLinesScanner {
     }
     const { type, process, value } = op as { type?: unknown; process?: unknown; value?: unknown }
     if (typeof process === 'string' && !/^-?\d+$/.test(process) && /nemesis|log/.test(process)) return
-    const session = this.#builder.tokens.of((process ?? 'none') as string | number)
+    const session = this.#builder.tokens.of((process ?? NO_PROCESS) as string | number)
     this.#operations++
     if (type === 'invoke') {
       const other = this.#pending.get(session / 2)
@@ -280,7 +280,9 @@ export class JsonLinesScanner {
   ): void {
     if (!Array.isArray(value))
       throw new MalformedHistoryError(line, `value must be a list of micro-operations`)
-    this.#builder.beginToken(session, status, sentAt, answeredAt, line)
+    const tokens = this.#builder.tokens
+    const named = tokens.show(session) === NO_PROCESS ? tokens.ofString(`unnamed ${line}`) : session
+    this.#builder.beginToken(named, status, sentAt, answeredAt, line)
     for (const micro of value) {
       microOp(
         this.#builder,
