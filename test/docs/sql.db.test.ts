@@ -8,6 +8,7 @@ import { createOutbox, deadLetters } from 'holdfast/outbox'
 import { postgres } from 'holdfast/postgres'
 import { storeQueue } from 'holdfast/store-queue'
 import { allTables, migrate } from 'holdfast/tables'
+import { createTwoPhase } from 'holdfast/two-phase'
 import pg from 'pg'
 import { expect, it } from 'vitest'
 import { holdfast } from '../cli/run.ts'
@@ -76,6 +77,11 @@ it('the rights of rights.md suffice for everything but migrate', async () => {
     expect(await acquireLease(store, { scope: 's', name: 'n', owner: 'o', ttlMs: 1_000 })).toBeDefined()
     await consumer.stop()
     await relay.stop()
+    const twoPhase = createTwoPhase(store, { participants: { store } })
+    await twoPhase([store], ([tx]) => tx.execute("insert into mine values ('2')"))
+    const share = await store.prepared?.prepare('app:1', (tx) => tx.execute("insert into mine values ('3')"))
+    expect(await share?.commit()).toBe('done')
+    expect(await twoPhase.recover()).toMatchObject({ pending: [], unreachable: [] })
     const { code, json } = await holdfast(['doctor', '--store', url.href, '--json'])
     expect(json().findings.filter(isBad)).toEqual([])
     expect(code).toBe(0)

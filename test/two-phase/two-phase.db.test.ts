@@ -1,5 +1,7 @@
 import { sql } from 'holdfast'
+import { effectTables } from 'holdfast/effects'
 import { createOutbox } from 'holdfast/outbox'
+import { createParticipant } from 'holdfast/participant'
 import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
 import { createTwoPhase } from 'holdfast/two-phase'
@@ -250,6 +252,34 @@ describe('what is not ours', () => {
     expect(await one.recover({ inDoubtMs: 0 })).toMatchObject({ committed: 1 })
     expect(await world.audit()).toEqual(moved('a'))
   })
+})
+
+describe('as a step that is tried again', () => {
+  it.each(places)(
+    'a barrier in one of its databases makes the repetition a repetition, with the log %s',
+    async (place) => {
+      await using world = await openWorld(place)
+      await migrate(world.orders, [effectTables])
+      await using twoPhase = world.coordinator()
+      const barrier = createParticipant(world.orders)
+      const attempt = (epoch: bigint) =>
+        twoPhase([world.orders, world.payments], ([o, p]) =>
+          barrier.run(o, { saga: 's', step: 'move', phase: 'do', epoch }, async () => {
+            await o.execute(sql`insert into moved (id) values ('a')`)
+            await p.execute(sql`insert into moved (id) values ('a')`)
+            return 'moved'
+          }),
+        )
+      // The answer of the first attempt is lost after the decision, with a share still prepared.
+      failpoints.arm('two-phase.decided', 'throw', { times: 1 })
+      await expect(attempt(1n)).rejects.toMatchObject({ code: 'FAILPOINT' })
+      const again = attempt(2n)
+      await twoPhase.recover({ inDoubtMs: 0 })
+      expect(await again).toEqual({ kind: 'repeated', result: 'moved' })
+      await expect(attempt(1n)).rejects.toMatchObject({ code: 'STALE_EPOCH' })
+      expect(await world.audit()).toEqual(moved('a'))
+    },
+  )
 })
 
 describe('the decision', () => {
