@@ -152,7 +152,8 @@ class Run {
     const word = MASK + (slot >> 5)
     const bit = 1 << (slot & 31)
     for (let at = 0; at < length * stride; at += stride) {
-      if (this.#states.step(data[at + STATE]!, kind) !== REFUSED) data[at + word]! |= bit
+      const state = data[at + STATE]!
+      if (state >= 0 && this.#states.step(state, kind) !== REFUSED) data[at + word]! |= bit
     }
   }
 

@@ -38,6 +38,18 @@ const table: readonly Row[] = [
   ['cas from the value that is there', 'cas-register', 'valid', '0>write:1 0= 1>cas:[1,2] 1= 0>read 0=2'],
   ['two cas from one value', 'cas-register', 'invalid', '0>write:1 0= 1>cas:[1,2] 2>cas:[1,3] 1= 2='],
   ['cas says unequal though it was equal', 'cas-register', 'invalid', '0>write:1 0= 1>cas:[1,2] 1=!false'],
+  [
+    'a lost cas that was used leaves the lost write for later',
+    'cas-register',
+    'valid',
+    '0>cas:[null,1] 0? 1>write:1 1? 2>read 2=1 2>write:2 2= 2>read 2=2 2>read 2=1',
+  ],
+  [
+    'the same, sent in the other order',
+    'cas-register',
+    'valid',
+    '1>write:1 1? 0>cas:[null,1] 0? 2>read 2=1 2>write:2 2= 2>read 2=2 2>read 2=1',
+  ],
   ['appends in one of two orders', 'kv', 'valid', '0>append:"a" 1>append:"b" 0= 1= 2>get 2="ba"'],
   ['an append is lost', 'kv', 'invalid', '0>append:"a" 0= 1>append:"b" 1= 2>get 2="b"'],
   ['first in, first out', 'queue', 'invalid', '0>enqueue:1 0= 0>enqueue:2 0= 1>dequeue 1=2'],
