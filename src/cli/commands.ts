@@ -7,11 +7,13 @@ import { idCommands } from './commands/id.ts'
 import { lockCommands } from './commands/locks.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { participantCheck } from './commands/participant.ts'
+import { raceCommand } from './commands/race.ts'
 import { status } from './commands/status.ts'
 import { twoPhaseCommands } from './commands/two-phase.ts'
 
 /** The command table, in the order of the help. */
 export const commands: readonly (Command | ForeignCommand)[] = [
+  raceCommand,
   demo,
   migrateCommand,
   status,

@@ -3,6 +3,7 @@ import { checkOptions } from '../../core/options.ts'
 import { createStore, STORE_OPTION_NAMES, type StoreOptions, storeChecks } from '../create-store.ts'
 import type { BeginOptions, Engine, Session, Statements } from '../engine.ts'
 import { drizzleClient, isKysely, noTransaction, runOnKysely } from '../join.ts'
+import { poolOfStore } from '../pool-of.ts'
 import type { PreparedEngine } from '../prepared.ts'
 import type { Store } from '../store.ts'
 import { Turnstile } from '../turnstile.ts'
@@ -37,7 +38,9 @@ export function postgres(pool: PgPoolLike, options: PostgresOptions = {}): Store
     ],
   )
   const { prefix = 'holdfast_', prepare = true } = options
-  return createStore(new PostgresEngine(pool, { prefix, prepare }), options)
+  const store = createStore(new PostgresEngine(pool, { prefix, prepare }), options)
+  poolOfStore.set(store, pool)
+  return store
 }
 
 /**

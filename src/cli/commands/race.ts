@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { explore, type Race, type RaceOptions, type RaceReport, renderReport } from '../../race/index.ts'
+import { poolOfStore } from '../../store/pool-of.ts'
+import type { Store } from '../../store/store.ts'
+import { CliError, usageError } from '../cli-error.ts'
+import { type Command, EXIT, type Given, textValue } from '../command.ts'
+
+export const raceCommand: Command = {
+  name: 'race',
+  summary: 'run your own functions in every interleaving, and show the one that breaks',
+  description: [
+    'FILE exports what `race(…)` of holdfast/race returns, as default or as an array. Use a database of its own:',
+    '`setup` runs before every schedule. Ends with 1 when a race was found.',
+  ].join('\n'),
+  positionals: ['FILE'],
+  options: {
+    seed: { type: 'string', value: 'N', summary: 'chooses the random schedules; default 1' },
+    schedules: { type: 'string', value: 'N', summary: 'how many schedules at most; default 1000' },
+    seconds: { type: 'string', value: 'N', summary: 'how many seconds at most; default 60' },
+    replay: { type: 'string', value: 'SCHEDULE', summary: 'run this schedule only, as a finding printed it' },
+  },
+  examples: [
+    { line: 'holdfast race withdraw.race.ts', does: 'search' },
+    { line: 'holdfast race withdraw.race.ts --replay r1:ab2a', does: 'show that schedule again' },
+  ],
+
+  async run(given) {
+    const races = await load(given.positionals[0] as string)
+    const options = optionsOf(given)
+    if (options.replay !== undefined && races.length > 1) {
+      throw usageError('--replay needs a file with one race')
+    }
+    const reports: RaceReport[] = []
+    try {
+      for (const race of races) reports.push(await explore(race, options))
+    } finally {
+      await Promise.all(races.map(end))
+    }
+    return {
+      exitCode: reports.every(({ ok }) => ok) ? EXIT.ok : EXIT.problem,
+      text: reports.map((report) => renderReport(report)).join('\n'),
+      data: { ok: reports.every(({ ok }) => ok), races: reports },
+    }
+  },
+}
+
+function optionsOf(given: Given): RaceOptions {
+  const options: Record<string, number | string> = {}
+  for (const name of ['seed', 'schedules', 'seconds']) {
+    const text = textValue(given, name)
+    if (text === undefined) continue
+    if (!/^\d{1,9}$/.test(text)) throw usageError(`--${name} must be a whole number, got "${text}"`)
+    options[name] = Number(text)
+  }
+  const replay = textValue(given, 'replay')
+  return replay === undefined ? options : { ...options, replay }
+}
+
+async function load(file: string): Promise<Race[]> {
+  const path = resolve(file)
+  if (!existsSync(path)) throw usageError(`there is no file ${path}`)
+  if (/\.[cm]?ts$/.test(path)) await registerTypeScript(path)
+  const module = (await import(pathToFileURL(path).href)) as { default?: unknown }
+  const races = [module.default].flat() as (Race | undefined)[]
+  if (races.length === 0 || races.some((race) => race?.definition?.tasks === undefined)) {
+    throw usageError(`${path} must export default race(…) of holdfast/race, or an array of them`)
+  }
+  return races as Race[]
+}
+
+/** Node strips types itself from 22.18 on; before that `tsx` of the user's project does. */
+async function registerTypeScript(path: string): Promise<void> {
+  if ((process.features as { typescript?: unknown }).typescript) return
+  try {
+    const api = createRequire(path).resolve('tsx/esm/api')
+    const { register } = (await import(pathToFileURL(api).href)) as { register(): unknown }
+    register()
+  } catch (cause) {
+    throw new CliError(
+      'TYPESCRIPT_UNSUPPORTED',
+      EXIT.unreachable,
+      `this Node (${process.version}) does not run TypeScript: run "npm install --save-dev tsx", or use Node 22.18 or later`,
+      { cause },
+    )
+  }
+}
+
+/** The command is over: the pool that the file opened would keep the process waiting. */
+async function end({ definition: { store } }: Race): Promise<void> {
+  const pool = (store as { end?: () => Promise<void> }).end === undefined ? poolUnder(store) : store
+  await (pool as { end?: () => Promise<void> } | undefined)?.end?.().catch(() => {})
+}
+
+function poolUnder(store: object): unknown {
+  return poolOfStore.get(store as Store)
+}

@@ -1,0 +1,159 @@
+import type { WaitEdge } from './scheduler.ts'
+import type { Step } from './task.ts'
+
+export type Anomaly =
+  | 'lost update'
+  | 'write skew'
+  | 'check-then-insert'
+  | 'phantom'
+  | 'deadlock'
+  | 'error'
+  | 'invariant violated'
+  | 'not serializable'
+
+export interface Diagnosis {
+  readonly anomaly: Anomaly
+  /** Numbers of the steps that make it. */
+  readonly responsible: readonly number[]
+  /** What removes it, in the words of the field. */
+  readonly remedy: string
+}
+
+interface Access {
+  readonly step: number
+  readonly task: string
+  readonly kind: 'read' | 'update' | 'insert' | 'delete'
+  readonly table: string
+  /** The condition with its parameters: the same text means the same rows. */
+  readonly where: string
+}
+
+const NAME = String.raw`((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)`
+const PATTERNS: readonly (readonly [Access['kind'], RegExp])[] = [
+  ['insert', new RegExp(String.raw`\binsert\s+into\s+${NAME}`, 'i')],
+  ['update', new RegExp(String.raw`\bupdate\s+(?:only\s+)?${NAME}\s+(?:as\s+\S+\s+)?set\b`, 'i')],
+  ['delete', new RegExp(String.raw`\bdelete\s+from\s+(?:only\s+)?${NAME}`, 'i')],
+  ['read', new RegExp(String.raw`\bselect\b[\s\S]*?\bfrom\s+(?:only\s+)?${NAME}`, 'i')],
+]
+
+/** What a statement does to a table, as far as its text tells; undefined for BEGIN, COMMIT and what is not understood. */
+export function accessOf(step: Step): Access | undefined {
+  for (const [kind, pattern] of PATTERNS) {
+    const table = pattern.exec(step.text)?.[1]
+    if (table === undefined) continue
+    const condition = /\bwhere\b([\s\S]*)$/i.exec(step.text)?.[1] ?? ''
+    const where = condition
+      .replace(
+        /\bfor\s+(update|share|no key update|key share)\b[\s\S]*$|\breturning\b[\s\S]*$|\blimit\b[\s\S]*$/i,
+        '',
+      )
+      .replace(/\$(\d+)/g, (_, n) => JSON.stringify(step.values[Number(n) - 1]) ?? 'null')
+      .replace(/["\s()]+/g, ' ')
+      .trim()
+    return {
+      step: step.number,
+      task: step.task,
+      kind,
+      table: table.replaceAll('"', '').replace(/^public\./, ''),
+      where,
+    }
+  }
+  return undefined
+}
+
+/** Names the anomaly from who read what before whose write. Pure. */
+export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] | undefined): Diagnosis {
+  if (deadlock !== undefined) {
+    return {
+      anomaly: 'deadlock',
+      responsible: steps.filter((s) => s.waitedFor !== undefined).map((s) => s.number),
+      remedy:
+        'ordered locking: let every task lock the rows in the same order (ORDER BY the key, FOR UPDATE), or retry the transaction on 40P01',
+    }
+  }
+  const accesses = steps.filter((s) => s.error === undefined).flatMap((step) => accessOf(step) ?? [])
+  const writes = accesses.filter((a) => a.kind !== 'read')
+  // A read that another task's later write made stale, by a task that wrote after it.
+  const stale = accesses
+    .filter((read) => read.kind === 'read')
+    .flatMap((read) =>
+      writes
+        .filter((w) => w.task !== read.task && w.step > read.step && w.table === read.table)
+        .flatMap((w) =>
+          writes
+            .filter((own) => own.task === read.task && own.step > read.step)
+            .map((own) => ({ read, w, own })),
+        ),
+    )
+  const lost = stale.find(
+    ({ read, w, own }) =>
+      own.step > w.step &&
+      own.table === w.table &&
+      own.kind === 'update' &&
+      w.kind === 'update' &&
+      own.where === w.where &&
+      read.table === own.table,
+  )
+  if (lost !== undefined) {
+    return {
+      anomaly: 'lost update',
+      responsible: [lost.read.step, lost.w.step, lost.own.step],
+      remedy:
+        'a row lock (SELECT … FOR UPDATE, or lockRows, inside one transaction), a version check, or one UPDATE that computes the new value',
+    }
+  }
+  const inserted = stale.find(
+    ({ w, own }) => w.kind === 'insert' && own.kind === 'insert' && own.table === w.table,
+  )
+  if (inserted !== undefined) {
+    return {
+      anomaly: 'check-then-insert',
+      responsible: [inserted.read.step, inserted.w.step, inserted.own.step],
+      remedy:
+        'a unique constraint with INSERT … ON CONFLICT, a lock on the parent row, or SERIALIZABLE with retry',
+    }
+  }
+  const skew = stale.find(({ read, w, own }) =>
+    accesses.some(
+      (other) =>
+        other.kind === 'read' &&
+        other.task === w.task &&
+        other.step < own.step &&
+        other.table === own.table &&
+        read.step < w.step,
+    ),
+  )
+  if (skew !== undefined) {
+    return {
+      anomaly: 'write skew',
+      responsible: [skew.read.step, skew.w.step, skew.own.step],
+      remedy: 'SERIALIZABLE with retry, or a lock on every row that the decision read (SELECT … FOR UPDATE)',
+    }
+  }
+  const twice = accesses.find((first) =>
+    accesses.some(
+      (again) =>
+        first.kind === 'read' &&
+        again.kind === 'read' &&
+        again.task === first.task &&
+        again.step > first.step &&
+        again.table === first.table &&
+        writes.some(
+          (w) =>
+            w.task !== first.task && w.table === first.table && w.step > first.step && w.step < again.step,
+        ),
+    ),
+  )
+  if (twice !== undefined) {
+    return {
+      anomaly: 'phantom',
+      responsible: accesses.filter((a) => a.table === twice.table).map((a) => a.step),
+      remedy: 'REPEATABLE READ or SERIALIZABLE with retry, so that both reads see one snapshot',
+    }
+  }
+  return {
+    anomaly: 'not serializable',
+    responsible: stale.slice(0, 1).flatMap(({ read, w, own }) => [read.step, w.step, own.step]),
+    remedy: 'SERIALIZABLE with retry, or a row lock on what the task reads in order to write',
+  }
+}

@@ -1,0 +1,25 @@
+import { HoldfastError } from '../core/index.ts'
+
+/** A task waits for something that the explorer does not govern, such as a network call. `stack` is where it began. */
+export class UncontrolledAwaitError extends HoldfastError {
+  static {
+    this.prototype.name = 'UncontrolledAwaitError'
+  }
+  readonly code = 'RACE_UNCONTROLLED_AWAIT'
+  readonly outcome = 'unknown'
+}
+
+/** A replay met another statement or another set of ready tasks than its schedule says: the code is not deterministic. */
+export class ScheduleDivergedError extends HoldfastError {
+  static {
+    this.prototype.name = 'ScheduleDivergedError'
+  }
+  readonly code = 'RACE_SCHEDULE_DIVERGED'
+  readonly outcome = 'unknown'
+  readonly step: number
+
+  constructor(step: number, message: string) {
+    super(`the replay diverged at step ${step}: ${message}`)
+    this.step = step
+  }
+}

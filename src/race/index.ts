@@ -1,0 +1,8 @@
+export { type Anomaly, accessOf, type Diagnosis, diagnose } from './anomaly.ts'
+export { ScheduleDivergedError, UncontrolledAwaitError } from './errors.ts'
+export { explore, type RaceFinding, type RaceReport } from './explore.ts'
+export { type Race, type RaceDatabase, type RaceDefinition, type RaceOptions, race } from './race.ts'
+export { renderReport } from './render.ts'
+export { decodeSchedule, encodeSchedule } from './schedule.ts'
+export type { WaitEdge } from './scheduler.ts'
+export type { Step, StepKind } from './task.ts'

@@ -1,0 +1,141 @@
+/** Interception at `pg`: the queries and checkouts of a task become steps; everybody else's pass untouched. */
+import { asNobody, currentTask, type DriverClient, type Task } from './task.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
+type Any = any
+
+export interface PoolLike {
+  readonly options: { readonly max?: number }
+  readonly Client: new (options: object) => RawClient
+}
+
+/** The control connection: a client of the same driver that belongs to no task. */
+export interface RawClient extends DriverClient {
+  connect(): Promise<unknown>
+  query(text: string, values?: unknown[]): Promise<{ rows: Any[]; rowCount: number | null; command: string }>
+  end(): Promise<void>
+}
+
+/** Patches the driver that made `pool`. Nested calls are counted; the returned function undoes one. */
+export function interceptPg(pool: PoolLike, taskCount: number): () => void {
+  const client = pool.Client.prototype
+  const pools = poolPrototype(pool)
+  const { query, connect } = client
+  const checkout = pools.connect
+  client.query = function patchedQuery(this: Any, ...args: Any[]) {
+    const task = currentTask.getStore()
+    return task === undefined ? query.apply(this, args) : askQuery(task, this, query, args)
+  }
+  client.connect = function patchedConnect(this: Any, callback?: Any) {
+    const task = currentTask.getStore()
+    return task === undefined ? connect.call(this, callback) : driverWork(task, this, connect, callback)
+  }
+  pools.connect = function patchedCheckout(this: Any, callback?: Any) {
+    const task = currentTask.getStore()
+    return task === undefined
+      ? checkout.call(this, callback)
+      : askCheckout(task, this, checkout, callback, taskCount)
+  }
+  return () => {
+    client.query = query
+    client.connect = connect
+    pools.connect = checkout
+  }
+}
+
+/** The prototype that holds `connect`: pg makes a subclass of pg-pool's Pool for each of its faces. */
+function poolPrototype(pool: object): Any {
+  let at = Object.getPrototypeOf(pool)
+  while (at !== null && !Object.hasOwn(at, 'connect')) at = Object.getPrototypeOf(at)
+  return at
+}
+
+function askQuery(task: Task, client: Any, query: Any, args: Any[]): unknown {
+  const [config] = args
+  if (typeof config?.submit === 'function') return askSubmittable(task, client, query, args)
+  const last = args.at(-1)
+  const callback = typeof last === 'function' ? last : config?.callback
+  const passed = typeof last === 'function' ? args.slice(0, -1) : args
+  const answer = task.ask({
+    kind: 'statement',
+    text: (typeof config === 'string' ? config : (config?.text ?? '')).trim(),
+    values: (Array.isArray(passed[1]) ? passed[1] : config?.values) ?? [],
+    client,
+    enabled: () => true,
+    send: () => asNobody(() => query.apply(client, passed)),
+  })
+  return deliver(task, answer, callback)
+}
+
+/** A cursor or a Query object: it is handed to the server when its turn comes, and done when the server is ready again. */
+function askSubmittable(task: Task, client: Any, query: Any, args: Any[]): unknown {
+  const [submittable] = args
+  task
+    .ask({
+      kind: 'statement',
+      text: submittable.text ?? submittable.cursor?.text ?? 'cursor',
+      values: submittable.values ?? [],
+      client,
+      enabled: () => true,
+      send: () =>
+        new Promise((resolve) => {
+          const ready = submittable.handleReadyForQuery
+          submittable.handleReadyForQuery = function done(this: Any, ...rest: Any[]) {
+            resolve(undefined)
+            return ready?.apply(this, rest)
+          }
+          asNobody(() => query.apply(client, args))
+        }),
+    })
+    .catch(() => {})
+  return submittable
+}
+
+/** A pool is a lock too. Where it is large enough for everybody, taking a connection decides nothing and is no step. */
+function askCheckout(task: Task, pool: Any, checkout: Any, callback: Any, taskCount: number): unknown {
+  const free = (): boolean => pool.idleCount > 0 || pool.totalCount < pool.options.max
+  const take = (): Promise<Any> => asNobody(() => checkout.call(pool))
+  if (pool.options.max >= 2 * taskCount && free()) return driverWork(task, pool, checkout, callback)
+  const answer = task.ask({
+    kind: 'checkout',
+    text: 'take a connection from the pool',
+    values: [],
+    enabled: free,
+    send: take,
+  })
+  return deliver(task, answer, callback, (client) => [client, client.release.bind(client)])
+}
+
+/** Work of the driver that is no step: the scheduler waits for it, the task's code goes on as the task. */
+function driverWork(task: Task, self: Any, method: Any, callback: Any): unknown {
+  task.driverWork += 1
+  const done = (): void => {
+    task.driverWork -= 1
+  }
+  const work = new Promise((resolve, reject) => {
+    asNobody(() =>
+      method.call(self, (error: unknown, ...values: Any[]) => (error ? reject(error) : resolve(values))),
+    )
+  }) as Promise<Any[]>
+  work.then(done, done)
+  if (typeof callback !== 'function') return work.then(([value]) => value)
+  work.then(
+    (values) => currentTask.run(task, () => callback(undefined, ...values)),
+    (error) => currentTask.run(task, () => callback(error)),
+  )
+  return undefined
+}
+
+function deliver(
+  task: Task,
+  answer: Promise<unknown>,
+  callback: Any,
+  spread: (value: Any) => Any[] = (value) => [value],
+): unknown {
+  if (typeof callback !== 'function') return answer
+  answer.then(
+    (value) => currentTask.run(task, () => callback(null, ...spread(value))),
+    (error) => currentTask.run(task, () => callback(error)),
+  )
+  return undefined
+}

@@ -1,0 +1,96 @@
+import { ConfigError, checkOptions, isCount, isDuration } from '../core/index.ts'
+import type { Store } from '../store/index.ts'
+import { poolOfStore } from '../store/pool-of.ts'
+import type { PoolLike, RawClient } from './intercept-pg.ts'
+
+/** What `setup` and `invariant` are given: a connection of their own, outside of every task. */
+export interface RaceDatabase {
+  // biome-ignore lint/suspicious/noExplicitAny: rows have the shape that the statement gives them
+  query(text: string, values?: unknown[]): Promise<{ rows: any[]; rowCount: number | null }>
+}
+
+export interface RaceDefinition {
+  /** The pool that the tasks use, or `postgres(pool)`. Other pools of the same `pg` are intercepted too. */
+  readonly store: Store | object
+  /** Brings the tables to the same state; runs before every schedule, so keep it to DELETE and INSERT after the first. */
+  readonly setup?: (db: RaceDatabase) => unknown
+  /** Two to five functions, run as they are. A letter of a schedule is a task, in this order. */
+  readonly tasks: Readonly<Record<string, () => unknown>>
+  /** Checked after every schedule: false or an error is a finding, even where the outcome is that of a serial order. */
+  readonly invariant?: (db: RaceDatabase) => unknown
+  readonly options?: RaceOptions
+}
+
+export interface RaceOptions {
+  /** Chooses the random schedules and the tasks' random numbers. Default 1. */
+  readonly seed?: number
+  /** How many schedules at most. Default 1,000. */
+  readonly schedules?: number
+  /** How many seconds at most. Default 60. */
+  readonly seconds?: number
+  /** Replays this schedule only. */
+  readonly replay?: string
+  /** A task without a step for so long is given up as uncontrolled. Default 5,000. */
+  readonly stallMs?: number
+}
+
+export interface Race {
+  readonly name: string
+  readonly definition: RaceDefinition
+}
+
+/**
+ * Names two to five tasks whose interleavings `explore` and `holdfast race` run against a real database.
+ *
+ * @throws ConfigError for a definition that cannot be explored
+ */
+export function race(name: string, definition: RaceDefinition): Race {
+  const names = Object.keys(definition.tasks ?? {})
+  checkOptions(
+    `race "${name}"`,
+    definition,
+    ['store', 'setup', 'tasks', 'invariant', 'options'],
+    [
+      (names.length >= 2 && names.length <= 5) || `tasks must be two to five functions, got ${names.length}`,
+      names.every((task) => typeof definition.tasks[task] === 'function') || 'every task must be a function',
+    ],
+  )
+  return { name, definition }
+}
+
+/** @throws ConfigError, all problems at once */
+export function resolveOptions(given: RaceOptions): Required<Omit<RaceOptions, 'replay'>> & RaceOptions {
+  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = 5_000 } = given
+  checkOptions(
+    'race options',
+    given,
+    ['seed', 'schedules', 'seconds', 'replay', 'stallMs'],
+    [
+      isCount('seed', seed, 0, 4_294_967_295),
+      isCount('schedules', schedules, 1, 10_000_000),
+      isDuration('seconds', seconds),
+      isDuration('stallMs', stallMs),
+    ],
+  )
+  return { ...given, seed, schedules, seconds, stallMs }
+}
+
+/** @throws ConfigError for a store that the explorer cannot look into */
+export function poolOf({ name, definition: { store } }: Race): PoolLike & { readonly options: object } {
+  const pool = (poolOfStore.get(store as Store) ?? store) as Partial<PoolLike>
+  if (typeof pool?.Client !== 'function' || pool.options === undefined) {
+    throw new ConfigError(`race "${name}"`, [
+      'store must be a pg.Pool or postgres(pool): other stores cannot be explored yet',
+    ])
+  }
+  return pool as PoolLike & { options: object }
+}
+
+/** A connection of no task, from the same driver and to the same place. */
+export async function openControl(pool: PoolLike & { readonly options: object }): Promise<RawClient> {
+  // The pool hides the password from enumeration, so it is named here.
+  const { password } = pool.options as { password?: unknown }
+  const client = new pool.Client({ ...pool.options, ...(password === undefined ? {} : { password }) })
+  await client.connect()
+  return client
+}

@@ -1,0 +1,366 @@
+import { UncontrolledAwaitError } from './errors.ts'
+import type { RawClient } from './intercept-pg.ts'
+import { asNobody, type DriverClient, type Op, type Step, Task } from './task.ts'
+import { realImmediate, realNow } from './virtual.ts'
+
+/** Chooses among the tasks that are ready; `last` is the one that took the step before. */
+export type Choose = (ready: readonly number[], last: number | undefined, at: number) => number
+
+export interface WaitEdge {
+  readonly task: string
+  readonly waitsFor: readonly string[]
+  readonly statement: string
+}
+
+/** What one schedule did. */
+export interface Run {
+  readonly choices: readonly number[]
+  /** Which tasks could have been chosen, per choice. */
+  readonly ready: readonly (readonly number[])[]
+  readonly steps: readonly Step[]
+  readonly results: readonly ({ readonly value: unknown } | { readonly error: unknown })[]
+  readonly deadlock: readonly WaitEdge[] | undefined
+}
+
+export interface Plan {
+  readonly names: readonly string[]
+  readonly bodies: readonly (() => unknown)[]
+  readonly random: (index: number) => () => number
+  readonly control: RawClient
+  /** How long a task may be without a step before it is given up. Milliseconds of real time. */
+  readonly stallMs: number
+  /** Milliseconds from sending a statement to knowing that it is blocked, one entry each. */
+  readonly blockedAfterMs: number[]
+}
+
+/** A timer beyond this fires only when nothing else can happen: a limit for a wait, not a pause between two tries. */
+const PAUSE_MS_MAX = 5_000
+/** Turns of the event loop without a step, an answer or driver work, after which a task waits for another one's code. */
+const IDLE_TURNS = 8
+/** Steps after which a schedule is given up: a task that retries for ever is not explored to its end. */
+const STEPS_MAX = 2_000
+
+/** How long the tasks of a failed schedule get to return their connections. */
+const GIVE_UP_MS = 500
+
+const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
+
+/**
+ * Runs one schedule to its end: at most one task runs JavaScript at a time, and each choice is made only after every
+ * statement that was sent is answered or known, from the server, to wait for a lock.
+ */
+export class Scheduler {
+  readonly #plan: Plan
+  readonly #tasks: Task[]
+  readonly #steps: Step[] = []
+  #deadlock: WaitEdge[] | undefined
+
+  constructor(plan: Plan) {
+    this.#plan = plan
+    this.#tasks = plan.bodies.map(
+      (_, index) => new Task(plan.names[index] as string, index, plan.random(index)),
+    )
+  }
+
+  async run(choose: Choose): Promise<Run> {
+    const choices: number[] = []
+    const ready: number[][] = []
+    const started = new Set<Task>()
+    try {
+      for (;;) {
+        if (this.#steps.length > STEPS_MAX) {
+          throw new UncontrolledAwaitError(`no end after ${STEPS_MAX} steps: does a task retry for ever?`)
+        }
+        const can = this.#tasks.filter((task) => !started.has(task) || this.#nextOp(task) !== undefined)
+        if (can.length === 0) {
+          if (this.#tasks.every((task) => task.ended !== undefined)) break
+          if (await this.#fireLimit()) continue
+          await this.#breakDeadlock()
+          continue
+        }
+        const indices = can.map((task) => task.index)
+        const index = choose(indices, choices.at(-1), choices.length)
+        choices.push(index)
+        ready.push(indices)
+        const task = this.#tasks[index] as Task
+        if (started.has(task)) await this.#take(task, this.#nextOp(task) as Op)
+        else {
+          started.add(task)
+          this.#begin(task)
+          await this.#settle(task)
+          // Before its first statement a task has shared nothing: starting it is no step of its own.
+          const first = this.#nextOp(task)
+          if (first !== undefined) await this.#take(task, first)
+        }
+        await this.#wakeOthers()
+      }
+      return {
+        choices,
+        ready,
+        steps: this.#steps,
+        results: this.#tasks.map((task) => task.ended as { value: unknown } | { error: unknown }),
+        deadlock: this.#deadlock,
+      }
+    } catch (error) {
+      await this.#giveUp()
+      throw error
+    } finally {
+      for (const task of this.#tasks) task.closed = true
+    }
+  }
+
+  /** Leads the tasks of a failed schedule to their ends, so that connections go back to their pools. */
+  async #giveUp(): Promise<void> {
+    const sent = this.#tasks.flatMap((task) => task.sent)
+    for (const { answer, client } of sent) {
+      if (answer === undefined && client?.processID != null) {
+        await this.#plan.control.query('select pg_catalog.pg_cancel_backend($1)', [client.processID])
+      }
+    }
+    for (const task of this.#tasks) {
+      task.closed = true
+      for (const op of [...task.pending.splice(0), ...task.sent.splice(0)]) {
+        op.reject(new Error('the schedule was given up'))
+      }
+    }
+    const began = realNow()
+    while (this.#tasks.some((task) => task.ended === undefined) && realNow() - began < GIVE_UP_MS)
+      await turn()
+  }
+
+  #begin(task: Task): void {
+    task.run(this.#plan.bodies[task.index] as () => unknown)
+  }
+
+  /** What the task would do next: the oldest statement, else the earliest timer that is a pause. */
+  #nextOp(task: Task): Op | undefined {
+    const others = task.pending.filter((op) => op.kind !== 'timer')
+    const op = others.find((candidate) => candidate.enabled() && !this.#clientBusy(task, candidate))
+    if (op !== undefined || others.length > 0 || task.sent.length > 0) return op
+    const timer = earliest(task)
+    return timer !== undefined && (timer.dueMs ?? 0) - task.virtualMs <= PAUSE_MS_MAX ? timer : undefined
+  }
+
+  /** A connection works on one statement at a time; the next one of the same task waits in the driver's queue. */
+  #clientBusy(task: Task, op: Op): boolean {
+    return op.client !== undefined && task.sent.some((sent) => sent.client === op.client)
+  }
+
+  async #take(task: Task, op: Op): Promise<void> {
+    task.pending.splice(task.pending.indexOf(op), 1)
+    const step: Step = {
+      number: this.#steps.length + 1,
+      task: task.name,
+      kind: op.kind,
+      text: op.text,
+      values: op.values,
+    }
+    op.step = step
+    this.#steps.push(step)
+    task.sent.push(op)
+    const sentAt = realNow()
+    asNobody(() => op.send()).then(
+      (value) => {
+        op.answer = { value }
+      },
+      (error: unknown) => {
+        op.answer = { error }
+      },
+    )
+    const blockers = await this.#untilAnsweredOrBlocked(op, sentAt)
+    if (blockers === undefined) await this.#hand(task, op)
+    else {
+      step.waitedFor = blockers
+      this.#plan.blockedAfterMs.push(realNow() - sentAt)
+    }
+  }
+
+  /** Undefined once the answer is there; else who holds it up, once the server says that somebody does. */
+  async #untilAnsweredOrBlocked(op: Op, sentAt: number): Promise<string[] | undefined> {
+    const { processID } = op.client ?? {}
+    // Looking costs the server time, so a quick answer is waited for first; nobody else active, a longer while.
+    const lookAfterMs = this.#somebodyHolds(op) ? 0.3 : 20
+    for (;;) {
+      if (op.answer !== undefined) return undefined
+      if (processID == null || realNow() - sentAt < lookAfterMs) await turn()
+      else {
+        const blockers = await this.#blockers(processID)
+        if (blockers !== undefined && op.answer === undefined) return blockers
+      }
+    }
+  }
+
+  /** Whether another task has sent anything yet: until then nobody can hold a lock. */
+  #somebodyHolds(op: Op): boolean {
+    return this.#steps.some((step) => step.task !== op.step?.task)
+  }
+
+  async #blockers(pid: number): Promise<string[] | undefined> {
+    const { rows } = await this.#plan.control.query(
+      `select pg_catalog.pg_isolation_test_session_is_blocked($1, $2) as blocked, pg_catalog.pg_blocking_pids($1) as pids`,
+      [pid, this.#pids()],
+    )
+    const [row] = rows as { blocked: boolean; pids: number[] }[]
+    if (row?.blocked !== true) return undefined
+    const owners = new Set(row.pids.map((blocker) => this.#ownerOf(blocker)))
+    return [...owners].filter((name) => name !== undefined).sort()
+  }
+
+  readonly #clients = new Map<DriverClient, string>()
+
+  #pids(): number[] {
+    for (const task of this.#tasks) {
+      for (const { client } of task.sent) if (client !== undefined) this.#clients.set(client, task.name)
+    }
+    return [...this.#clients.keys()].flatMap(({ processID }) => processID ?? [])
+  }
+
+  #ownerOf(pid: number): string | undefined {
+    for (const [client, name] of this.#clients) if (client.processID === pid) return name
+    return undefined
+  }
+
+  /** Gives the answer to the task and lets its code run until it asks for the next thing, waits or ends. */
+  async #hand(task: Task, op: Op): Promise<void> {
+    const { answer, step } = op
+    if (answer === undefined || step === undefined) return
+    this.#pids()
+    task.sent.splice(task.sent.indexOf(op), 1)
+    task.virtualMs += op.kind === 'statement' ? 1 : 0
+    if ('error' in answer) {
+      step.error = messageOf(answer.error)
+      op.reject(answer.error)
+    } else {
+      if (op.kind === 'statement') step.result = resultOf(answer.value)
+      op.resolve(answer.value)
+    }
+    await this.#settle(task)
+  }
+
+  /** After a completion: each waiter is answered, still blocked, or blocked by another one, before the next choice. */
+  async #wakeOthers(): Promise<void> {
+    for (let again = true; again; ) {
+      again = false
+      for (const task of this.#tasks) {
+        for (const op of [...task.sent]) {
+          const blockers = await this.#untilAnsweredOrBlocked(op, 0)
+          if (blockers !== undefined) continue
+          ;(op.step as Step).wokenAfter = this.#steps.length
+          await this.#hand(task, op)
+          again = true
+        }
+      }
+    }
+    // A task without a step of its own may have been resumed by another one's code.
+    for (const task of this.#tasks) if (this.#isIdle(task)) await turn()
+  }
+
+  #isIdle(task: Task): boolean {
+    return task.ended === undefined && task.pending.length === 0 && task.sent.length === 0
+  }
+
+  async #settle(task: Task): Promise<void> {
+    const began = realNow()
+    await turn()
+    for (let turns = 0; ; turns += 1) {
+      if (task.uncontrolled !== undefined) throw uncontrolled(task, task.uncontrolled)
+      const busy = task.driverWork > 0 || task.foreign.size > 0
+      if (!busy && (task.ended !== undefined || task.pending.length > 0 || task.sent.length > 0)) return
+      if (busy) turns = 0
+      if (turns > IDLE_TURNS) return
+      if (realNow() - began > this.#plan.stallMs) {
+        const [first] = task.foreign.values()
+        throw uncontrolled(task, first ?? new Error('the driver did not answer'))
+      }
+      await turn()
+    }
+  }
+
+  /** Nothing is ready: the earliest limit of a wait passes, where a task has set one. */
+  async #fireLimit(): Promise<boolean> {
+    const timers = this.#tasks.flatMap((task) => {
+      const timer = earliest(task)
+      return timer === undefined ? [] : [{ task, timer, inMs: (timer.dueMs ?? 0) - task.virtualMs }]
+    })
+    const [next] = timers.sort((a, b) => a.inMs - b.inMs)
+    if (next === undefined) return false
+    await this.#take(next.task, next.timer)
+    await this.#wakeOthers()
+    return true
+  }
+
+  /**
+   * No task is ready and some are blocked: a deadlock. It is recorded, and the last one that began to wait gets the error
+   * that the server's own detector gives after `deadlock_timeout`, at once.
+   */
+  async #breakDeadlock(): Promise<void> {
+    const blocked = this.#tasks.flatMap((task) => task.sent.map((op) => ({ task, op })))
+    const stuck = this.#tasks.filter((task) => task.ended === undefined)
+    if (blocked.length === 0) {
+      const waiting = stuck.flatMap((task) =>
+        task.pending.map((op) => ({
+          task: task.name,
+          waitsFor: stuck.filter((t) => t !== task).map((t) => t.name),
+          statement: op.text,
+        })),
+      )
+      const names = stuck.map((task) => task.name).join(', ')
+      if (waiting.length === 0) {
+        throw new UncontrolledAwaitError(
+          `task ${names} waits for something that no task and no statement will give`,
+        )
+      }
+      this.#deadlock ??= waiting
+      for (const task of stuck) {
+        for (const op of task.pending.splice(0))
+          op.reject(deadlockError('the pool is exhausted by tasks that wait for it'))
+        await this.#settle(task)
+      }
+      return
+    }
+    const edges = blocked.map(({ task, op }) => ({
+      task: task.name,
+      waitsFor: op.step?.waitedFor ?? [],
+      statement: op.text,
+    }))
+    this.#deadlock ??= edges
+    const victim = blocked.sort((a, b) => (b.op.step?.number ?? 0) - (a.op.step?.number ?? 0))[0]
+    if (victim === undefined) return
+    await this.#plan.control.query('select pg_catalog.pg_cancel_backend($1)', [victim.op.client?.processID])
+    while (victim.op.answer === undefined) await turn()
+    if ('error' in victim.op.answer) {
+      const error = new Error('deadlock detected', { cause: victim.op.answer.error })
+      victim.op.answer = { error: Object.assign(error, { code: '40P01', severity: 'ERROR', name: 'error' }) }
+    }
+    await this.#hand(victim.task, victim.op)
+    await this.#wakeOthers()
+  }
+}
+
+function earliest(task: Task): Op | undefined {
+  return task.pending.filter((op) => op.kind === 'timer').sort((a, b) => (a.dueMs ?? 0) - (b.dueMs ?? 0))[0]
+}
+
+function uncontrolled(task: Task, began: Error): UncontrolledAwaitError {
+  return new UncontrolledAwaitError(
+    `task ${task.name} waits for something that the explorer does not govern (${began.message}): keep network calls out of tasks or replace them`,
+    { cause: began },
+  )
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' ? `${code} ${error.message}` : error.message
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: several statements in one string give several results
+function resultOf(value: any): Step['result'] {
+  const result = Array.isArray(value) ? value.at(-1) : value
+  return { command: result?.command, rowCount: result?.rowCount, rows: (result?.rows ?? []).slice(0, 5) }
+}
+
+/** What the driver would raise: code that retries a deadlock finds the SQLSTATE that it looks for. */
+function deadlockError(message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code: '40P01', severity: 'ERROR', name: 'error' })
+}

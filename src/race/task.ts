@@ -1,0 +1,128 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** Who is calling: set where a task starts, and again where a driver's callback enters the task's code. */
+export const currentTask = new AsyncLocalStorage<Task>()
+
+/** Runs `use` as nobody's task: what the driver does for itself is not a step of the user's code. */
+export function asNobody<T>(use: () => T): T {
+  return currentTask.exit(use)
+}
+
+/** The part of pg's Client that the explorer uses beyond queries. */
+export interface DriverClient {
+  readonly processID?: number | null
+}
+
+export type StepKind = 'start' | 'statement' | 'checkout' | 'timer' | 'yield'
+
+/** Something that a task asked for and that the scheduler decides when to do. */
+export interface Op {
+  readonly kind: StepKind
+  readonly text: string
+  readonly values: readonly unknown[]
+  readonly client?: DriverClient
+  /** Milliseconds of virtual time after which a timer may fire. */
+  readonly dueMs?: number
+  /** False while doing it could only wait, as a checkout from an exhausted pool. */
+  enabled(): boolean
+  /** Does it; the promise settles when the world has answered. */
+  send(): Promise<unknown>
+  resolve(value: unknown): void
+  reject(error: unknown): void
+  /** Once sent: what came back, held until the scheduler hands it to the task. */
+  answer?: { readonly value: unknown } | { readonly error: unknown }
+  /** The step in the trace, once sent. */
+  step?: Step
+}
+
+/** One line of the trace. */
+export interface Step {
+  readonly number: number
+  readonly task: string
+  readonly kind: StepKind
+  readonly text: string
+  readonly values: readonly unknown[]
+  /** Rows read or written, an error, or undefined while no answer came. */
+  result?:
+    | {
+        readonly command?: string
+        readonly rowCount?: number | null
+        readonly rows?: readonly unknown[]
+      }
+    | undefined
+  error?: string
+  /** Tasks that it waited for, where the database made it wait. */
+  waitedFor?: readonly string[]
+  /** The number of the step after which the wait ended. */
+  wokenAfter?: number
+}
+
+/**
+ * A task of one schedule.
+ *
+ * It is *runnable* while an op of `pending` is enabled, *blocked* while an op of `sent` has no answer, *idle* when it has
+ * neither and has not ended (it waits for another task's JavaScript), and ended once `ended` is set.
+ */
+export class Task {
+  readonly name: string
+  readonly index: number
+  readonly pending: Op[] = []
+  readonly sent: Op[] = []
+  /** Operations of the driver in flight that are not steps, such as opening a connection. */
+  driverWork = 0
+  /** Uncontrolled work in flight, by async id, with where it began. */
+  readonly foreign = new Map<number, Error>()
+  uncontrolled: Error | undefined
+  ended: { readonly value: unknown } | { readonly error: unknown } | undefined
+  virtualMs = 0
+  random: () => number
+  /** True once the schedule was given up: its code is led to an end. */
+  closed = false
+  #refused = 0
+
+  constructor(name: string, index: number, random: () => number) {
+    this.name = name
+    this.index = index
+    this.random = random
+  }
+
+  /** Called where the task's code enters the driver. Resolves when the scheduler has done it. */
+  ask(op: Omit<Op, 'resolve' | 'reject'>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.closed) {
+        this.#askClosed(op, resolve, reject)
+        return
+      }
+      this.pending.push({ ...op, resolve, reject })
+    })
+  }
+
+  /**
+   * The schedule was given up. A ROLLBACK still goes out, so that no connection returns to its pool inside a transaction;
+   * everything else is refused, and a task that asks for ever is left waiting.
+   */
+  #askClosed(
+    op: Pick<Op, 'text' | 'send'>,
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    this.#refused += 1
+    if (/^rollback\b/i.test(op.text)) op.send().then(resolve, reject)
+    else if (this.#refused < 100) reject(new Error('the schedule was given up'))
+  }
+
+  run(body: () => unknown): void {
+    currentTask.run(this, () => {
+      Promise.resolve()
+        .then(body)
+        .then(
+          (value) => {
+            this.ended = { value }
+          },
+          (error: unknown) => {
+            this.ended = { error }
+          },
+        )
+    })
+  }
+}

@@ -1,0 +1,219 @@
+/** The explorer on the README's `withdraw`, with plain `pg`: found, named, replayed, and clean once it is repaired. */
+import { createServer } from 'node:http'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sql } from '../../src/index.ts'
+import { explore, type RaceOptions, race } from '../../src/race/index.ts'
+import { postgres } from '../../src/store/postgres/index.ts'
+import { type FreshPool, freshPool } from '../support/postgres.ts'
+
+let db: FreshPool
+let pool: pg.Pool
+beforeAll(async () => {
+  db = await freshPool()
+  pool = db.pool
+  await pool.query('create table account (id text primary key, balance int not null)')
+  await pool.query('create table slot (id serial primary key, room text, who text)')
+  await pool.query('create table doctor (name text primary key, on_call boolean not null)')
+})
+afterAll(() => db.drop())
+
+async function setup(on: { query(text: string): Promise<unknown> }): Promise<void> {
+  await on.query(
+    `delete from account; insert into account values ('a', 100), ('b', 100); delete from slot;
+     delete from doctor; insert into doctor values ('ann', true), ('ben', true)`,
+  )
+}
+
+async function withdraw(account: string, amount: number): Promise<void> {
+  const { rows } = await pool.query('select balance from account where id = $1', [account])
+  const left = rows[0].balance - amount
+  if (left < 0) throw new Error('not enough money')
+  await pool.query('update account set balance = $1 where id = $2', [left, account])
+}
+
+async function inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>, begin = 'begin'): Promise<T> {
+  const client = await pool.connect()
+  try {
+    await client.query(begin)
+    const result = await work(client)
+    await client.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback')
+    throw error
+  } finally {
+    client.release()
+  }
+}
+
+function look(tasks: Record<string, () => unknown>, options: RaceOptions = {}) {
+  return explore(race('test', { store: pool, setup, tasks, options }))
+}
+
+describe('withdraw', () => {
+  const tasks = { alice: () => withdraw('a', 80), bob: () => withdraw('a', 50) }
+
+  it('loses an update within 50 schedules for 20 of 20 seeds, with no assertion', async () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const { finding, coverage } = await look(tasks, { seed })
+      expect(finding?.anomaly).toBe('lost update')
+      expect(finding?.preemptions).toBe(1)
+      expect(coverage.schedules).toBeLessThanOrEqual(50)
+    }
+  })
+
+  it('replays 100 of 100 times', async () => {
+    const { finding } = await look(tasks)
+    const replay = finding?.schedule as string
+    const seen = new Set<string>()
+    for (let n = 0; n < 100; n += 1) {
+      const again = (await look(tasks, { replay })).finding
+      seen.add(JSON.stringify([again?.schedule, again?.steps, again?.outcome]))
+    }
+    expect(seen.size).toBe(1)
+  })
+
+  it('is clean with the row lock, explored to the end', async () => {
+    const store = postgres(pool)
+    const locked = (amount: number) => () =>
+      store.transaction(async (tx) => {
+        const [row] = await tx.lockRows<{ balance: number }>('account', { id: 'a' })
+        const left = (row?.balance ?? 0) - amount
+        if (left < 0) throw new Error('not enough money')
+        await tx.execute(sql`update account set balance = ${left} where id = ${'a'}`)
+      })
+    const report = await explore(
+      race('locked', { store, setup, tasks: { alice: locked(80), bob: locked(50) } }),
+    )
+    expect(report.finding).toBeUndefined()
+    expect(report.coverage.exhaustive).toBe(true)
+  })
+
+  it('a replay that cannot be followed is named at its step', async () => {
+    await expect(look(tasks, { replay: 'r1:a9' })).rejects.toMatchObject({
+      code: 'RACE_SCHEDULE_DIVERGED',
+      step: 3,
+    })
+  })
+})
+
+describe('the other classic races', () => {
+  const book = (who: string) => async () => {
+    const { rows } = await pool.query(`select 1 from slot where room = 'blue'`)
+    if (rows.length === 0) await pool.query(`insert into slot (room, who) values ('blue', $1)`, [who])
+  }
+  it('check-then-insert', async () => {
+    expect((await look({ a: book('a'), b: book('b') })).finding?.anomaly).toBe('check-then-insert')
+  })
+
+  const leave = (name: string, begin: string) => () =>
+    inTransaction(async (client) => {
+      const { rows } = await client.query('select name from doctor where on_call')
+      if (rows.length > 1) await client.query('update doctor set on_call = false where name = $1', [name])
+    }, begin)
+  it('write skew, at REPEATABLE READ', async () => {
+    const begin = 'begin isolation level repeatable read'
+    expect((await look({ ann: leave('ann', begin), ben: leave('ben', begin) })).finding?.anomaly).toBe(
+      'write skew',
+    )
+  })
+  it('no write skew at SERIALIZABLE: a refused task leaves no effect', async () => {
+    const begin = 'begin isolation level serializable'
+    const report = await look({ ann: leave('ann', begin), ben: leave('ben', begin) })
+    expect(report.finding).toBeUndefined()
+    expect(report.coverage.exhaustive).toBe(true)
+  })
+
+  const transfer = (from: string, to: string) => () =>
+    inTransaction(async (client) => {
+      await client.query('update account set balance = balance - 1 where id = $1', [from])
+      await client.query('update account set balance = balance + 1 where id = $1', [to])
+    })
+  it('deadlock, with who waits for whom', async () => {
+    const { finding } = await look({ ab: transfer('a', 'b'), ba: transfer('b', 'a') })
+    expect(finding?.anomaly).toBe('deadlock')
+    expect(finding?.deadlock).toMatchObject([
+      { task: 'ab', waitsFor: ['ba'] },
+      { task: 'ba', waitsFor: ['ab'] },
+    ])
+  })
+  it('no deadlock when both lock in one order', async () => {
+    const report = await look({ one: transfer('a', 'b'), two: transfer('a', 'b') })
+    expect(report.finding).toBeUndefined()
+    expect(report.coverage.exhaustive).toBe(true)
+  })
+
+  const count = (begin: string) => () =>
+    inTransaction(async (client) => {
+      const first = await client.query('select count(*)::int as n from slot')
+      const second = await client.query('select count(*)::int as n from slot')
+      return [first.rows[0].n, second.rows[0].n]
+    }, begin)
+  const add = () => pool.query(`insert into slot (room) values ('red')`).then(() => {})
+  it('phantom', async () => {
+    expect((await look({ count: count('begin'), add })).finding?.anomaly).toBe('phantom')
+  })
+  it('no phantom at REPEATABLE READ', async () => {
+    const report = await look({ count: count('begin isolation level repeatable read'), add })
+    expect(report.finding).toBeUndefined()
+    expect(report.coverage.exhaustive).toBe(true)
+  })
+})
+
+describe('what is not a statement', () => {
+  it('a pause between two tries is explored, not waited for', async () => {
+    const slow = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 3_000))
+      await pool.query('update account set balance = balance - 1 where id = $1', ['a'])
+    }
+    const report = await look({ slow, quick: () => withdraw('b', 1) })
+    expect(report.finding).toBeUndefined()
+    expect(report.coverage.exhaustive).toBe(true)
+  })
+
+  it('a pool that two tasks need twice is a deadlock', async () => {
+    const small = new pg.Pool({ connectionString: db.url, max: 2 })
+    try {
+      const nested = async () => {
+        const outer = await small.connect()
+        try {
+          await outer.query('select 1')
+          const inner = await small.connect()
+          inner.release()
+        } finally {
+          outer.release()
+        }
+      }
+      const { finding } = await explore(
+        race('pool', { store: small, setup, tasks: { a: nested, b: nested } }),
+      )
+      expect(finding?.anomaly).toBe('deadlock')
+    } finally {
+      await small.end()
+    }
+  })
+
+  it('a network call fails with where it began', async () => {
+    const server = createServer((_, response) => response.end('ok'))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const call = async () => void (await fetch(`http://127.0.0.1:${port}`))
+    try {
+      await expect(look({ call, other: () => withdraw('a', 1) })).rejects.toMatchObject({
+        code: 'RACE_UNCONTROLLED_AWAIT',
+      })
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
+  it('a promise that nobody resolves fails, it does not hang', async () => {
+    await expect(
+      look({ never: () => new Promise(() => {}), other: () => withdraw('a', 1) }),
+    ).rejects.toMatchObject({
+      code: 'RACE_UNCONTROLLED_AWAIT',
+    })
+  })
+})
