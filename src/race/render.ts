@@ -42,28 +42,26 @@ export function renderReport(report: RaceReport, width = 100): string {
 
 function outcomes({ finding, tasks }: RaceReport): string[] {
   if (finding === undefined) return []
-  const serial = finding.serial.map(
-    ({ order, outcome }) =>
-      `${order.join(', then ')}: ${difference(outcome.rows, finding.outcome.rows)}${errors(outcome.errors, tasks)}`,
-  )
-  const first = finding.serial[0]?.outcome.rows ?? ''
-  return [
-    `  this schedule: ${difference(finding.outcome.rows, first)}${errors(finding.outcome.errors, tasks)}`,
-    ...serial.map((text) => `  ${text}`),
+  const all = [
+    { title: 'this schedule', outcome: finding.outcome },
+    ...finding.serial.map(({ order, outcome }) => ({ title: order.join(', then '), outcome })),
   ]
+  // Rows that every outcome has say nothing.
+  const sets = all.map(({ outcome }) => new Set(outcome.rows.split('\n')))
+  return all.map(({ title, outcome }) => {
+    const own = outcome.rows.split('\n').filter((row) => row !== '' && !sets.every((set) => set.has(row)))
+    const values = outcome.values.map((value, index) =>
+      value === undefined || value === 'undefined' ? '' : `; ${tasks[index]} returned ${value.slice(0, 80)}`,
+    )
+    const rows = own.length === 0 ? 'no row differs' : own.slice(0, 4).join(', ')
+    return `  ${title}: ${rows}${values.join('')}${errors(outcome.errors, tasks)}`
+  })
 }
 
 function errors(list: readonly (string | undefined)[], tasks: readonly string[]): string {
   return list
     .map((error, index) => (error === undefined ? '' : `; ${tasks[index]} failed (${oneLine(error)})`))
     .join('')
-}
-
-/** The rows that the other outcome does not have. */
-function difference(rows: string, other: string): string {
-  const others = new Set(other.split('\n'))
-  const own = rows.split('\n').filter((row) => !others.has(row))
-  return own.length === 0 ? 'the same rows' : own.slice(0, 4).join('; ')
 }
 
 function describe(step: Step): string {
@@ -111,5 +109,5 @@ function coverage({ coverage: c }: RaceReport): string {
   const extent = c.exhaustive
     ? 'every schedule was run'
     : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones`
-  return `coverage: ${c.schedules} schedules of at most ${c.estimatedSpace}, ${c.outcomes} outcomes, ${c.seconds.toFixed(2)} s; ${extent}`
+  return `coverage: ${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, at most ${c.estimatedSpace} schedules exist, ${c.seconds.toFixed(2)} s; ${extent}`
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -71,12 +71,19 @@ async function load(file: string): Promise<Race[]> {
   return races as Race[]
 }
 
+interface TsxManifest {
+  readonly exports: { readonly './esm/api': { readonly import: { readonly default: string } } }
+}
+
 /** Node strips types itself from 22.18 on; before that `tsx` of the user's project does. */
 async function registerTypeScript(path: string): Promise<void> {
   if ((process.features as { typescript?: unknown }).typescript) return
   try {
-    const api = createRequire(path).resolve('tsx/esm/api')
-    const { register } = (await import(pathToFileURL(api).href)) as { register(): unknown }
+    // Loaded as a module, since the face of tsx for require() looks for its loader in the wrong place.
+    const manifest = createRequire(path).resolve('tsx/package.json')
+    const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as TsxManifest
+    const api = new URL(exports['./esm/api'].import.default, pathToFileURL(manifest))
+    const { register } = (await import(api.href)) as { register(): unknown }
     register()
   } catch (cause) {
     throw new CliError(
