@@ -13,9 +13,9 @@ import { twoPhaseCommands } from './commands/two-phase.ts'
 
 /** The command table, in the order of the help. */
 export const commands: readonly (Command | ForeignCommand)[] = [
-  raceCommand,
   demo,
   migrateCommand,
+  raceCommand,
   status,
   ...deadLetterCommands,
   ...twoPhaseCommands,
