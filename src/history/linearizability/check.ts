@@ -80,14 +80,17 @@ export function checkLinearizable(
 /** Operations that the model does not know. Nothing was checked. */
 function checkNames(operations: readonly Operation[], model: Model): void {
   if (model.operations === undefined) return
+  let last: string | undefined
   for (const { f, invokedLine } of operations) {
+    if (f === last) continue
+    last = f
     if (!model.operations.includes(f)) throw new UnknownOperationError(f, model, invokedLine)
   }
 }
 
 interface Part {
   readonly name: string | undefined
-  readonly operations: Operation[]
+  readonly operations: readonly Operation[]
 }
 
 function partition(
@@ -96,6 +99,13 @@ function partition(
   named: LinearizableModel | undefined,
 ): Map<unknown, Part> {
   const parts = new Map<unknown, Part>()
+  if (
+    named !== undefined &&
+    named !== 'set' &&
+    operations.every((o) => o.key === undefined || o.key === null)
+  ) {
+    return parts.set(null, { name: undefined, operations })
+  }
   // A set without whole reads is one small object per element.
   const elementwise = named === 'set' && operations.every((o) => o.f !== 'read')
   for (const operation of operations) {
@@ -116,7 +126,7 @@ function partition(
       part = { name: name === undefined || name === null ? undefined : show(name), operations: [] }
       parts.set(key, part)
     }
-    part.operations.push(operation)
+    ;(part.operations as Operation[]).push(operation)
   }
   return parts
 }

@@ -26,20 +26,17 @@ export function checkUniqueRegister(
   writes: string,
 ): FastAnswer {
   const count = operations.length
-  const numbers = new Map<unknown, number>()
+  const numbers = new Numbers(count)
   const writeOf = new Int32Array(count + 1).fill(-1)
   // Cluster 0 is the initial value, written before everything.
-  numbers.set(keyOf(initial ?? null), 0)
+  numbers.add(initial ?? null, 0)
   let clusters = 1
   for (let i = 0; i < count; i++) {
-    const { f, input, known } = operations[i]!
+    const { f, input } = operations[i]!
     if (f === writes) {
-      const key = keyOf(input ?? null)
-      if (numbers.has(key)) return undefined
-      writeOf[clusters] = i
-      numbers.set(key, clusters++)
+      if (!numbers.add(input ?? null, clusters)) return undefined
+      writeOf[clusters++] = i
     } else if (f !== reads) return undefined
-    else if (!known) continue
   }
   const low = new Float64Array(clusters) // earliest answer
   const high = new Float64Array(clusters) // latest invocation
@@ -58,8 +55,8 @@ export function checkUniqueRegister(
   for (let i = 0; i < count; i++) {
     const operation = operations[i]!
     if (operation.f !== reads || !operation.known) continue
-    const c = numbers.get(keyOf(operation.output ?? null))
-    if (c === undefined) {
+    const c = numbers.of(operation.output ?? null)
+    if (c < 0) {
       return { explanation: `It read ${show(operation.output)}, which nobody wrote.`, operations: [i] }
     }
     const write = writeOf[c]!
@@ -80,12 +77,15 @@ export function checkUniqueRegister(
     }
   }
   // Zones by where they begin. A write without an answer that nobody read need not have happened.
-  const order: number[] = []
+  let many = 0
+  const order = new Int32Array(clusters)
+  const begin = new Float64Array(clusters)
   for (let c = 0; c < clusters; c++) {
-    if (read[c] === 1 || operations[writeOf[c]!]!.known) order.push(c)
+    if (read[c] === 0 && !operations[writeOf[c]!]!.known) continue
+    begin[many] = Math.min(low[c]!, high[c]!)
+    order[many++] = c
   }
-  const begin = Float64Array.from(order, (c) => Math.min(low[c]!, high[c]!))
-  const sorted = sortedBy(order, begin)
+  const sorted = sortedBy(order.subarray(0, many), begin.subarray(0, many))
   let forward = -1 // the zone that holds the register, of those that began so far the one that ends last
   for (const c of sorted) {
     if (low[c]! < high[c]!) {
@@ -115,17 +115,63 @@ export function checkUniqueRegister(
   }
 }
 
-/** Primitive values are their own key; a text and a number differ in a map. */
-function keyOf(value: unknown): unknown {
-  return typeof value === 'number' || value === null ? value : canonical(value)
+/** Numbers values; small whole numbers, which most histories write, without a map. */
+class Numbers {
+  readonly #small: Int32Array
+  readonly #others = new Map<unknown, number>()
+
+  constructor(count: number) {
+    this.#small = new Int32Array(4 * count + 64)
+  }
+
+  /** False when the value has a number. */
+  add(value: unknown, number: number): boolean {
+    if (this.#isSmall(value)) {
+      if (this.#small[value] !== 0) return false
+      this.#small[value] = number + 1
+      return true
+    }
+    const key = keyOf(value)
+    if (this.#others.has(key)) return false
+    this.#others.set(key, number)
+    return true
+  }
+
+  /** -1 when there is none. */
+  of(value: unknown): number {
+    return this.#isSmall(value) ? this.#small[value]! - 1 : (this.#others.get(keyOf(value)) ?? -1)
+  }
+
+  #isSmall(value: unknown): value is number {
+    return typeof value === 'number' && value >= 0 && value < this.#small.length && Number.isInteger(value)
+  }
 }
 
-/** Sorts by whole-numbered keys, which are positions and so differ but for the initial value's. */
-function sortedBy(items: readonly number[], keys: Float64Array): number[] {
-  let ascending = true
-  for (let i = 1; ascending && i < keys.length; i++) ascending = keys[i - 1]! <= keys[i]!
-  if (ascending) return items as number[]
+/** Numbers and null are their own key; everything else is its text, and equal texts are equal values. */
+function keyOf(value: unknown): unknown {
+  if (value === null) return value
+  if (typeof value === 'number') return value
+  // A bigint is the number that it equals.
+  if (typeof value === 'bigint' && Number.isSafeInteger(Number(value))) return Number(value)
+  return canonical(value)
+}
+
+/** Sorts by whole-numbered keys from -1, which are positions and so differ. */
+function sortedBy(items: Int32Array, keys: Float64Array): Int32Array {
   const size = items.length
-  const combined = Float64Array.from(keys, (key, i) => (key + 1) * size + i).sort()
-  return Array.from(combined, (key) => items[key % size]!)
+  let last = 0
+  for (let i = 0; i < size; i++) if (keys[i]! > last) last = keys[i]!
+  const sorted = new Int32Array(size)
+  if (last < 16 * size + 64) {
+    const at = new Int32Array(last + 2)
+    for (let i = 0; i < size; i++) at[keys[i]! + 1] = i + 1
+    let n = 0
+    for (let place = 0; place < at.length; place++) if (at[place] !== 0) sorted[n++] = items[at[place]! - 1]!
+    return sorted
+  }
+  const combined = new Float64Array(size)
+  for (let i = 0; i < size; i++) combined[i] = (keys[i]! + 1) * size + i
+  combined.sort()
+  for (let i = 0; i < size; i++) sorted[i] = items[combined[i]! % size]!
+  return sorted
 }
