@@ -26,6 +26,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   transactions: () => import('./transactions/bench.ts'),
   inbox: () => import('./inbox/bench.ts'),
   locks: () => import('./locks/bench.ts'),
+  saga: () => import('./saga/bench.ts'),
   check: () => import('./check/bench.ts'),
   barrier: () => import('./barrier/bench.ts'),
   'two-phase': () => import('./two-phase/bench.ts'),

@@ -288,7 +288,7 @@ export class Branch {
         for (;;) {
           const end = await readChild(run, childId)
           if (end === 'running') {
-            await run.wait(undefined, this.#signal)
+            await run.wait(undefined, `saga "${childId}"`, this.#signal)
             continue
           }
           if (end.state === 'completed') {
@@ -379,7 +379,7 @@ export class Branch {
       const { untilMs } = JSON.parse(timer.data ?? '{}') as { untilMs: number }
       if (untilMs > run.env.nowMs()) {
         if (call.answers.length > 0) await run.frontier(this.#signal)
-        while (untilMs > run.env.nowMs()) await run.wait(untilMs, this.#signal)
+        while (untilMs > run.env.nowMs()) await run.wait(untilMs, `sleep "${call.step}"`, this.#signal)
       }
       this.#lastMs = Math.max(this.#lastMs, untilMs)
     })
@@ -430,7 +430,7 @@ export class Branch {
           answer = run.append('timeout', call.step, call.pos, null)
           break
         }
-        await run.wait(how.untilMs, this.#signal)
+        await run.wait(how.untilMs, `signal "${signalName}"`, this.#signal)
       }
     }
     this.#lastMs = answer.atMs
@@ -665,7 +665,7 @@ export class Branch {
   async #giveUp(call: Call, spec: StepSpec<unknown>, error: unknown, unknown: boolean): Promise<never> {
     const run = this.#run
     if (this.#forward || (spec.pivot && unknown)) {
-      run.stuck(call.step, spec.phase, error)
+      run.stuck(call.step, spec.phase, error, { pos: call.pos, hash: spec.hash })
       return never()
     }
     const data = JSON.stringify({ error: describeThrown(error), unknown })

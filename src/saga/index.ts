@@ -1,3 +1,4 @@
+export { checkUpgrade, type UpgradeProblem, type UpgradeReport } from './check-upgrade.ts'
 export type {
   ForwardContext,
   ForwardOptions,
@@ -27,6 +28,14 @@ export {
 } from './errors.ts'
 export { type SagaHandle, sagaHandle } from './handle.ts'
 export { deliverReply, MESSAGE_HEADERS, replyToSaga } from './message-step.ts'
+export {
+  type SagaCounts,
+  type SagaDetails,
+  type SagaFilter,
+  type SagaInfo,
+  type SagaOperations,
+  sagaOperations,
+} from './operations.ts'
 export type { RetryPolicy } from './policy.ts'
 export type { Recurring } from './recurring.ts'
 export type { AttemptContext } from './run.ts'

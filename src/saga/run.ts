@@ -93,6 +93,8 @@ export interface Confirm {
 
 interface Wait {
   readonly untilMs: number | undefined
+  /** For people. */
+  readonly what: string
   timer: NodeJS.Timeout | undefined
   go(): void
 }
@@ -357,11 +359,11 @@ export class SagaRun {
   }
 
   /** Waits until then, or until woken; rejects with the signal's reason. Counts as doing nothing. */
-  async wait(untilMs: number | undefined, signal: AbortSignal): Promise<void> {
+  async wait(untilMs: number | undefined, what: string, signal: AbortSignal): Promise<void> {
     if (this.#over) return never()
     signal.throwIfAborted()
     let abort: (() => void) | undefined
-    const wait: Wait = { untilMs, timer: undefined, go: () => {} }
+    const wait: Wait = { untilMs, what, timer: undefined, go: () => {} }
     const woken = new Promise<void>((resolve, reject) => {
       wait.go = resolve
       abort = () => reject(signal.reason)
@@ -421,6 +423,7 @@ export class SagaRun {
     share.change = this.#change({
       wakeAtMs: Math.floor(Math.min(wakeAtMs ?? latestMs, latestMs)),
       held: 0,
+      reason: [...this.#waits].map((wait) => wait.what).join(', ') || null,
     })
     this.#stop()
     try {
@@ -517,7 +520,8 @@ export class SagaRun {
     const last = before.at(-1)
     if (last !== undefined) {
       const { retryAtMs = 0 } = JSON.parse(last.data ?? '{}') as { retryAtMs?: number }
-      if (retryAtMs > this.env.nowMs()) await this.wait(retryAtMs, signal)
+      if (retryAtMs > this.env.nowMs())
+        await this.wait(retryAtMs, `another try of ${what.phase} "${what.step}"`, signal)
     }
     this.begun.add(what.step)
     for (let attempt = before.length + 1; ; attempt++) {
@@ -545,7 +549,7 @@ export class SagaRun {
         phase: what.phase,
       }
       this.append('attempt', name, -1, JSON.stringify(data))
-      await this.wait(retryAtMs, signal)
+      await this.wait(retryAtMs, `another try of ${what.phase} "${what.step}"`, signal)
       await this.durable()
     }
   }
@@ -723,6 +727,7 @@ export class SagaRun {
 
   /** Confirms the tries; once it has begun, there is no way back. False when it is stuck. */
   async confirmAll(pivotStep: string): Promise<boolean> {
+    if (this.env.dry) return true
     const open = this.confirms.filter(({ step }) => !this.#confirmed.has(step))
     if (open.length === 0) return true
     if (!this.#pivotPassed) this.passPivot(pivotStep)
@@ -764,6 +769,7 @@ export class SagaRun {
 
   /** Undoes these steps, the newest first, one after the other. False when one is stuck. */
   async undoAll(undos: readonly Undo[]): Promise<boolean> {
+    if (this.env.dry) return true
     const open = [...undos].filter(({ step }) => !this.undone.has(step)).sort((a, b) => b.order - a.order)
     for (const undo of open) {
       if (this.undone.has(undo.step)) continue
@@ -806,12 +812,12 @@ export class SagaRun {
   }
 
   /** Gives the saga to a person: nothing is done until one says how to go on. */
-  stuck(step: string, phase: Phase, error: unknown): void {
+  stuck(step: string, phase: Phase, error: unknown, place?: { pos: number; hash: string | null }): void {
     if (this.#over) return
     const record = describeThrown(error)
     const at = step === '' ? '' : `${phase} of step "${step}": `
     const reason = JSON.stringify({ ...record, message: `${at}${record.message}` })
-    this.append('stuck', step, -1, JSON.stringify({ phase, error: record }))
+    this.append('stuck', step, -1, JSON.stringify({ phase, error: record, ...place }))
     const share = this.share()
     share.change = this.#change({ state: 'stuck', wakeAtMs: null, held: 0, reason })
     this.env.log.error('a saga is stuck', { saga: this.id, step, phase, error })

@@ -1,0 +1,470 @@
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { checkUpgrade } from '../../saga/check-upgrade.ts'
+import type { Entry, SagaState } from '../../saga/entry.ts'
+import { sagaHandle } from '../../saga/handle.ts'
+import { type SagaDetails, type SagaFilter, type SagaInfo, sagaOperations } from '../../saga/operations.ts'
+import type { AnySaga } from '../../saga/runner.ts'
+import { parseAge, printAge } from '../age.ts'
+import { CliError, usageError } from '../cli-error.ts'
+import { type Command, EXIT, flag, type Given, type OptionSpec, type Report, textValue } from '../command.ts'
+import { STORE_OPTIONS, withStore } from '../open-store.ts'
+import { alignColumns } from '../text-table.ts'
+
+const STATES: readonly SagaState[] = ['running', 'undoing', 'stuck', 'completed', 'failed', 'cancelled']
+
+const FILTERS: Readonly<Record<string, OptionSpec>> = {
+  name: { type: 'string', value: 'NAME', summary: 'only sagas of this name' },
+  state: { type: 'string', value: 'STATE', summary: `only in this state: ${STATES.join(', ')}` },
+  'older-than': { type: 'string', value: 'AGE', summary: 'only those started longer ago: 90s, 15m, 36h, 7d' },
+}
+
+const BULK: Readonly<Record<string, OptionSpec>> = {
+  ...STORE_OPTIONS,
+  ...FILTERS,
+  all: { type: 'boolean', summary: 'every saga to which it applies; needed when nothing else says which' },
+  'dry-run': { type: 'boolean', summary: 'say which it would be, and do nothing' },
+}
+
+const list: Command = {
+  name: 'sagas list',
+  summary: 'list sagas, oldest first, with figures',
+  options: {
+    ...STORE_OPTIONS,
+    ...FILTERS,
+    limit: { type: 'string', value: 'N', summary: 'show at most so many; default 50' },
+  },
+  examples: [
+    { line: 'holdfast sagas list --store sqlite:shop.db', does: 'all of them, the oldest 50' },
+    { line: 'holdfast sagas list --state stuck --json', does: 'those that wait for you, as JSON' },
+  ],
+  run(given) {
+    const filter = readFilter(given)
+    const limit = readLimit(given)
+    return withStore(given, async ({ store }) => {
+      const operations = sagaOperations(store)
+      const sagas = await operations.list(filter, { limit })
+      const figures = await operations.figures()
+      const counts = STATES.flatMap((state) => {
+        const n = figures.byState[state]
+        return n === undefined ? [] : [`${n} ${state}`]
+      })
+      const steps =
+        figures.stepMs === undefined
+          ? ''
+          : `, a step takes ${printAge(figures.stepMs.p50)} (95 %: ${printAge(figures.stepMs.p95)})`
+      const oldest =
+        figures.inFlight + figures.stuck > 0
+          ? `, the oldest unfinished is ${printAge(figures.oldestAgeMs)} old`
+          : ''
+      const head = counts.length === 0 ? 'no sagas\n' : `${counts.join(', ')}${oldest}${steps}\n`
+      return {
+        exitCode: EXIT.ok,
+        text: sagas.length === 0 ? head : `${head}\n${printList(sagas, store.clock.now())}\n`,
+        data: { sagas, figures },
+      }
+    })
+  },
+}
+
+const show: Command = {
+  name: 'sagas show',
+  summary: 'draw the timeline of one saga, and say why it is where it is',
+  positionals: ['ID'],
+  options: STORE_OPTIONS,
+  examples: [
+    { line: 'holdfast sagas show order-17 --store sqlite:shop.db', does: 'steps, attempts, waits and undo' },
+  ],
+  run: (given) =>
+    withStore(given, async ({ store }) => {
+      const saga = await sagaOperations(store).show(given.positionals[0] as string)
+      return { exitCode: EXIT.ok, text: drawTimeline(saga), data: saga }
+    }),
+}
+
+const signal: Command = {
+  name: 'sagas signal',
+  summary: 'send a signal to a saga',
+  positionals: ['ID', 'NAME', 'JSON?'],
+  options: STORE_OPTIONS,
+  examples: [
+    { line: 'holdfast sagas signal order-17 paid \'{"amount":12}\'', does: 's.receive("paid") gets it' },
+  ],
+  run(given) {
+    const [id = '', name = '', json] = given.positionals
+    const payload = json === undefined ? undefined : parseJson(json)
+    return withStore(given, async ({ store }) => {
+      const delivered = await sagaHandle(store, id).signal(name, payload)
+      return {
+        exitCode: delivered ? EXIT.ok : EXIT.problem,
+        text: delivered ? `sent "${name}" to ${id}\n` : `${id} has ended: nothing was sent\n`,
+        data: { id, delivered },
+      }
+    })
+  },
+}
+
+const cancel = bulk({
+  name: 'sagas cancel',
+  summary: 'ask sagas to go back; those past their pivot go on',
+  state: ['running'],
+  done: 'asked to go back',
+  act: async (operations, id) => void (await operations.cancel(id)),
+  examples: [
+    { line: 'holdfast sagas cancel order-17', does: 'one' },
+    {
+      line: 'holdfast sagas cancel --name place-order --older-than 1h --dry-run',
+      does: 'which would it be?',
+    },
+  ],
+})
+
+const retry = bulk({
+  name: 'sagas retry',
+  summary: 'let stuck sagas try again, once what made them stuck is mended',
+  state: ['stuck'],
+  done: 'to try again',
+  act: (operations, id) => operations.retry(id),
+  examples: [
+    { line: 'holdfast sagas retry order-17', does: 'one' },
+    { line: 'holdfast sagas retry --all --dry-run', does: 'which are stuck?' },
+  ],
+})
+
+const skipStep: Command = {
+  name: 'sagas skip-step',
+  summary: 'let a stuck saga go on as if what it is stuck on were done',
+  description: 'Do by hand first what the step, undo or confirm should have done.',
+  positionals: ['ID'],
+  options: {
+    ...STORE_OPTIONS,
+    result: { type: 'string', value: 'JSON', summary: 'what the skipped step is to have given' },
+  },
+  examples: [{ line: 'holdfast sagas skip-step order-17', does: 'the refund was made by hand' }],
+  run: (given) => {
+    const text = textValue(given, 'result')
+    const result = text === undefined ? undefined : parseJson(text)
+    return one(given, 'skipped what it was stuck on', (operations, id) => operations.skipStep(id, { result }))
+  },
+}
+
+const forceUndo: Command = {
+  name: 'sagas force-undo',
+  summary: 'let a stuck saga go back, even past its pivot',
+  description: 'What was done after the pivot has no undo and stays.',
+  positionals: ['ID'],
+  options: STORE_OPTIONS,
+  examples: [{ line: 'holdfast sagas force-undo order-17', does: 'undo what has an undo' }],
+  run: (given) => one(given, 'goes back', (operations, id) => operations.forceUndo(id)),
+}
+
+const fork: Command = {
+  name: 'sagas fork',
+  summary: 'start a new saga with the journal of another up to a step, which it runs anew',
+  positionals: ['ID'],
+  options: {
+    ...STORE_OPTIONS,
+    from: { type: 'string', value: 'STEP', summary: 'the first step that is run anew' },
+    to: {
+      type: 'string',
+      value: 'ID',
+      summary: 'the id of the new saga; default: the old one with "/fork" and a number',
+    },
+  },
+  examples: [
+    {
+      line: 'holdfast sagas fork order-17 --from charge',
+      does: 'everything before "charge" is taken as done',
+    },
+  ],
+  run(given) {
+    const from = textValue(given, 'from')
+    if (from === undefined)
+      throw usageError('--from STEP is missing: see the steps with "holdfast sagas show"')
+    const newId = textValue(given, 'to') ?? `${given.positionals[0]}/fork-${Date.now().toString(36)}`
+    return withStore(given, async ({ store }) => {
+      await sagaOperations(store).fork(given.positionals[0] as string, { from, newId })
+      return { exitCode: EXIT.ok, text: `started ${newId}\n`, data: { id: newId } }
+    })
+  },
+}
+
+const purge: Command = {
+  name: 'sagas purge',
+  summary: 'remove sagas that have ended, with their journals',
+  positionals: ['ID...?'],
+  options: BULK,
+  examples: [
+    { line: 'holdfast sagas purge --older-than 30d --dry-run', does: 'how many would it be?' },
+    { line: 'holdfast sagas purge --state completed --older-than 7d', does: 'only those that went well' },
+  ],
+  run(given) {
+    const filter = chosen(given)
+    return withStore(given, async ({ store }) => {
+      const operations = sagaOperations(store)
+      const dryRun = flag(given, 'dry-run')
+      const ended: readonly SagaState[] =
+        filter.state === undefined ? ['completed', 'failed', 'cancelled'] : [filter.state]
+      let count = 0
+      for (const state of ended) {
+        if (state === 'running' || state === 'undoing' || state === 'stuck') continue
+        count += dryRun
+          ? await operations.count({ ...filter, state })
+          : await operations.purge({ ...filter, state })
+      }
+      const text = `${dryRun ? 'would have ' : ''}removed ${count} ${count === 1 ? 'saga' : 'sagas'}\n`
+      return { exitCode: EXIT.ok, text, data: { count, dryRun } }
+    })
+  },
+}
+
+const check: Command = {
+  name: 'sagas check-upgrade',
+  summary: 'replay every unfinished saga against new code, and list what would break',
+  description:
+    'Ends with 1 when something would. Runs nothing and writes nothing. The module exports the sagas.',
+  options: {
+    ...STORE_OPTIONS,
+    module: { type: 'string', value: 'FILE', summary: 'the JavaScript module that exports the new sagas' },
+  },
+  examples: [{ line: 'holdfast sagas check-upgrade --module ./dist/sagas.js', does: 'before you deploy' }],
+  run(given) {
+    const path = textValue(given, 'module')
+    if (path === undefined) throw usageError('--module FILE is missing')
+    return withStore(given, async ({ store }) => {
+      const sagas = await loadSagas(path)
+      const report = await checkUpgrade(store, sagas)
+      const lines = report.problems.map((p) => `${p.id} (${p.name})\n${p.problem.replaceAll(/^/gm, '  ')}\n`)
+      const text = `${lines.join('\n')}${lines.length > 0 ? '\n' : ''}${report.checked} unfinished ${report.checked === 1 ? 'saga' : 'sagas'}, ${report.problems.length} would break\n`
+      return { exitCode: report.problems.length > 0 ? EXIT.problem : EXIT.ok, text, data: report }
+    })
+  },
+}
+
+export const sagaCommands: readonly Command[] = [
+  list,
+  show,
+  signal,
+  cancel,
+  retry,
+  skipStep,
+  forceUndo,
+  fork,
+  purge,
+  check,
+]
+
+type Operations = ReturnType<typeof sagaOperations>
+
+function one(
+  given: Given,
+  done: string,
+  act: (operations: Operations, id: string) => Promise<void>,
+): Promise<Report> {
+  const id = given.positionals[0] as string
+  return withStore(given, async ({ store }) => {
+    await act(sagaOperations(store), id)
+    return { exitCode: EXIT.ok, text: `${id}: ${done}\n`, data: { id } }
+  })
+}
+
+function bulk({
+  state,
+  done,
+  act,
+  ...about
+}: Pick<Command, 'name' | 'summary' | 'examples'> & {
+  readonly state: readonly SagaState[]
+  readonly done: string
+  readonly act: (operations: Operations, id: string) => Promise<void>
+}): Command {
+  return {
+    ...about,
+    positionals: ['ID...?'],
+    options: BULK,
+    run(given) {
+      const filter = chosen(given)
+      const dryRun = flag(given, 'dry-run')
+      return withStore(given, async ({ store }) => {
+        const operations = sagaOperations(store)
+        const ids =
+          given.positionals.length > 0 ? given.positionals : await findIds(operations, filter, state)
+        if (!dryRun) for (const id of ids) await act(operations, id)
+        const what = `${ids.length} ${ids.length === 1 ? 'saga' : 'sagas'}`
+        const text = `${what} ${dryRun ? 'would be ' : ''}${done}${dryRun && ids.length > 0 ? `: ${ids.slice(0, 20).join(', ')}` : ''}\n`
+        return { exitCode: EXIT.ok, text, data: { count: ids.length, ids, dryRun } }
+      })
+    },
+  }
+}
+
+async function findIds(
+  operations: Operations,
+  filter: SagaFilter,
+  states: readonly SagaState[],
+): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const state of states) {
+    if (filter.state !== undefined && filter.state !== state) continue
+    const sagas = await operations.list({ ...filter, state }, { limit: 100_000 })
+    found.push(...sagas.map((saga) => saga.id))
+  }
+  return found
+}
+
+function chosen(given: Given): SagaFilter {
+  const filter = readFilter(given)
+  const all = flag(given, 'all')
+  if (Object.keys(filter).length === 0 && !all)
+    throw usageError('nothing says which sagas: give an id, --name, --state, --older-than or --all')
+  if (Object.keys(filter).length > 0 && all)
+    throw usageError('--all means every saga: leave the other filters out')
+  return filter
+}
+
+function readFilter(given: Given): SagaFilter {
+  const name = textValue(given, 'name')
+  const state = textValue(given, 'state')
+  const olderThan = textValue(given, 'older-than')
+  if (state !== undefined && !STATES.includes(state as SagaState))
+    throw usageError(`--state must be one of ${STATES.join(', ')}, got "${state}"`)
+  return {
+    ...(given.positionals.length > 0 && { ids: given.positionals }),
+    ...(name !== undefined && { name }),
+    ...(state !== undefined && { state: state as SagaState }),
+    ...(olderThan !== undefined && { olderThanMs: parseAge('older-than', olderThan) }),
+  }
+}
+
+function readLimit(given: Given): number {
+  const text = textValue(given, 'limit') ?? '50'
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw usageError(`--limit must be a whole number above 0, got "${text}"`)
+  return Number(text)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw usageError(`"${text}" is no JSON`)
+  }
+}
+
+async function loadSagas(path: string): Promise<AnySaga[]> {
+  let module: Record<string, unknown>
+  try {
+    module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>
+  } catch (cause) {
+    throw new CliError(
+      'MODULE_UNREADABLE',
+      EXIT.problem,
+      `${path} cannot be imported: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    )
+  }
+  const values = Object.values(module).flatMap((value) =>
+    Array.isArray(value) ? value : [value],
+  ) as Partial<AnySaga>[]
+  const sagas = values.filter(
+    (value) => typeof value?.code === 'function' && typeof value?.start === 'function',
+  )
+  if (sagas.length === 0) throw usageError(`${path} exports no saga`)
+  return [...new Map(sagas.map((saga) => [saga.name, saga as AnySaga])).values()]
+}
+
+function printList(sagas: readonly SagaInfo[], nowMs: number): string {
+  const rows = sagas.map((saga) => [
+    saga.id,
+    saga.name,
+    saga.state,
+    printAge(Math.max(0, nowMs - saga.startedAtMs)),
+    oneLine(
+      saga.reason ??
+        (saga.inHand ? 'in hand' : saga.wakeAtMs === null || saga.endedAtMs !== null ? '' : 'waits'),
+    ),
+  ])
+  return alignColumns([['id', 'saga', 'state', 'age', 'why'], ...rows]).join('\n')
+}
+
+function oneLine(text: string): string {
+  const flat = text.replaceAll(/\s+/g, ' ')
+  return flat.length > 80 ? `${flat.slice(0, 79)}…` : flat
+}
+
+/** What each kind of entry is drawn with. */
+const MARKS: Readonly<Record<string, string>> = {
+  step: '✓',
+  failed: '✗',
+  attempt: '·',
+  undoing: '↩',
+  undone: '↩',
+  confirmed: '✓',
+  pivot: '▲',
+  timer: '⏲',
+  signal: '✉',
+  timeout: '⏲',
+  sent: '→',
+  child: '⤷',
+  race: '⚑',
+  patch: '✎',
+  stuck: '■',
+  retried: '↻',
+  skipped: '»',
+  interrupted: '⚡',
+}
+
+/** Steps, attempts, waits and undo, one line each, with the time since the start. Pure. */
+export function drawTimeline(saga: SagaDetails): string {
+  const head = alignColumns([
+    ['saga', saga.name],
+    ['id', saga.id],
+    ['state', `${saga.state}${saga.cancelRequested && saga.endedAtMs === null ? ' (asked to go back)' : ''}`],
+    ['started', new Date(saga.startedAtMs).toISOString()],
+    ...(saga.endedAtMs === null ? [] : [['ended', `${new Date(saga.endedAtMs).toISOString()}`]]),
+    ...(saga.parentId === null ? [] : [['child of', saga.parentId]]),
+    ['input', oneLine(saga.input ?? '-')],
+    ...(saga.output === null ? [] : [['output', oneLine(saga.output)]]),
+    ['why', saga.why],
+  ])
+  const lines = saga.entries.map((entry) => [
+    `+${printAge(Math.max(0, entry.atMs - saga.startedAtMs))}`,
+    MARKS[entry.kind] ?? '?',
+    `${'  '.repeat(Math.max(0, entry.step.split('/').length - 1))}${describeEntry(entry)}`,
+  ])
+  const waiting = saga.signals.filter((s) => !s.received).map((s) => `not received yet: signal "${s.name}"`)
+  return `${head.join('\n')}\n\n${lines.length === 0 ? 'nothing has happened yet' : alignColumns(lines, [0]).join('\n')}\n${waiting.map((w) => `${w}\n`).join('')}`
+}
+
+function describeEntry({ kind, step, data }: Entry): string {
+  const at = step.slice(step.lastIndexOf('/') + 1)
+  const value = data === null ? undefined : (JSON.parse(data) as Record<string, never>)
+  const error = (value as { error?: { message?: string } } | undefined)?.error?.message
+  switch (kind) {
+    case 'step':
+      return `${at}${data === null ? '' : ` → ${oneLine(data)}`}`
+    case 'failed':
+      return `${at} failed: ${oneLine(error ?? '')}${value?.unknown ? ' (outcome unknown)' : ''}`
+    case 'attempt':
+      return `${at}: a try failed: ${oneLine(error ?? '')}`
+    case 'undoing':
+      return `goes back: ${oneLine((value as { cause?: { error?: { message?: string } } } | undefined)?.cause?.error?.message ?? '')}`
+    case 'undone':
+      return `${at} undone`
+    case 'timer':
+      return `${at}: waits until ${new Date((value as { untilMs?: number } | undefined)?.untilMs ?? 0).toISOString()}`
+    case 'signal':
+      return `${at}: received ${oneLine(data ?? '')}`
+    case 'timeout':
+      return `${at}: did not come in time`
+    case 'stuck':
+      return `stuck${at === '' ? '' : ` at ${at}`}: ${oneLine(error ?? '')}`
+    case 'interrupted':
+      return 'its process went away; taken up again'
+    case 'race':
+      return `${at}: won by ${data}`
+    default:
+      return `${at} ${kind}`.trim()
+  }
+}
