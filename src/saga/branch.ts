@@ -33,7 +33,7 @@ import { publishStep } from './message-step.ts'
 import { policyChecks, type ResolvedPolicy, type RetryPolicy, resolvePolicy } from './policy.ts'
 import { type AttemptContext, never, type Phase, type SagaRun, type Undo } from './run.ts'
 import type { Saga } from './saga.ts'
-import { foreignTransaction, ownTransaction } from './transaction-step.ts'
+import { foreignTransaction, isCommitLost, ownTransaction } from './transaction-step.ts'
 import { asReplayed, decodeValue, encodeValue, hashOf } from './value.ts'
 
 /** One call: its place, its name, and what the journal says of it. */
@@ -51,6 +51,8 @@ export interface StepSpec<Result> {
   readonly policy: ResolvedPolicy
   readonly timeoutMs: number
   readonly pivot?: boolean
+  /** True where an effect without an entry cannot be, unless a COMMIT got no answer: `isLost` then says so. */
+  readonly isLost?: () => boolean
   /** One attempt. `written` when it recorded the result in a transaction of its own. */
   attempt(context: AttemptContext): Promise<Attempted<Result>> | Attempted<Result>
   /** Undefined where there is nothing to give back. */
@@ -183,6 +185,7 @@ export class Branch {
         phase: 'do',
         attempt: (context) => transact(run, store, { call, phase: 'do', context }, (tx) => work(tx, context)),
         undo: undoOnce,
+        ...(own && { isLost: () => isCommitLost(run, call.step) }),
       })
     })
   }
@@ -469,7 +472,7 @@ export class Branch {
           return undefined
         }),
       )
-      const results = await Promise.all(settled)
+      const results = await this.#whileBranchesRun(Promise.all(settled))
       for (const [, , branch] of parts) this.#lastMs = Math.max(this.#lastMs, branch.now())
       if (first !== undefined) throw first.error
       return Object.fromEntries(parts.map(([key], i) => [key, results[i]]))
@@ -508,7 +511,7 @@ export class Branch {
         } else if (winner === key) stopOthers()
         return [key, result] as const
       })
-      const results = new Map(await Promise.all(settled))
+      const results = new Map(await this.#whileBranchesRun(Promise.all(settled)))
       if (winner === undefined) throw run.abort.reason
       const lost = run.undos.filter((undo) =>
         parts.some(([key]) => key !== winner && undo.branch.startsWith(`${call.step}/${key}/`)),
@@ -519,6 +522,16 @@ export class Branch {
       if (!won.ok) throw won.error
       return won.value
     })
+  }
+
+  /** Waiting for branches is no work of its own: when they all wait, the saga may be laid down. */
+  async #whileBranchesRun<T>(branches: Promise<T>): Promise<T> {
+    this.#run.leave()
+    try {
+      return await branches
+    } finally {
+      this.#run.enter()
+    }
   }
 
   #open(
@@ -635,30 +648,54 @@ export class Branch {
       return this.#done(call, spec, recorded, decodeValue(recorded.data))
     }
     try {
-      await run.frontier(this.#signal)
+      if (spec.pivot) await this.#enterPivot(call)
+      else await run.frontier(this.#signal)
       const tried = await run.attempts(
         { step: call.step, phase: spec.phase },
-        { policy: spec.policy, timeoutMs: spec.timeoutMs, signal: this.#signal },
+        {
+          policy: spec.policy,
+          timeoutMs: spec.timeoutMs,
+          signal: spec.pivot ? run.beginPivot() : this.#signal,
+        },
         async (context) => {
           const attempted = await spec.attempt(context)
           return attempted.written === undefined
-            ? { ...attempted, text: encodeValue(`result of step "${call.step}"`, attempted.value) }
+            ? { ...attempted, text: encodeResult(call.step, attempted.value) }
             : { ...attempted, text: attempted.written.data }
         },
       )
-      if (tried.kind === 'failed') return await this.#giveUp(call, spec, tried.error, tried.unknown)
+      if (tried.kind === 'failed') {
+        const unknown = spec.isLost === undefined ? tried.unknown : spec.isLost()
+        return await this.#giveUp(call, spec, tried.error, unknown)
+      }
       const { value, written, text } = tried.value
       const entry = written ?? run.append('step', call.step, call.pos, text, spec.hash)
-      if (spec.pivot) run.passPivot(call.step)
+      if (spec.pivot) {
+        run.passPivot(call.step)
+        run.endPivot()
+      }
       await failpoint('saga.step.recorded')
       return this.#done(call, spec, entry, asReplayed(value, text))
     } catch (error) {
       if (error instanceof StepFailedError || spec.pivot) throw error
-      if (run.begun.has(call.step) || run.mayHaveBegun(call.step)) {
+      const mayStand = spec.isLost?.() ?? (run.begun.has(call.step) || run.mayHaveBegun(call.step))
+      if (mayStand) {
         run.unknown.push(call.step)
         this.#register(call, spec, Number.MAX_SAFE_INTEGER, undefined)
       }
       throw error
+    }
+  }
+
+  /** Whether the pivot may have been under way in a crash; then it is finished, whatever came since. */
+  async #enterPivot(call: Call): Promise<void> {
+    const run = this.#run
+    try {
+      await run.frontier(this.#signal)
+    } catch (error) {
+      if (run.isGoingBack || !run.mayHaveBegun(call.step)) throw error
+      run.beginPivot()
+      await run.durable()
     }
   }
 
@@ -668,6 +705,7 @@ export class Branch {
       run.stuck(call.step, spec.phase, error, { pos: call.pos, hash: spec.hash })
       return never()
     }
+    if (spec.pivot) run.endPivot()
     const data = JSON.stringify({ error: describeThrown(error), unknown })
     const entry = run.append('failed', call.step, call.pos, data, spec.hash)
     throw this.#failed(call, spec, entry, error)
@@ -739,6 +777,15 @@ export class RaceLostError extends Error {
 
 function isAnswer({ kind }: Entry): boolean {
   return kind === 'signal' || kind === 'timeout'
+}
+
+/** The step has run, so what does not fit is an error after the effect. */
+function encodeResult(step: string, value: unknown): string | null {
+  try {
+    return encodeValue(`result of step "${step}"`, value)
+  } catch (cause) {
+    throw Object.assign(new Error((cause as Error).message, { cause }), { final: true, outcome: 'unknown' })
+  }
 }
 
 function wrapUndo(

@@ -127,10 +127,11 @@ export class SagaRun {
   readonly #taken = new Set<number>()
   readonly #pokes = new Set<() => void>()
   readonly #waits = new Set<Wait>()
-  readonly #root = new AbortController()
+  #root = new AbortController()
   #turn: Turn | undefined
   #cancel: Cause | undefined
   #pivotPassed = false
+  #pivoting = false
   #loaded: boolean
   #claimed: boolean
   #seq = 0
@@ -175,6 +176,11 @@ export class SagaRun {
 
   get idle(): boolean {
     return this.#idle
+  }
+
+  /** True once the turn is in the journal. */
+  get isGoingBack(): boolean {
+    return this.#turn !== undefined
   }
 
   get pivotPassed(): boolean {
@@ -492,10 +498,32 @@ export class SagaRun {
 
   /** Cancels, unless the saga is past its pivot or goes back already. */
   cancel(why: string): void {
-    if (this.#pivotPassed || this.#turn !== undefined || this.#cancel !== undefined || this.#settled) return
+    if (
+      this.#pivotPassed ||
+      this.#pivoting ||
+      this.#turn !== undefined ||
+      this.#cancel !== undefined ||
+      this.#settled
+    )
+      return
     const error = new SagaCancelledError(this.id, why)
     this.#cancel = { kind: 'cancelled', error: describeThrown(error) }
     this.#root.abort(error)
+  }
+
+  /**
+   * A pivot that has begun has to be known: from here on nothing cancels, until it has failed. When a cancel came first
+   * and the pivot may have been under way in a crash, the cancel is too late.
+   */
+  beginPivot(): AbortSignal {
+    this.#pivoting = true
+    this.#cancel = undefined
+    if (this.#root.signal.aborted) this.#root = new AbortController()
+    return this.#calm
+  }
+
+  endPivot(): void {
+    this.#pivoting = false
   }
 
   passPivot(step: string): void {

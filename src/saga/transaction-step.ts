@@ -36,6 +36,7 @@ export async function ownTransaction(
   const lost = unanswered.get(run) ?? new Map<string, Entry>()
   unanswered.set(run, lost)
   const former = lost.get(context.key)
+  const done = phase === 'undo' ? lost.get(keyOf(run, call.step)) : undefined
   const waiting = await journal.take(run.id)
   const entryKind = phase === 'do' ? 'step' : 'undone'
   const pos = phase === 'do' ? call.pos : -1
@@ -48,7 +49,10 @@ export async function ownTransaction(
           if (stored !== undefined)
             return { value: decodeValue(stored.data), entry: { ...former, data: stored.data } }
         }
-        const value = await work(tx)
+        // What is to be undone may have been committed: its entry decides, which nobody can write any more after this.
+        const nothing = done !== undefined && (await claimEntry(tx, run, done)) === undefined
+        if (nothing) await voidEntry(tx, run, done as Entry)
+        const value = nothing ? undefined : await work(tx)
         const text = phase === 'do' ? encodeValue(`result of step "${call.step}"`, value) : null
         const entry: Entry = { ...place, data: text, atMs: run.env.nowMs() }
         const share = new Pending(run.id, run.row.name, guard)
@@ -75,6 +79,15 @@ export async function ownTransaction(
   }
 }
 
+function keyOf(run: SagaRun, step: string): string {
+  return `${run.id}/${step}`
+}
+
+/** True when the transaction of the step may have been committed without this process having been told. */
+export function isCommitLost(run: SagaRun, step: string): boolean {
+  return unanswered.get(run)?.has(keyOf(run, step)) === true
+}
+
 /** Undefined when this transaction is the first to write the entry; else what is stored of it. */
 async function claimEntry(
   tx: OwnTransaction,
@@ -93,6 +106,13 @@ async function claimEntry(
 }
 
 const UNFILLED = '!'
+
+/** The place of a step that never was; an attempt answers no call. */
+async function voidEntry(tx: OwnTransaction, run: SagaRun, entry: Entry): Promise<void> {
+  await tx.execute(
+    sql`update ${tx.store.table('saga_entry')} set kind = 'attempt', pos = -1, data = '{}' where saga_id = ${run.id} and seq = ${entry.seq}`,
+  )
+}
 
 async function fillEntry(tx: OwnTransaction, run: SagaRun, entry: Entry): Promise<void> {
   await tx.execute(

@@ -145,7 +145,7 @@ describe.each(stores)('sagas on $name', ({ open }) => {
   it('have one effect on another store, whatever is repeated there', async () => {
     await using opened = await open()
     const { store } = opened
-    const kitchen = await opened.second()
+    const { store: kitchen } = await opened.second()
     let fail = true
     const cook = saga('cook', async (s) => {
       const dish = await s.transaction(

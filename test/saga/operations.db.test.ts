@@ -188,11 +188,20 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
     await using opened = await open()
     const { store } = opened
     const order: string[] = []
-    const job = saga('job', async (s) => s.step('work', () => void order.push(s.sagaId)))
-    await job.start(store, undefined, { id: 'later', afterMs: 150 })
+    let openGate = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      openGate = resolve
+    })
+    const job = saga('job', async (s) =>
+      s.step('work', () => (s.sagaId === 'first' ? gate : void order.push(s.sagaId))),
+    )
+    await using runner = await startRunner(store, [job], { concurrency: 1 })
+    await until(() => runner.figures().partitions === 16)
+    await job.start(store, undefined, { id: 'first' })
+    await job.start(store, undefined, { id: 'later', afterMs: 600 })
     await job.start(store, undefined, { id: 'low' })
     await job.start(store, undefined, { id: 'high', priority: 5 })
-    await using _runner = await startRunner(store, [job], { concurrency: 1 })
+    openGate()
     await Promise.all(['later', 'low', 'high'].map((id) => job.get(store, id).result()))
     expect(order).toEqual(['high', 'low', 'later'])
   })

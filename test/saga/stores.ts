@@ -12,7 +12,7 @@ export interface OpenedStore extends AsyncDisposable {
   /** Names the database to another process: a file, or a URL. */
   readonly at: string
   /** A second database of the same kind, with every table too. */
-  second(): Promise<Store>
+  second(): Promise<{ readonly store: Store; readonly at: string }>
 }
 
 /** Stores with every table and `effects(saga, what)`, which has no key: what happens twice is there twice. */
@@ -31,7 +31,7 @@ export const stores: readonly { readonly name: 'sqlite' | 'postgres'; open(): Pr
       return {
         store: await open('saga.db'),
         at: folder.file('saga.db'),
-        second: () => open('second.db'),
+        second: async () => ({ store: await open('second.db'), at: folder.file('second.db') }),
         [Symbol.asyncDispose]: async () => {
           for (const store of opened) await store.close()
           folder.remove()
@@ -53,7 +53,7 @@ export const stores: readonly { readonly name: 'sqlite' | 'postgres'; open(): Pr
       const first = await open()
       return {
         ...first,
-        second: async () => (await open()).store,
+        second: open,
         [Symbol.asyncDispose]: async () => {
           for (const database of databases) await database.drop()
         },
