@@ -1,5 +1,7 @@
 /** `holdfast race FILE` as a user runs it: a TypeScript file, a finding, its replay. */
-import { writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { raceCommand } from '../../src/cli/commands/race.ts'
@@ -73,4 +75,43 @@ it('a file that exports no race is a usage error', async () => {
   const path = folder.file('none.mjs')
   writeFileSync(path, 'export default 1')
   await expect(run(path)).rejects.toMatchObject({ exitCode: 64 })
+})
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const main = join(root, 'dist/cli/main.js')
+
+it.each(['module', 'commonjs'])('runs TypeScript in the folder of a "%s" package', (type) => {
+  expect(existsSync(main), 'dist is built: npm run build').toBe(true)
+  const user = folder.file(type)
+  mkdirSync(join(user, 'node_modules'), { recursive: true })
+  symlinkSync(root, join(user, 'node_modules/holdfast'))
+  for (const name of ['pg', 'tsx'])
+    symlinkSync(join(root, 'node_modules', name), join(user, 'node_modules', name))
+  writeFileSync(join(user, 'package.json'), JSON.stringify({ type }))
+  writeFileSync(
+    join(user, 'withdraw.ts'),
+    `import pg from 'pg'
+     export const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL })
+     export async function withdraw(account: string, amount: number): Promise<void> {
+       const { rows } = await pool.query('select balance from wallet where id = $1', [account])
+       await pool.query('update wallet set balance = $1 where id = $2', [rows[0].balance - amount, account])
+     }`,
+  )
+  writeFileSync(
+    join(user, 'withdraw.race.ts'),
+    `import { race } from 'holdfast/race'
+     import { pool, withdraw } from './withdraw.ts'
+     export default race('two withdrawals', {
+       store: pool,
+       setup: (db) => db.query("create table if not exists wallet (id text, balance int); delete from wallet; insert into wallet values ('a', 100)"),
+       tasks: { alice: () => withdraw('a', 80), bob: () => withdraw('a', 50) },
+     })`,
+  )
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'race', 'withdraw.race.ts'], {
+    cwd: user,
+    env: { ...process.env, DATABASE_URL: db.url },
+    encoding: 'utf8',
+  })
+  expect(stdout + stderr).toContain('two withdrawals: LOST UPDATE')
+  expect(status).toBe(1)
 })

@@ -64,15 +64,19 @@ async function load(file: string): Promise<Race[]> {
   if (!existsSync(path)) throw usageError(`there is no file ${path}`)
   if (/\.[cm]?ts$/.test(path)) await registerTypeScript(path)
   const module = (await import(pathToFileURL(path).href)) as { default?: unknown }
-  const races = [module.default].flat() as (Race | undefined)[]
+  // A file of a package without "type": "module" comes wrapped once more.
+  const given = (module.default as { default?: unknown } | undefined)?.default ?? module.default
+  const races = [given].flat() as (Race | undefined)[]
   if (races.length === 0 || races.some((race) => race?.definition?.tasks === undefined)) {
     throw usageError(`${path} must export default race(…) of holdfast/race, or an array of them`)
   }
   return races as Race[]
 }
 
+type TsxEntry = './esm/api' | './cjs/api'
+
 interface TsxManifest {
-  readonly exports: { readonly './esm/api': { readonly import: { readonly default: string } } }
+  readonly exports: Readonly<Record<TsxEntry, { readonly import: { readonly default: string } }>>
 }
 
 /** Node strips types itself from 22.18 on; before that `tsx` of the user's project does. */
@@ -82,9 +86,12 @@ async function registerTypeScript(path: string): Promise<void> {
     // Loaded as a module, since the face of tsx for require() looks for its loader in the wrong place.
     const manifest = createRequire(path).resolve('tsx/package.json')
     const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as TsxManifest
-    const api = new URL(exports['./esm/api'].import.default, pathToFileURL(manifest))
-    const { register } = (await import(api.href)) as { register(): unknown }
-    register()
+    // Both: a file is CommonJS where its package does not say "type": "module".
+    for (const entry of ['./cjs/api', './esm/api'] as const) {
+      const api = new URL(exports[entry].import.default, pathToFileURL(manifest))
+      const { register } = (await import(api.href)) as { register(): unknown }
+      register()
+    }
   } catch (cause) {
     throw new CliError(
       'TYPESCRIPT_UNSUPPORTED',
