@@ -40,6 +40,9 @@ const IDLE_TURNS = 8
 /** Steps after which a schedule is given up: a task that retries for ever is not explored to its end. */
 const STEPS_MAX = 2_000
 
+/** Limits that pass in one schedule; beyond them, tasks that wait are in a deadlock. */
+const LIMITS_MAX = 50
+
 /** How long the tasks of a failed schedule get to return their connections. */
 const GIVE_UP_MS = 500
 
@@ -54,6 +57,7 @@ export class Scheduler {
   readonly #tasks: Task[]
   readonly #steps: Step[] = []
   #deadlock: WaitEdge[] | undefined
+  #limitsFired = 0
 
   constructor(plan: Plan) {
     this.#plan = plan
@@ -138,6 +142,8 @@ export class Scheduler {
     const op = others.find((candidate) => candidate.enabled() && !this.#clientBusy(task, candidate))
     if (op !== undefined || others.length > 0 || task.sent.length > 0) return op
     const timer = earliest(task)
+    // What an ended task left behind, such as a library's housekeeping, decides nothing.
+    if (timer?.again === true || task.ended !== undefined) return undefined
     return timer !== undefined && (timer.dueMs ?? 0) - task.virtualMs <= PAUSE_MS_MAX ? timer : undefined
   }
 
@@ -278,6 +284,8 @@ export class Scheduler {
 
   /** Nothing is ready: the earliest limit of a wait passes, where a task has set one. */
   async #fireLimit(): Promise<boolean> {
+    if (this.#limitsFired >= LIMITS_MAX) return false
+    this.#limitsFired += 1
     const timers = this.#tasks.flatMap((task) => {
       const timer = earliest(task)
       return timer === undefined ? [] : [{ task, timer, inMs: (timer.dueMs ?? 0) - task.virtualMs }]

@@ -23,6 +23,8 @@ export interface Op {
   readonly client?: DriverClient
   /** Milliseconds of virtual time after which a timer may fire. */
   readonly dueMs?: number
+  /** A timer of `setInterval`: housekeeping more often than a step, so it fires only when nothing else can happen. */
+  readonly again?: boolean
   /** False while doing it could only wait, as a checkout from an exhausted pool. */
   enabled(): boolean
   /** Does it; the promise settles when the world has answered. */

@@ -182,6 +182,7 @@ function virtualTimer(task: Task, callback: Any, given: Any, args: Any[], again:
       text: `timer of ${ms} ms`,
       values: [],
       dueMs: task.virtualMs + ms,
+      again,
       enabled: () => true,
       send: async () => {},
       resolve: () =>
