@@ -30,7 +30,7 @@ export interface RaceOptions {
   readonly seconds?: number
   /** Replays this schedule only. */
   readonly replay?: string
-  /** A task without a step for so long is given up as uncontrolled. Default 5,000. */
+  /** A task without a step, or a statement without an answer that no task holds up, is given up after this. Default 5,000. */
   readonly stallMs?: number
 }
 

@@ -186,8 +186,10 @@ export class Scheduler {
     const { processID } = op.client ?? {}
     // Looking costs the server time, so a quick answer is waited for first; nobody else active, a longer while.
     const lookAfterMs = this.#somebodyHolds(op) ? 0.3 : 20
+    const began = realNow()
     for (;;) {
       if (op.answer !== undefined) return undefined
+      if (realNow() - began > this.#plan.stallMs) throw unanswered(op, this.#plan.stallMs)
       if (processID == null || realNow() - sentAt < lookAfterMs) await turn()
       else {
         const blockers = await this.#blockers(processID)
@@ -335,7 +337,11 @@ export class Scheduler {
     const victim = blocked.sort((a, b) => (b.op.step?.number ?? 0) - (a.op.step?.number ?? 0))[0]
     if (victim === undefined) return
     await this.#plan.control.query('select pg_catalog.pg_cancel_backend($1)', [victim.op.client?.processID])
-    while (victim.op.answer === undefined) await turn()
+    const began = realNow()
+    while (victim.op.answer === undefined) {
+      if (realNow() - began > this.#plan.stallMs) throw unanswered(victim.op, this.#plan.stallMs)
+      await turn()
+    }
     if ('error' in victim.op.answer) {
       const error = new Error('deadlock detected', { cause: victim.op.answer.error })
       victim.op.answer = { error: Object.assign(error, { code: '40P01', severity: 'ERROR', name: 'error' }) }
@@ -353,6 +359,13 @@ function uncontrolled(task: Task, began: Error): UncontrolledAwaitError {
   return new UncontrolledAwaitError(
     `task ${task.name} waits for something that the explorer does not govern (${began.message}): keep network calls out of tasks or replace them`,
     { cause: began },
+  )
+}
+
+/** No task stands in its way, so no schedule would end the wait. */
+function unanswered(op: Op, ms: number): UncontrolledAwaitError {
+  return new UncontrolledAwaitError(
+    `"${op.text}" got no answer within ${ms} ms, and no task holds it up: it takes that long, or it waits for a session that is not one of the tasks`,
   )
 }
 

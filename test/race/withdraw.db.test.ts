@@ -209,6 +209,23 @@ describe('what is not a statement', () => {
     }
   })
 
+  it('a lock held by a session outside of the tasks fails, it does not hang', async () => {
+    const outside = new pg.Client({ connectionString: db.url })
+    await outside.connect()
+    const blocked = async () => void (await pool.query('select pg_advisory_lock(42)'))
+    await outside.query('select pg_advisory_lock(42)')
+    try {
+      const search = look({ blocked, other: () => withdraw('a', 1) }, { stallMs: 300 })
+      await expect(search).rejects.toMatchObject({
+        code: 'RACE_UNCONTROLLED_AWAIT',
+        message: expect.stringContaining('pg_advisory_lock'),
+      })
+    } finally {
+      await outside.query('select pg_advisory_unlock(42)')
+      await outside.end()
+    }
+  })
+
   it('a promise that nobody resolves fails, it does not hang', async () => {
     await expect(
       look({ never: () => new Promise(() => {}), other: () => withdraw('a', 1) }),
