@@ -677,7 +677,9 @@ export class Branch {
       await failpoint('saga.step.recorded')
       return this.#done(call, spec, entry, asReplayed(value, text))
     } catch (error) {
-      if (error instanceof StepFailedError || spec.pivot) throw error
+      // The failure of another branch, which stops this one, says nothing of this step.
+      const ownFailure = error instanceof StepFailedError && error.step === call.step
+      if (ownFailure || spec.pivot) throw error
       const mayStand = spec.isLost?.() ?? (run.begun.has(call.step) || run.mayHaveBegun(call.step))
       if (mayStand) {
         run.unknown.push(call.step)

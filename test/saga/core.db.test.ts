@@ -293,6 +293,37 @@ describe.each(stores)('sagas on $name', ({ open }) => {
     expect(await inHistory(store, 'ok')).toContain('step book/hotel/reserve')
   })
 
+  it('undo the step of a branch that was stopped while its effect may have happened', async () => {
+    await using opened = await open()
+    const { store } = opened
+    let charged = (): void => {}
+    const effect = new Promise<void>((resolve) => {
+      charged = resolve
+    })
+    const undone: unknown[] = []
+    const book = saga('book', async (s) => {
+      await s.all('both', {
+        card: (b) =>
+          b.step(
+            'charge',
+            async ({ signal }) => {
+              charged() // the effect is there, and its answer is lost to the failure of the other branch
+              await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+            },
+            { undo: ({ result, key }) => void undone.push([key, result]) },
+          ),
+        hotel: async (b) => {
+          await effect
+          await b.step('room', () => Promise.reject(new Error('full')), { retry: { attemptsMax: 1 } })
+        },
+      })
+    })
+    await using _runner = await startRunner(store, [book])
+    const handle = await book.start(store, undefined, { id: 'both' })
+    await expect(handle.result()).rejects.toMatchObject({ code: 'SAGA_FAILED' })
+    expect(undone).toEqual([['both/both/card/charge:undo', undefined]])
+  })
+
   it('race branches, and undo those that lose at once', async () => {
     await using opened = await open()
     const { store } = opened
