@@ -11,7 +11,7 @@ export {
   UnsupportedError,
 } from './errors.ts'
 export { type FailpointHook, failpoint, failpointSync, setFailpointHook } from './failpoint.ts'
-export { encodeJson } from './json.ts'
+export { canonicalJson, encodeJson } from './json.ts'
 export { type Log, silentLog } from './log.ts'
 export {
   type Check,

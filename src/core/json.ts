@@ -76,3 +76,15 @@ export function encodeJson(subject: string, value: unknown, limitBytes: number):
     }
   }
 }
+
+/**
+ * The one text of a JSON value: members in the order of their names, no spaces. Two values are the same exactly when
+ * their texts are. The value must be JSON already: what `JSON.parse` gives, or what `encodeJson` accepted.
+ */
+export function canonicalJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  const members = Object.entries(value).filter(([, member]) => member !== undefined)
+  members.sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(',')}}`
+}

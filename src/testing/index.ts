@@ -26,6 +26,16 @@ export { checkGuardedWrites, checkLockSpans, type GuardedWrite, type LockSpan } 
 // Time and randomness in a test's hands.
 export { type ManualClock, manualClock } from './manual-clock.ts'
 export { type MemoryBroker, memoryBroker, testMessage } from './memory-broker.ts'
+// Whether a value of your own merges as it must.
+export {
+  assertMergeLaws,
+  type BrokenLaw,
+  brokenMergeLaw,
+  brokenMergeRun,
+  type FastCheckLike,
+  type MergeRun,
+  type RunStep,
+} from './merge-laws.ts'
 // What every HTTP participant must do, in any language.
 export { describeParticipantConformance } from './participant-conformance.ts'
 // Processes that are killed, frozen and thawed.

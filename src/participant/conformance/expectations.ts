@@ -1,8 +1,9 @@
+import { canonicalJson } from '../../core/index.ts'
 import type { Account, Answer, ConformanceClient } from './client.ts'
 
 /** Throws with what was wanted and what came. */
 export function same(what: string, got: unknown, want: unknown): void {
-  const [g, w] = [canonical(got), canonical(want)]
+  const [g, w] = [canonicalJson(got ?? null), canonicalJson(want ?? null)]
   if (g !== w) throw new Error(`${what}: want ${w}, got ${g}`)
 }
 
@@ -28,15 +29,4 @@ export function isError(what: string, answer: Answer, status: number, code: stri
 export function isFault(what: string, answer: Answer): void {
   if (answer.status < 500 || answer.status > 599)
     throw new Error(`${what}: want a status from 500 to 599, got ${answer.status}`)
-}
-
-/** JSON with the members of objects in order. */
-function canonical(value: unknown): string {
-  return (
-    JSON.stringify(value, (_, v: unknown) =>
-      typeof v === 'object' && v !== null && !Array.isArray(v)
-        ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
-        : v,
-    ) ?? 'nothing'
-  )
 }
