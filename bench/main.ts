@@ -30,6 +30,9 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   check: () => import('./check/bench.ts'),
   barrier: () => import('./barrier/bench.ts'),
   'two-phase': () => import('./two-phase/bench.ts'),
+  ids: () => import('./ids/bench.ts'),
+  'id-index': () => import('./id-index/bench.ts'),
+  causality: () => import('./causality/bench.ts'),
 }
 
 const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--scale X] [--only METRIC]
