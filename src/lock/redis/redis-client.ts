@@ -9,8 +9,7 @@ export interface RedisLike {
     count: 'COUNT',
     n: number,
   ): Promise<[string, string[]]>
-  mget(keys: string[]): Promise<(string | null)[]>
-  pttl(key: string): Promise<number>
+  lrange(key: string, from: number, to: number): Promise<string[]>
   time(): Promise<(string | number)[]>
   duplicate(): RedisSubscriberLike
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { checkOptions, isName } from '../../core/options.ts'
 import type {
@@ -36,22 +37,13 @@ export function redisLocks(client: RedisLike, options: RedisLocksOptions = {}): 
   return new RedisEngine(client, prefix, clock)
 }
 
-type StoredEntry = readonly [
-  holder: string,
-  mode: LockMode,
-  limit: number,
-  token: string,
-  until: number,
-  ttl: number,
-  arrived: number,
-]
-
 interface Waiter {
-  readonly name: string
   readonly ttlMs: number
   readonly wake: (grant?: Grant) => void
   /** One moment on both clocks: the local one is from before the question, so not after it. */
   seen: { readonly localMs: number; readonly redisMs: number } | undefined
+  /** The first question of a holder need not look for an entry of its own. */
+  asked: boolean
 }
 
 class RedisEngine implements LockEngine {
@@ -60,7 +52,9 @@ class RedisEngine implements LockEngine {
   readonly #client: RedisLike
   readonly #prefix: string
   readonly #tokenKey: string
-  readonly #channel: string
+  readonly #channels: string
+  /** Where this engine listens: grants go to the process that waits, not to all. */
+  readonly #channel = randomBytes(9).toString('base64url')
   readonly #waiters = new Map<string, Waiter>()
   #subscriber: RedisSubscriberLike | undefined
   #subscribing: Promise<void> | undefined
@@ -69,7 +63,7 @@ class RedisEngine implements LockEngine {
     this.#client = client
     this.#prefix = `${prefix}lock:`
     this.#tokenKey = `${prefix}token`
-    this.#channel = `${prefix}wake`
+    this.#channels = `${prefix}wake:`
     this.clock = clock
   }
 
@@ -80,14 +74,20 @@ class RedisEngine implements LockEngine {
 
   async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
     const { name, holder, mode, ttlMs } = request
+    const waiter = this.#waiters.get(holder)
+    const again = waiter === undefined || waiter.asked
+    if (waiter !== undefined) waiter.asked = true
     const sentAtMs = this.clock.monotonic()
     const answer = (await ASK.run(this.#client, [
       this.#prefix + name,
       this.#tokenKey,
       holder,
-      `${mode} ${Math.min(request.limit, LIMIT_MAX)} `,
+      mode,
+      Math.min(request.limit, LIMIT_MAX),
       ttlMs,
       wait ? 1 : 0,
+      again ? 1 : 0,
+      this.#channel,
     ])) as string | [LockAnswer['kind'], number, string, number, number]
     if (typeof answer === 'string') {
       return { kind: 'held', token: BigInt(answer), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
@@ -97,7 +97,6 @@ class RedisEngine implements LockEngine {
       case 'held':
         return { kind, token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
       case 'waiting': {
-        const waiter = this.#waiters.get(holder)
         if (waiter !== undefined) waiter.seen = { localMs: sentAtMs, redisMs: nowMs }
         // What was released before the subscription stood is found by asking at once.
         const lookInMs = (await this.#subscribe()) ? 0 : firstEndsMs - nowMs + 1
@@ -120,8 +119,8 @@ class RedisEngine implements LockEngine {
     return (await this.#remove(name, [holder])) === 1
   }
 
-  watch({ name, holder, ttlMs }: LockRequest, wake: (grant?: Grant) => void): () => void {
-    this.#waiters.set(holder, { name, ttlMs, wake, seen: undefined })
+  watch({ holder, ttlMs }: LockRequest, wake: (grant?: Grant) => void): () => void {
+    this.#waiters.set(holder, { ttlMs, wake, seen: undefined, asked: false })
     return () => this.#waiters.delete(holder)
   }
 
@@ -158,23 +157,33 @@ class RedisEngine implements LockEngine {
   }
 
   async #remove(name: string, holders: readonly string[]): Promise<number> {
-    return Number(await REMOVE.run(this.#client, [this.#prefix + name, this.#channel, name, ...holders]))
+    const args = [this.#prefix + name, this.#channel, this.#channels, ...holders]
+    let answer: [number, ...string[]]
+    try {
+      answer = (await REMOVE.run(this.#client, args)) as [number, ...string[]]
+    } catch (error) {
+      this.#wakeAll() // the answer that was lost may have been somebody's grant
+      throw error
+    }
+    const [removed, ...grants] = answer
+    for (const grant of grants) this.#hear(grant)
+    return removed
   }
 
   async #read(names: readonly string[]): Promise<LockInfo[]> {
     if (names.length === 0) return []
     const [seconds, micros] = await this.#client.time()
     const nowMs = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
-    const values = await this.#client.mget(names.map((name) => this.#prefix + name))
-    const left = await Promise.all(names.map((name) => this.#client.pttl(this.#prefix + name)))
+    const queues = await Promise.all(names.map((name) => this.#client.lrange(this.#prefix + name, 0, -1)))
     return names.flatMap((name, i) => {
-      const stored = toStored(values[i] ?? '[]', nowMs + (left[i] ?? 0))
-      const info = describeQueue(
-        name,
-        stored.filter((entry) => entry[4] > nowMs).map((entry) => toInfo(entry, nowMs)),
-      )
+      const entries = (queues[i] as string[]).flatMap((text) => toInfo(text, nowMs) ?? [])
+      const info = describeQueue(name, entries)
       return info.holders.length > 0 ? [info] : []
     })
+  }
+
+  #wakeAll(): void {
+    for (const waiter of this.#waiters.values()) waiter.wake()
   }
 
   /** True when the subscription was made just now. Without one, waiters find out by asking. */
@@ -188,10 +197,8 @@ class RedisEngine implements LockEngine {
     subscriber.on('error', () => {})
     subscriber.on('message', (_channel: string, text: string) => this.#hear(text))
     // After a connection was lost, everybody looks: what was said meanwhile was not heard.
-    subscriber.on('ready', () => {
-      for (const waiter of this.#waiters.values()) waiter.wake()
-    })
-    this.#subscribing = subscriber.subscribe(this.#channel).then(
+    subscriber.on('ready', () => this.#wakeAll())
+    this.#subscribing = subscriber.subscribe(this.#channels + this.#channel).then(
       () => {},
       () => {
         subscriber.disconnect()
@@ -203,43 +210,36 @@ class RedisEngine implements LockEngine {
   }
 
   /**
-   * The message is the grant. When it was sent is known on Redis's clock only; the waiter's last answer ties that to the
+   * The text is the grant. When it was made is known on Redis's clock only; the waiter's last answer ties that to the
    * local one, so that a message which was long on its way is not taken for a fresh lease.
    */
   #hear(text: string): void {
     const heardAtMs = this.clock.monotonic()
-    const [name, redisMs, grants] = JSON.parse(text) as [string, number, [string, string][]]
-    for (const [holder, token] of grants) {
-      const waiter = this.#waiters.get(holder)
-      if (waiter?.name !== name) continue
-      const { seen, ttlMs, wake } = waiter
-      if (seen === undefined) {
-        wake()
-        continue
-      }
-      const sentAtMs = Math.min(heardAtMs, seen.localMs + (redisMs - seen.redisMs))
-      wake({ token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS })
+    const [, redisMs, token, holder] = /^(\d+) (\d+) (.*)$/s.exec(text) as string[]
+    const waiter = this.#waiters.get(holder as string)
+    if (waiter === undefined) return
+    const { seen, ttlMs, wake } = waiter
+    if (seen === undefined) {
+      wake()
+      return
     }
+    const madeAtMs = Math.min(heardAtMs, seen.localMs + (Number(redisMs) - seen.redisMs))
+    wake({ token: BigInt(token as string), ttlMs, validUntilMs: madeAtMs + ttlMs - ROUNDING_MS })
   }
 }
 
-/** See the forms in scripts.ts. */
-function toStored(text: string, untilMs: number): StoredEntry[] {
-  const [, mode, limit, token, ttl, holder] = /^([a-z]+) (\d+) (\d+) (\d+) (.*)$/s.exec(text) ?? []
-  if (holder === undefined) return JSON.parse(text) as StoredEntry[]
-  return [
-    [holder, mode as LockMode, Number(limit), token as string, untilMs, Number(ttl), untilMs - Number(ttl)],
-  ]
-}
-
-function toInfo(entry: StoredEntry, nowMs: number): QueueEntry & LockEntryInfo {
-  const [holder, mode, limit, token, untilMs, , arrivedMs] = entry
+/** An entry of a queue, in the form that scripts.ts gives; undefined when its lease has ended. */
+function toInfo(text: string, nowMs: number): (QueueEntry & LockEntryInfo) | undefined {
+  const [, until, token, mode, limit, , arrived, , holder] =
+    /^(\d+) (\d+) ([a-z]+) (\d+) (\d+) (\d+) (\S+) (.*)$/s.exec(text) as string[]
+  const leftMs = Number(until) - nowMs
+  if (leftMs <= 0) return undefined
   return {
-    holder,
-    mode,
-    limit,
-    token: BigInt(token),
-    ageMs: Math.max(0, nowMs - arrivedMs),
-    leftMs: Math.max(0, untilMs - nowMs),
+    holder: holder as string,
+    mode: mode as LockMode,
+    limit: Number(limit),
+    token: BigInt(token as string),
+    ageMs: Math.max(0, nowMs - Number(arrived)),
+    leftMs,
   }
 }
