@@ -1,15 +1,40 @@
+/** Something that may end while one waits: a deadline, or a signal. */
+export interface Expiry {
+  readonly fired: boolean
+  readonly reason: unknown
+  /** Calls `listener` when it fires later; gives the function that forgets it. */
+  whenFired(listener: () => void): () => void
+}
+
+/** The same of an AbortSignal. */
+export function expiryOf(signal: AbortSignal): Expiry {
+  return {
+    get fired() {
+      return signal.aborted
+    },
+    get reason() {
+      return signal.reason
+    },
+    whenFired(listener) {
+      signal.addEventListener('abort', listener, { once: true })
+      return () => signal.removeEventListener('abort', listener)
+    },
+  }
+}
+
 /**
  * The end of one transaction's time: its own time-out, or the caller's signal, whichever comes first.
  *
  * An AbortSignal and its listeners cost more than the rest of a short transaction, so the signal is made only when
- * somebody asks for it, and waiting goes through `race`.
+ * somebody asks for it, and waiting goes through `race` and `whenFired`.
  */
-export class Deadline {
+export class Deadline implements Expiry {
   #fired = false
   #reason: unknown
   #controller: AbortController | undefined
   /** Ends the race that runs; without effect once that is over. */
   #stop: ((reason: unknown) => void) | undefined
+  #listeners: Set<() => void> | undefined
   readonly #timer: NodeJS.Timeout
   readonly #caller: AbortSignal | undefined
   readonly #onCaller = (): void => this.#fire(this.#caller?.reason)
@@ -49,6 +74,12 @@ export class Deadline {
     })
   }
 
+  whenFired(listener: () => void): () => void {
+    this.#listeners ??= new Set()
+    this.#listeners.add(listener)
+    return () => this.#listeners?.delete(listener)
+  }
+
   throwIfFired(): void {
     if (this.#fired) throw this.#reason
   }
@@ -65,6 +96,7 @@ export class Deadline {
     this.#reason = reason
     this.#controller?.abort(reason)
     this.#stop?.(reason)
+    for (const listener of this.#listeners ?? []) listener()
   }
 }
 

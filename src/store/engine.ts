@@ -1,3 +1,4 @@
+import type { Deadline } from './deadline.ts'
 import type { Dialect, Isolation, LockStrength, LockWait } from './dialect.ts'
 import type { PreparedEnd, PreparedEngine } from './prepared.ts'
 import type { Sql, SqlValue } from './sql.ts'
@@ -11,7 +12,7 @@ export interface Engine {
   readonly dialect: Dialect
   /**
    * Opens a transaction. An engine may put BEGIN off to the first statement, so long as the store cannot tell.
-   * The store stops waiting when `signal` fires, and releases a session that arrives later.
+   * The store stops waiting when `deadline` fires, and releases a session that arrives later.
    */
   begin(options: BeginOptions): Session | Promise<Session>
   /** Lends an open transaction of the user's own library. Throws ConfigError for an unknown shape. */
@@ -29,8 +30,8 @@ export interface BeginOptions {
   readonly alone: boolean
   /** Goes before all that wait and are not urgent. */
   readonly urgent: boolean
-  /** Made when it is first read, so read it only to wait with it. */
-  readonly signal: AbortSignal
+  /** The end of the transaction's time: whoever waits for a turn gives up with it. */
+  readonly deadline: Deadline
 }
 
 /** One statement as it goes to the driver. `prepare` is true for the program's own constant texts. */

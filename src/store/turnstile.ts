@@ -1,3 +1,5 @@
+import type { Expiry } from './deadline.ts'
+
 /**
  * Lets `places` in at a time, the others in order of arrival; who is urgent goes before all who are not. The queue is as
  * long as the transactions that wait, and each of those has a deadline of its own.
@@ -24,23 +26,22 @@ export class Turnstile {
     return this.#leaveOnce()
   }
 
-  /** Waits for a place. Rejects with `signal.reason` when that fires first, and leaves the queue. */
-  async enter(signal?: AbortSignal, { urgent = false } = {}): Promise<() => void> {
-    signal?.throwIfAborted()
+  /** Waits for a place. Rejects with the reason when `expiry` fires first, and leaves the queue. */
+  async enter(expiry?: Expiry, { urgent = false } = {}): Promise<() => void> {
+    if (expiry?.fired) throw expiry.reason
     const leave = this.tryEnter()
     if (leave !== undefined) return leave
     return new Promise((resolve, reject) => {
       const admit = (): void => {
-        signal?.removeEventListener('abort', giveUp)
+        forget?.()
         resolve(this.#leaveOnce())
       }
-      const giveUp = (): void => {
+      const forget = expiry?.whenFired(() => {
         const place = this.#queue.indexOf(admit)
         this.#queue.splice(place, 1)
         if (place < this.#urgent) this.#urgent -= 1
-        reject(signal?.reason)
-      }
-      signal?.addEventListener('abort', giveUp, { once: true })
+        reject(expiry.reason)
+      })
       if (urgent) this.#queue.splice(this.#urgent++, 0, admit)
       else this.#queue.push(admit)
     })

@@ -11,6 +11,7 @@ import { storeTables } from 'holdfast/store'
 import { type TcpProxy, tcpProxy } from 'holdfast/testing'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { Deadline } from '../../src/store/deadline.ts'
 import { PostgresSession } from '../../src/store/postgres/postgres-session.ts'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 import { until } from '../support/wait.ts'
@@ -426,6 +427,7 @@ describe('BEGIN with the first statement', () => {
 
   it('when BEGIN itself is refused, the statement does not run', async () => {
     const client = await pool.connect()
+    const deadline = new Deadline(30_000, () => new Error('late'), undefined)
     const session = new PostgresSession(
       client,
       pool,
@@ -435,7 +437,7 @@ describe('BEGIN with the first statement', () => {
         readOnly: false,
         alone: false,
         urgent: false,
-        signal: new AbortController().signal,
+        deadline,
       },
       () => {},
     )
@@ -443,6 +445,7 @@ describe('BEGIN with the first statement', () => {
     await expect(session.run(statement)).rejects.toMatchObject({ sqlState: '42601' })
     await session.rollback()
     session.release(false)
+    deadline.clear()
     expect(await ids()).toEqual([])
     expect(await store.execute(sql`insert into item (id) values (${1})`)).toBe(1)
   })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { expiryOf } from '../../src/store/deadline.ts'
 import { Turnstile } from '../../src/store/turnstile.ts'
 
 /** Everyone who waits, in the order in which they are let in. */
@@ -9,7 +10,7 @@ function queue(turnstile: Turnstile): {
   const admitted: string[] = []
   return {
     come: (name, urgent = false, signal) =>
-      void turnstile.enter(signal, { urgent }).then(
+      void turnstile.enter(signal && expiryOf(signal), { urgent }).then(
         (leave) => {
           admitted.push(name)
           leave()

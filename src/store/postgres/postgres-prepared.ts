@@ -1,4 +1,5 @@
 import type { PreparedEnd, PreparedEngine, PreparedTransaction } from '../prepared.ts'
+import { Late, within } from '../within.ts'
 import type { PgClientLike, PgPoolLike, PgResultLike } from './postgres-client.ts'
 import { translatePostgresError } from './postgres-errors.ts'
 
@@ -111,7 +112,9 @@ async function proxyObstacles(client: PgClientLike, pool: PgPoolLike): Promise<s
   const first = await backend(client)
   if (client.processID === undefined || client.processID === first) return []
   const connecting = pool.connect()
-  const other = await within(SECOND_CONNECTION_MS, connecting)
+  const other = await within(SECOND_CONNECTION_MS, connecting).catch((error: unknown) => {
+    if (!(error instanceof Late)) throw error
+  })
   if (other === undefined) {
     connecting.then((late) => late.release()).catch(() => {})
     return []
@@ -135,16 +138,4 @@ async function proxyObstacles(client: PgClientLike, pool: PgPoolLike): Promise<s
 async function backend(client: PgClientLike): Promise<number> {
   const { rows } = (await client.query('select pg_backend_pid() as pid')) as PgResultLike
   return (rows[0] as { pid: number }).pid
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

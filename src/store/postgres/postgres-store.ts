@@ -69,7 +69,7 @@ class PostgresEngine implements Engine {
 
   async begin(options: BeginOptions): Promise<Session> {
     const turns = options.urgent ? undefined : this.#turns
-    const leave = turns === undefined ? () => {} : (turns.tryEnter() ?? (await turns.enter(options.signal)))
+    const leave = turns === undefined ? () => {} : (turns.tryEnter() ?? (await turns.enter(options.deadline)))
     try {
       return new PostgresSession(await this.#pool.connect(), this.#pool, this.#options, options, leave)
     } catch (error) {

@@ -1,4 +1,5 @@
 import { UnsupportedError } from '../../core/errors.ts'
+import { expiryOf } from '../deadline.ts'
 import type { BeginOptions, LockRequest, Session, Statement, StatementResult } from '../engine.ts'
 import {
   LockTimeoutError,
@@ -76,7 +77,7 @@ export class SqliteSession implements Session {
       } catch (error) {
         const stillOpen = inTransaction(connection.db)
         // Busy: a reader stands in the way (not in WAL mode), and COMMIT may be tried again.
-        if (stillOpen && isBusy(error) && !this.#options.signal.aborted) {
+        if (stillOpen && isBusy(error) && !this.#options.deadline.fired) {
           await clock.sleep(1 + clock.random() * 5)
           if (this.#released) throw over()
           continue
@@ -149,7 +150,7 @@ export class SqliteSession implements Session {
   /** In WAL mode a reader sees one snapshot and neither waits for the writer nor makes it wait. */
   async #beginRead(): Promise<Open> {
     const engine = this.#engine
-    const leave = engine.readers.tryEnter() ?? (await engine.readers.enter(this.#options.signal))
+    const leave = engine.readers.tryEnter() ?? (await engine.readers.enter(this.#options.deadline))
     try {
       const connection = await engine.takeReader()
       connection.exec('begin')
@@ -192,7 +193,7 @@ export class SqliteSession implements Session {
             throw new StoreBusyError(`another process held the SQLite file for ${ms} ms`, { cause: error })
           }
           // Short and random, so that processes which write in turn find each other's gaps.
-          await clock.sleep(0.5 + clock.random() * Math.min(2 ** tries, 8), this.#options.signal)
+          await clock.sleep(0.5 + clock.random() * Math.min(2 ** tries, 8), this.#options.deadline.signal)
         }
       }
       if (queryOnly) connection.exec('pragma query_only = on')
@@ -216,8 +217,8 @@ export class SqliteSession implements Session {
   async #queue(waitMs: number | undefined): Promise<() => void> {
     const { clock } = this.#engine.options
     const { writers } = this.#engine
-    const { urgent } = this.#options
-    if (waitMs === undefined) return writers.enter(this.#options.signal, { urgent })
+    const { urgent, deadline } = this.#options
+    if (waitMs === undefined) return writers.enter(deadline, { urgent })
     const busy = new StoreBusyError(`a transaction of this process held the SQLite file for ${waitMs} ms`)
     if (waitMs === 0) throw busy
     const timeout = new AbortController()
@@ -227,7 +228,8 @@ export class SqliteSession implements Session {
       () => {},
     )
     try {
-      return await writers.enter(AbortSignal.any([this.#options.signal, timeout.signal]), { urgent })
+      const either = expiryOf(AbortSignal.any([deadline.signal, timeout.signal]))
+      return await writers.enter(either, { urgent })
     } finally {
       entered.abort()
     }
