@@ -1,3 +1,4 @@
+export type { ListenClient, OpenListenClient } from '../store/listener.ts'
 export {
   type CampaignOptions,
   type Candidate,
@@ -27,6 +28,5 @@ export {
   type TryAcquireOptions,
 } from './locks.ts'
 export { type Owned, type Ownership, type OwnershipOptions, ownership } from './ownership.ts'
-export type { ListenClient, OpenListenClient } from './store/listener.ts'
 export { type StoreLocksOptions, storeLocks } from './store/store-engine.ts'
 export { lockTables } from './store/tables.ts'

@@ -1,7 +1,8 @@
 import type { Log } from '../core/log.ts'
 import type { Notify } from '../store/dialect.ts'
+import { channelOf } from '../store/listener.ts'
 import type { Store } from '../store/store.ts'
-import { channelOf, encodeAnnouncement, notifyOf } from './channel.ts'
+import { encodeAnnouncement, notifyOf } from './channel.ts'
 
 /**
  * Tells relays of other processes that something was committed, after the COMMIT and outside of the transaction: a
@@ -24,7 +25,7 @@ export class Announcer {
   constructor(store: Store, name: string, log: Log) {
     this.#store = store
     this.#notify = notifyOf(store, 'createOutbox({ notify })')
-    this.#channel = channelOf(store, name)
+    this.#channel = channelOf(store, 'outbox', name)
     this.#log = log
   }
 

@@ -1,17 +1,6 @@
-import { createHash } from 'node:crypto'
 import { UnsupportedError } from '../core/errors.ts'
 import type { Notify } from '../store/dialect.ts'
 import type { Store } from '../store/store.ts'
-
-/** Longer names of channels are refused by NOTIFY and cut short by LISTEN. */
-const CHANNEL_BYTES_MAX = 63
-
-/** The channel on which commits to an outbox are announced. Prefix and name tell channels of one database apart. */
-export function channelOf(store: Store, name: string): string {
-  const channel = `${store.tableName('outbox')}/${name}`
-  if (Buffer.byteLength(channel) <= CHANNEL_BYTES_MAX) return channel
-  return `holdfast_outbox/${createHash('sha256').update(channel).digest('hex').slice(0, 40)}`
-}
 
 /** @throws UnsupportedError where the database cannot wake one process from another */
 export function notifyOf(store: Store, what: string): Notify {

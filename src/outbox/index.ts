@@ -1,3 +1,4 @@
+export type { ListenClient, OpenListenClient } from '../store/listener.ts'
 export { describeError, type NewDeadLetter, putDeadLetter } from './dead-letter.ts'
 export {
   type DeadLetter,
@@ -7,7 +8,6 @@ export {
   deadLetters,
 } from './dead-letters.ts'
 export { RelayStoppedError } from './errors.ts'
-export type { ListenClient, OpenListenClient } from './listener.ts'
 export type { OutboundMessage, PayloadOf, TopicName, TopicOptions, Topics } from './message.ts'
 export { createOutbox, type Outbox, type OutboxFigures, type Published } from './outbox.ts'
 export type { OutboxOptions } from './outbox-options.ts'

@@ -2,7 +2,7 @@ import type { Broker } from '../broker/broker.ts'
 import type { Backoff } from '../core/backoff.ts'
 import { type Log, silentLog } from '../core/log.ts'
 import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
-import type { OpenListenClient } from './listener.ts'
+import type { OpenListenClient } from '../store/listener.ts'
 
 export interface RelayOptions {
   readonly broker: Broker

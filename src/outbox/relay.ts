@@ -2,6 +2,7 @@ import { orAbort, throwIfAborted } from '../core/abort.ts'
 import { type Background, Bell } from '../core/background.ts'
 import { ConfigError } from '../core/errors.ts'
 import { leaseTables, uniqueOwner } from '../lease/index.ts'
+import type { Listener } from '../store/listener.ts'
 import { requireRevision } from '../store/migrations.ts'
 import type { Store } from '../store/store.ts'
 import { ChunkPublisher } from './chunk-publisher.ts'
@@ -9,13 +10,13 @@ import { Deleter } from './deleter.ts'
 import { RelayStoppedError } from './errors.ts'
 import { FailureRecorder } from './failure-recorder.ts'
 import { LaterMover } from './later-mover.ts'
-import { Listener } from './listener.ts'
 import type { ResolvedOutboxOptions } from './outbox-options.ts'
 import { agreeOnPartitions } from './partition-count.ts'
 import { PartitionTable } from './partition-table.ts'
 import { Reader } from './reader.ts'
 import type { RelayContext } from './relay-context.ts'
 import { RelayCounts, type RelayFigures, type RelayRates } from './relay-figures.ts'
+import { relayListener } from './relay-listener.ts'
 import { RelayLoop } from './relay-loop.ts'
 import { type RelayOptions, resolveRelayOptions } from './relay-options.ts'
 import { readReady } from './relay-statements.ts'
@@ -86,7 +87,7 @@ export class OutboxRelay implements Relay {
       isListening: () => this.#listener?.working === true,
     })
     this.#listener =
-      options.listen && new Listener(this.#context, options.listen, (heard) => this.#loop.hear(heard))
+      options.listen && relayListener(this.#context, options.listen, (heard) => this.#loop.hear(heard))
     this.#settleDone = { resolve: () => {}, reject: () => {} }
     this.done = new Promise<void>((resolve, reject) => {
       this.#settleDone = { resolve, reject }

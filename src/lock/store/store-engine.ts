@@ -1,5 +1,6 @@
 import { UnsupportedError } from '../../core/errors.ts'
 import { checkOptions } from '../../core/options.ts'
+import { channelOf, Listener, type OpenListenClient } from '../../store/listener.ts'
 import { type Sql, sql } from '../../store/sql.ts'
 import type { Store } from '../../store/store.ts'
 import type {
@@ -12,7 +13,6 @@ import type {
   LockRequest,
 } from '../engine.ts'
 import { describeQueue, ENTRIES_MAX, holdsAt, type QueueEntry } from '../queue.ts'
-import { type OpenListenClient, WakeListener } from './listener.ts'
 import {
   askStatement,
   giveStatement,
@@ -22,7 +22,7 @@ import {
   renewStatement,
   takeStatement,
 } from './statements.ts'
-import { notifyChannel, wakersOf } from './wakers.ts'
+import { wakersOf } from './wakers.ts'
 
 export interface StoreLocksOptions {
   /**
@@ -65,7 +65,8 @@ interface StoredEntry {
 class StoreEngine implements LockEngine {
   readonly name: string
   readonly #store: Store
-  readonly #listener: WakeListener | undefined
+  readonly #listener: Listener | undefined
+  readonly #channel: string
   /** PostgreSQL has a cheaper statement for locks that nobody else wants. */
   readonly #fast: boolean
   /** Who has a place in a queue, so that the cheaper statement would be in vain. */
@@ -75,7 +76,16 @@ class StoreEngine implements LockEngine {
     this.name = `${store.dialect.name} locks`
     this.#store = store
     this.#fast = store.dialect.name === 'postgres'
-    this.#listener = listen && new WakeListener(store, listen)
+    this.#channel = channelOf(store, 'lock', 'wake')
+    const { clock, dialect } = store
+    this.#listener =
+      listen &&
+      new Listener({
+        clock,
+        open: listen,
+        listen: dialect.notify?.listen(this.#channel) ?? '',
+        onHeard: (name) => (name === undefined ? wakersOf(store).wakeAll() : wakersOf(store).wake(name)),
+      })
   }
 
   get clock() {
@@ -199,7 +209,7 @@ class StoreEngine implements LockEngine {
     const { notify } = this.#store.dialect
     if (this.#listener === undefined || notify === undefined) return
     // After the commit and outside of it: a NOTIFY inside takes a lock of the whole database. A lost one is found by asking.
-    this.#store.read(notify.send(notifyChannel(this.#store), name)).catch(() => {})
+    this.#store.read(notify.send(this.#channel, name)).catch(() => {})
   }
 }
 

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Store } from '../../store/store.ts'
 
 /** Who in this process waits for which lock of one store: a release here wakes them without the database. */
@@ -32,11 +31,4 @@ export function wakersOf(store: Store): Wakers {
   const known = wakers.get(store) ?? new Wakers()
   wakers.set(store, known)
   return known
-}
-
-/** Longer names of channels than 63 bytes are refused by NOTIFY. */
-export function notifyChannel(store: Store): string {
-  const channel = `${store.tableName('lock')}/wake`
-  if (Buffer.byteLength(channel) <= 63) return channel
-  return `holdfast_lock/${createHash('sha256').update(channel).digest('hex').slice(0, 40)}`
 }
