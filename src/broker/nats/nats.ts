@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { orAbort } from '../../core/abort.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
@@ -7,7 +6,9 @@ import type { Broker, Message, PublishResult } from '../broker.ts'
 import { checkMessage, checkSubscription } from '../check.ts'
 import { BrokerUnavailableError, MessageRefusedError } from '../errors.ts'
 import { publishInKeyOrder } from '../in-key-order.ts'
+import { BrokerLife } from '../life.ts'
 import { partitionOfMessage } from '../partition.ts'
+import { publishInTime } from '../publish-in-time.ts'
 import { deduplicationId, writeHeaders } from './envelope.ts'
 import { natsNames } from './names.ts'
 import type { JetStreamLike, JetStreamManagerLike, NatsHeadersLike } from './nats-client.ts'
@@ -100,35 +101,25 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
   const { jetstream, headers } = client
   const names = natsNames(prefix)
   const streams = new Map<string, Promise<void>>()
-  const subscriptions = new Set<NatsSubscription>()
-  const publishing = new Set<Promise<unknown>>()
-  const stop = new AbortController()
+  const life = new BrokerLife<NatsSubscription>('nats')
   let managing: Promise<JetStreamManagerLike> | undefined
-  let closing: Promise<void> | undefined
 
   const broker: NatsBroker = {
     name: 'nats',
     partitions,
 
     async publish(batch, { signal }): Promise<readonly PublishResult[]> {
-      assertOpen()
+      life.assertOpen()
       signal.throwIfAborted()
-      const call = publish(batch, signal)
-      publishing.add(call)
-      try {
-        return await call
-      } finally {
-        publishing.delete(call)
-      }
+      return life.publishing(publish(batch, signal))
     },
 
     async subscribe(subscription, deliver) {
-      assertOpen()
+      life.assertOpen()
       checkSubscription(subscription, partitions)
-      let opened: NatsSubscription | undefined
       try {
         await ensureStream(subscription.topic)
-        opened = new NatsSubscription(
+        const opened = new NatsSubscription(
           subscription,
           {
             jetstream,
@@ -137,54 +128,34 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
             ackWaitMs,
             clock,
             log,
-            onClose: (s) => subscriptions.delete(s),
+            onClose: (s) => life.forget(s),
           },
           deliver,
         )
-        subscriptions.add(opened)
-        await opened.start()
-        if (stop.signal.aborted) await opened.close()
-        assertOpen()
-        return opened
+        return await life.subscribing(opened, () => opened.start())
       } catch (error) {
-        await opened?.close()
-        assertOpen()
+        life.assertOpen()
         throw new BrokerUnavailableError('nats', { cause: error })
       }
     },
 
     async declare({ topic }) {
-      assertOpen()
+      life.assertOpen()
       await ensureStream(topic)
     },
 
-    close() {
-      closing ??= close()
-      return closing
-    },
+    close: () => life.close(),
     [Symbol.asyncDispose]: () => broker.close(),
   }
   return broker
 
-  async function publish(batch: readonly Message[], caller: AbortSignal): Promise<PublishResult[]> {
-    const timeout = new AbortController()
-    const finished = new AbortController()
-    clock.sleep(publishTimeoutMs, finished.signal).then(
-      () => timeout.abort(new BrokerUnavailableError('nats', { cause: new Error('timed out') })),
-      () => {},
-    )
-    const signal = AbortSignal.any([caller, timeout.signal, stop.signal])
-    setMaxListeners(0, signal) // one for each message in flight
-    try {
+  function publish(batch: readonly Message[], caller: AbortSignal): Promise<PublishResult[]> {
+    const bounds = { name: 'nats', clock, timeoutMs: publishTimeoutMs }
+    return publishInTime(bounds, [caller, life.signal], async (signal) => {
       const topics = new Set(batch.filter((m) => checkMessage(m) === true).map((m) => m.topic))
       await orAbort(Promise.all([...topics].map(ensureStream)), signal)
-      return await publishInKeyOrder(batch, (message) => send(message, signal), { inFlightMax, signal })
-    } catch (error) {
-      if (signal.aborted && error === signal.reason) throw error
-      throw new BrokerUnavailableError('nats', { cause: error })
-    } finally {
-      finished.abort()
-    }
+      return publishInKeyOrder(batch, (message) => send(message, signal), { inFlightMax, signal })
+    })
   }
 
   async function send(message: Message, signal: AbortSignal): Promise<PublishResult> {
@@ -253,16 +224,6 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
         num_replicas: replicas,
       })
     }
-  }
-
-  async function close(): Promise<void> {
-    await Promise.allSettled([...subscriptions].map((s) => s.close()))
-    stop.abort(new BrokerUnavailableError('nats', { cause: 'the broker was closed' }))
-    await Promise.allSettled(publishing)
-  }
-
-  function assertOpen(): void {
-    if (stop.signal.aborted) throw stop.signal.reason
   }
 }
 

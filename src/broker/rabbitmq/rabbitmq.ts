@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { orAbort } from '../../core/abort.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
@@ -7,7 +6,9 @@ import type { Broker, Message, PublishResult } from '../broker.ts'
 import { checkMessage, checkSubscription } from '../check.ts'
 import { BrokerUnavailableError, MessageRefusedError } from '../errors.ts'
 import { publishInKeyOrder } from '../in-key-order.ts'
+import { BrokerLife } from '../life.ts'
 import { partitionOfMessage } from '../partition.ts'
+import { publishInTime } from '../publish-in-time.ts'
 import { within } from '../within.ts'
 import { rabbitNames } from './names.ts'
 import { PublisherChannel } from './publisher-channel.ts'
@@ -77,32 +78,23 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
   if (connection.listenerCount('error') === 0) connection.on('error', () => {})
 
   const names = rabbitNames(prefix)
-  const subscriptions = new Set<RabbitSubscription>()
+  const life = new BrokerLife<RabbitSubscription>('rabbitmq')
   const declared = new Map<string, Promise<void>>()
-  const publishing = new Set<Promise<unknown>>()
-  const stop = new AbortController()
   let publisher: PublisherChannel | undefined
   let opening: Promise<PublisherChannel> | undefined
-  let closing: Promise<void> | undefined
 
   const broker: RabbitMqBroker = {
     name: 'rabbitmq',
     partitions,
 
     async publish(batch, { signal }): Promise<readonly PublishResult[]> {
-      assertOpen()
+      life.assertOpen()
       signal.throwIfAborted()
-      const call = publish(batch, signal)
-      publishing.add(call)
-      try {
-        return await call
-      } finally {
-        publishing.delete(call)
-      }
+      return life.publishing(publish(batch, signal))
     },
 
     async subscribe(subscription, deliver) {
-      assertOpen()
+      life.assertOpen()
       checkSubscription(subscription, partitions)
       const { topic, group, partition } = subscription
       const opened = new RabbitSubscription(
@@ -114,23 +106,20 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
           forget: () => declared.delete(groupKey(topic, group)),
           clock,
           log,
-          onClose: (s) => subscriptions.delete(s),
+          onClose: (s) => life.forget(s),
         },
         deliver,
       )
-      subscriptions.add(opened)
       try {
-        await opened.start()
+        return await life.subscribing(opened, () => opened.start())
       } catch (error) {
-        subscriptions.delete(opened)
-        assertOpen()
+        life.assertOpen()
         throw new BrokerUnavailableError('rabbitmq', { cause: error })
       }
-      return opened
     },
 
     async declare({ topic, group }) {
-      assertOpen()
+      life.assertOpen()
       declared.delete(groupKey(topic, group))
       await declare(topic, group)
     },
@@ -142,35 +131,23 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
           await channel.queueDelete({ queue: names.queue(topic, group, partition) })
       }),
 
-    close() {
-      closing ??= close()
-      return closing
-    },
+    close: () =>
+      life.close(async () => {
+        if (publisher !== undefined) await within(5_000, clock, publisher.close()).catch(() => {})
+      }),
     [Symbol.asyncDispose]: () => broker.close(),
   }
   return broker
 
-  async function publish(batch: readonly Message[], caller: AbortSignal): Promise<PublishResult[]> {
-    const timeout = new AbortController()
-    const finished = new AbortController()
-    clock.sleep(publishTimeoutMs, finished.signal).then(
-      () => timeout.abort(new BrokerUnavailableError('rabbitmq', { cause: new Error('timed out') })),
-      () => {},
-    )
-    const signal = AbortSignal.any([caller, timeout.signal, stop.signal])
-    setMaxListeners(0, signal) // one for each message in flight
-    try {
+  function publish(batch: readonly Message[], caller: AbortSignal): Promise<PublishResult[]> {
+    const bounds = { name: 'rabbitmq', clock, timeoutMs: publishTimeoutMs }
+    return publishInTime(bounds, [caller, life.signal], async (signal) => {
       const channel = await orAbort(openPublisher(), signal)
-      return await publishInKeyOrder(batch, (message) => send(channel, message, signal, caller), {
+      return publishInKeyOrder(batch, (message) => send(channel, message, signal, caller), {
         inFlightMax,
         signal,
       })
-    } catch (error) {
-      if (signal.aborted && error === signal.reason) throw error
-      throw new BrokerUnavailableError('rabbitmq', { cause: error })
-    } finally {
-      finished.abort()
-    }
+    })
   }
 
   async function send(
@@ -190,7 +167,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
       return await orAbort(channel.send(message, partitionOfMessage(message, partitions)), signal)
     } catch (error) {
       // A channel that answers nothing for that long is of no use to the next call either.
-      if (!caller.aborted && !stop.signal.aborted) dropPublisher(channel)
+      if (!caller.aborted && !life.signal.aborted) dropPublisher(channel)
       return { kind: 'unknown', error }
     }
   }
@@ -200,7 +177,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
     if (publisher?.usable) return Promise.resolve(publisher)
     opening ??= PublisherChannel.open(connection, names)
       .then(async (channel) => {
-        if (stop.signal.aborted) await channel.close()
+        if (life.signal.aborted) await channel.close()
         publisher = channel
         return channel
       })
@@ -230,7 +207,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
   async function withChannel(
     work: (channel: Awaited<ReturnType<RabbitConnectionLike['acquire']>>) => Promise<void>,
   ): Promise<void> {
-    assertOpen()
+    life.assertOpen()
     const channel = await connection.acquire({ emitErrorsFromChannel: true }).catch((error: unknown) => {
       throw new BrokerUnavailableError('rabbitmq', { cause: error })
     })
@@ -240,17 +217,6 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
     } finally {
       await channel.close()
     }
-  }
-
-  async function close(): Promise<void> {
-    await Promise.allSettled([...subscriptions].map((s) => s.close()))
-    stop.abort(new BrokerUnavailableError('rabbitmq', { cause: 'the broker was closed' }))
-    await Promise.allSettled(publishing)
-    if (publisher !== undefined) await within(5_000, clock, publisher.close()).catch(() => {})
-  }
-
-  function assertOpen(): void {
-    if (stop.signal.aborted) throw stop.signal.reason
   }
 }
 

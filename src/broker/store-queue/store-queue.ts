@@ -5,6 +5,7 @@ import type { Store } from '../../store/store.ts'
 import type { Broker, Delivery, PublishResult, SubscribeOptions } from '../broker.ts'
 import { checkSubscription } from '../check.ts'
 import { BrokerUnavailableError } from '../errors.ts'
+import { BrokerLife } from '../life.ts'
 import { CursorWriter } from './cursor-writer.ts'
 import { readCursor, registerGroup } from './cursors.ts'
 import { type GroupFigures, readGroupFigures } from './figures.ts'
@@ -76,44 +77,35 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
   const topics = new Topics(store, partitions, publishTimeoutMs)
   const poller = new Poller(store, { pollMinMs, pollMaxMs, log })
   const cursors = new CursorWriter(store, ackEveryMs, log)
-  const subscriptions = new Set<QueueSubscription>()
-  const publishing = new Set<Promise<unknown>>()
-  const stop = new AbortController()
+  const life = new BrokerLife<QueueSubscription>('store-queue')
   let sweeping: Promise<void> | undefined
-  let closing: Promise<void> | undefined
 
   const queue: StoreQueue = {
     name: 'store-queue',
     partitions,
 
     async publish(batch, { signal, publisher }): Promise<readonly PublishResult[]> {
-      assertOpen()
+      life.assertOpen()
       const call = publishBatch({ store, topics, partitions, source, timeoutMs: publishTimeoutMs }, batch, {
         signal,
         ...(publisher && { publisher }),
         onStored: (ends) => poller.announce(ends),
       })
-      publishing.add(call)
-      try {
-        return await call
-      } finally {
-        publishing.delete(call)
-      }
+      return life.publishing(call)
     },
 
     async subscribe(subscription, deliver) {
-      assertOpen()
+      life.assertOpen()
       checkSubscription(subscription, partitions)
       const opened = await open(subscription, deliver)
-      if (stop.signal.aborted) {
-        await opened.close()
-        assertOpen()
-      }
-      return opened
+      return life.subscribing(opened, async () => {
+        poller.add(opened)
+        sweeping ??= sweepRounds()
+      })
     },
 
     async declare({ topic, group, from = 'earliest' }) {
-      assertOpen()
+      life.assertOpen()
       checkSubscription({ topic, group, from, partition: 0, prefetch: 1 }, partitions)
       await registerGroup(store, group, await topics.ids(topic), from)
     },
@@ -126,16 +118,13 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
     },
 
     sweep: async () => {
-      const { removed } = await sweep(store, { retentionMs, retentionMaxMs }, stop.signal)
+      const { removed } = await sweep(store, { retentionMs, retentionMaxMs }, life.signal)
       return { removed }
     },
 
     figures: async () => ({ groups: await readGroupFigures(store) }),
 
-    close() {
-      closing ??= close()
-      return closing
-    },
+    close: () => life.close(() => Promise.all([poller.stop(), cursors.stop(), sweeping])),
     [Symbol.asyncDispose]: () => queue.close(),
   }
   return queue
@@ -157,7 +146,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
       },
       onClose: async (s) => {
         poller.remove(s)
-        subscriptions.delete(s)
+        life.forget(s)
         try {
           await cursors.flush()
         } finally {
@@ -165,15 +154,12 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
         }
       },
     })
-    subscriptions.add(opened)
-    poller.add(opened)
-    sweeping ??= sweepRounds()
     return opened
   }
 
   async function sweepRounds(): Promise<void> {
     const { clock } = store
-    const { signal } = stop
+    const { signal } = life
     let soon = false
     while (!signal.aborted) {
       try {
@@ -185,19 +171,6 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
         if (!signal.aborted) log.warn('removing old messages of the queue failed', { error })
       }
     }
-  }
-
-  async function close(): Promise<void> {
-    stop.abort(new BrokerUnavailableError(queue.name, { cause: 'the queue was closed' }))
-    const closed = await Promise.allSettled([...subscriptions].map((s) => s.close()))
-    await Promise.allSettled(publishing)
-    await Promise.all([poller.stop(), cursors.stop(), sweeping])
-    const failed = closed.find((c) => c.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-  }
-
-  function assertOpen(): void {
-    if (stop.signal.aborted) throw stop.signal.reason
   }
 }
 
