@@ -1,5 +1,5 @@
+import { UsageError } from './arguments.ts'
 import type { Io } from './main.ts'
-import { UsageError } from './options.ts'
 
 /** Another way through the food-delivery system, with options and an audit of its own. */
 export interface Flow {

@@ -1,10 +1,11 @@
 /** `holdfast demo`: the food-delivery system under faults, without and with Holdfast. */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { UsageError } from './arguments.ts'
 import type { Anomalies } from './audit/audit.ts'
 import { readFlow } from './flows.ts'
 import { MECHANISMS, type Mechanism, PREVENTS } from './holdfast/without.ts'
-import { type DemoOptions, HELP, readOptions, UsageError } from './options.ts'
+import { type DemoOptions, HELP, readOptions } from './options.ts'
 import { writePage } from './report/page.ts'
 import { type Screen, screen } from './report/progress.ts'
 import { ANOMALY_ROWS, totalAnomalies } from './report/rows.ts'

@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util'
+import { Arguments, UsageError } from './arguments.ts'
 import { MECHANISMS, type Mechanism } from './holdfast/without.ts'
-import { FAULT_LEVELS, type FaultLevel } from './shared/faults.ts'
+import type { FaultLevel } from './shared/faults.ts'
 
 export interface DemoOptions {
   readonly help: boolean
@@ -51,94 +51,46 @@ Exit codes: 0 the run with Holdfast has no anomaly and everything reached an end
 has some; with --ablation, each mechanism was needed); 1 otherwise; 64 wrong usage; 130 interrupted.
 `
 
-/** Wrong usage; the message is one sentence. */
-export class UsageError extends Error {}
+const OPTIONS = {
+  orders: { type: 'string' },
+  seed: { type: 'string' },
+  faults: { type: 'string' },
+  'kill-at': { type: 'string' },
+  store: { type: 'string' },
+  only: { type: 'string' },
+  without: { type: 'string' },
+  ablation: { type: 'boolean' },
+  keep: { type: 'string' },
+  html: { type: 'string' },
+  history: { type: 'string' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
 
 /** @throws UsageError */
 export function readOptions(argv: readonly string[]): DemoOptions {
-  let values: Record<string, string | boolean | undefined>
-  try {
-    ;({ values } = parseArgs({
-      args: [...argv],
-      strict: true,
-      options: {
-        orders: { type: 'string' },
-        seed: { type: 'string' },
-        faults: { type: 'string' },
-        'kill-at': { type: 'string' },
-        store: { type: 'string' },
-        only: { type: 'string' },
-        without: { type: 'string' },
-        ablation: { type: 'boolean' },
-        keep: { type: 'string' },
-        html: { type: 'string' },
-        history: { type: 'string' },
-        json: { type: 'boolean' },
-        verbose: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }) as { values: Record<string, string | boolean | undefined> })
-  } catch (error) {
-    const [sentence = ''] = (error as Error).message.split(/[.\n]/)
-    throw new UsageError(
-      `${sentence[0]?.toLowerCase() ?? ''}${sentence.slice(1)}: run "holdfast demo --help"`,
-    )
-  }
-  const text = (name: string): string | undefined => values[name] as string | undefined
-  const ablation = values.ablation === true
-  const only = oneOf('only', text('only'), ['holdfast', 'naive'] as const)
-  const without = oneOf('without', text('without'), MECHANISMS)
+  const given = new Arguments(argv, OPTIONS, 'holdfast demo --help')
+  const ablation = given.flag('ablation')
+  const [only, without, htmlFile] = [given.only(), given.without(MECHANISMS), given.text('html')]
   if (ablation && (only !== undefined || without !== undefined))
     throw new UsageError('--ablation runs every mechanism by itself: leave out --only and --without')
-  if (ablation && text('html') !== undefined)
+  if (ablation && htmlFile !== undefined)
     throw new UsageError('--html shows one comparison: leave out --ablation')
-  if (without !== undefined && only === 'naive')
-    throw new UsageError('--without takes a mechanism from the run with Holdfast: leave out --only naive')
   return {
-    help: values.help === true,
-    verbose: values.verbose === true,
-    orders: whole('orders', text('orders') ?? (ablation ? '300' : '1000'), 1, 100_000),
-    seed: whole('seed', text('seed') ?? '1', 0, 2 ** 32 - 2),
-    faults:
-      oneOf('faults', text('faults'), Object.keys(FAULT_LEVELS) as FaultLevel[]) ??
-      (ablation ? 'heavy' : 'default'),
-    killAt: names('kill-at', text('kill-at')),
-    postgresUrl: postgresUrl(text('store')),
+    help: given.flag('help'),
+    verbose: given.flag('verbose'),
+    orders: given.orders(ablation ? 300 : 1000),
+    seed: given.seed(),
+    faults: given.faults(ablation ? 'heavy' : 'default'),
+    killAt: given.failpoints('kill-at'),
+    postgresUrl: given.postgresUrl('store', 'SQLite files'),
     only,
     without,
     ablation,
-    keepFolder: text('keep'),
-    json: values.json === true,
-    htmlFile: text('html'),
-    historyFile: text('history'),
+    keepFolder: given.text('keep'),
+    json: given.flag('json'),
+    htmlFile,
+    historyFile: given.text('history'),
   }
-}
-
-function whole(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value
-  throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, got "${text}"`)
-}
-
-function names(name: string, text: string | undefined): string[] {
-  if (text === undefined) return []
-  const list = text.split(',').map((part) => part.trim())
-  if (list.every((part) => /^[a-z][a-z.-]*$/.test(part))) return list
-  throw new UsageError(`--${name} must be names of failpoints with commas between them, got "${text}"`)
-}
-
-function oneOf<Choice extends string>(
-  name: string,
-  text: string | undefined,
-  choices: readonly Choice[],
-): Choice | undefined {
-  if (text === undefined || choices.includes(text as Choice)) return text as Choice | undefined
-  throw new UsageError(`--${name} must be one of ${choices.join(', ')}, got "${text}"`)
-}
-
-function postgresUrl(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined
-  if (/^postgres(ql)?:\/\//i.test(text) && URL.canParse(text)) return text
-  // The text may hold a password, so it is not repeated.
-  throw new UsageError('--store must be postgres://user@host/database; leave it out for SQLite files')
 }

@@ -1,13 +1,10 @@
 /** The demo as a program: it forks its services, does its harm, and leaves nothing behind. */
-import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { tempFolder } from '../support/files.ts'
 import { until } from '../support/wait.ts'
+import { startDemo } from './start-demo.ts'
 
-/** As `npm test` has built it: some fifty processes are started here, and none has to compile first. */
-const main = fileURLToPath(new URL('../../dist/examples/food-delivery/main.js', import.meta.url))
 const DEMO_MS = 120_000
 
 /** Each lies between two effects of a handler, of what it publishes, or of the relay. */
@@ -36,34 +33,6 @@ interface Run {
   readonly kills: number
   readonly everythingEnded: boolean
   readonly p50Ms: number
-}
-
-/** Its temporary files go to a folder of the test's own, so that what is left there is what it left behind. */
-function startDemo(args: readonly string[]) {
-  expect(existsSync(main), 'dist is built: npm run build').toBe(true)
-  const folder = tempFolder('demo')
-  onTestFinished(folder.remove)
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { ...process.env, TMPDIR: folder.path, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text
-  })
-  const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)))
-  return {
-    child,
-    exited,
-    stdout: () => stdout,
-    stderr: () => stderr,
-    leftFolders: () => readdirSync(folder.path).filter((name) => name.startsWith('holdfast-demo-')),
-  }
 }
 
 function sum(anomalies: Readonly<Record<string, number>>): number {

@@ -1,12 +1,8 @@
 /** `holdfast demo --flow two-phase` as a program, on the tests' own server. */
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { expect, inject, it, onTestFinished } from 'vitest'
+import { expect, inject, it } from 'vitest'
 import { readFlow } from '../../examples/food-delivery/flows.ts'
 import { readTwoPhaseOptions } from '../../examples/food-delivery/two-phase/options.ts'
-
-const main = fileURLToPath(new URL('../../dist/examples/food-delivery/main.js', import.meta.url))
+import { startDemo } from './start-demo.ts'
 
 interface Run {
   readonly mode: string
@@ -19,22 +15,9 @@ interface Run {
 async function demo(
   ...args: string[]
 ): Promise<{ code: number | null; runs: Run[]; ok: boolean; stderr: string }> {
-  expect(existsSync(main), 'dist is built: npm run build').toBe(true)
-  const child = spawn(
-    process.execPath,
-    [main, '--flow', 'two-phase', '--store', inject('postgresUrl'), '--json', ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text
-  })
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  const started = startDemo(['--flow', 'two-phase', '--store', inject('postgresUrl'), '--json', ...args])
+  const code = await started.exited
+  const [stdout, stderr] = [started.stdout(), started.stderr()]
   return { code, stderr, ...(JSON.parse(stdout) as { runs: Run[]; ok: boolean }) }
 }
 

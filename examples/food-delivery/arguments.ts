@@ -1,0 +1,88 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { FAULT_LEVELS, type FaultLevel } from './shared/faults.ts'
+
+/** Wrong usage; the message is one sentence. */
+export class UsageError extends Error {}
+
+/** What was given on the command line, checked option by option. */
+export class Arguments {
+  readonly #values: Record<string, string | boolean | undefined>
+
+  /** @param help the command that explains the options @throws UsageError for what is not among them */
+  constructor(argv: readonly string[], options: NonNullable<ParseArgsConfig['options']>, help: string) {
+    try {
+      const { values } = parseArgs({ args: [...argv], strict: true, options })
+      this.#values = values as Record<string, string | boolean | undefined>
+    } catch (error) {
+      const [sentence = ''] = (error as Error).message.split(/[.\n]/)
+      throw new UsageError(`${sentence[0]?.toLowerCase() ?? ''}${sentence.slice(1)}: run "${help}"`)
+    }
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true
+  }
+
+  text(name: string): string | undefined {
+    return this.#values[name] as string | undefined
+  }
+
+  /** @throws UsageError */
+  whole(name: string, { fallback, min, max }: { fallback: number; min: number; max: number }): number {
+    const text = this.text(name)
+    if (text === undefined) return fallback
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value
+    throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, got "${text}"`)
+  }
+
+  /** @throws UsageError */
+  oneOf<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+    const text = this.text(name)
+    if (text === undefined || choices.includes(text as Choice)) return text as Choice | undefined
+    throw new UsageError(`--${name} must be one of ${choices.join(', ')}, got "${text}"`)
+  }
+
+  /** Names of failpoints, with commas between them. @throws UsageError */
+  failpoints(name: string): string[] {
+    const text = this.text(name)
+    if (text === undefined) return []
+    const list = text.split(',').map((part) => part.trim())
+    if (list.every((part) => /^[a-z][a-z.-]*$/.test(part))) return list
+    throw new UsageError(`--${name} must be names of failpoints with commas between them, got "${text}"`)
+  }
+
+  /** @throws UsageError, with `otherwise`: what happens without the option */
+  postgresUrl(name: string, otherwise: string): string | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    if (/^postgres(ql)?:\/\//i.test(text) && URL.canParse(text)) return text
+    // The text may hold a password, so it is not repeated.
+    throw new UsageError(`--${name} must be postgres://user@host/database; leave it out for ${otherwise}`)
+  }
+
+  faults(fallback: FaultLevel): FaultLevel {
+    return this.oneOf('faults', Object.keys(FAULT_LEVELS) as FaultLevel[]) ?? fallback
+  }
+
+  /** `--only MODE`. @throws UsageError */
+  only(): 'holdfast' | 'naive' | undefined {
+    return this.oneOf('only', ['holdfast', 'naive'])
+  }
+
+  /** A mechanism to do without, which needs the run with Holdfast. @throws UsageError */
+  without<Mechanism extends string>(mechanisms: readonly Mechanism[]): Mechanism | undefined {
+    const without = this.oneOf('without', mechanisms)
+    if (without !== undefined && this.only() === 'naive')
+      throw new UsageError('--without takes a mechanism from the run with Holdfast: leave out --only naive')
+    return without
+  }
+
+  orders(fallback: number): number {
+    return this.whole('orders', { fallback, min: 1, max: 100_000 })
+  }
+
+  seed(): number {
+    return this.whole('seed', { fallback: 1, min: 0, max: 2 ** 32 - 2 })
+  }
+}
