@@ -60,6 +60,20 @@ export function startConsumer(
   return new InboxConsumer(store, rules, windowMs, options)
 }
 
+/** Consumes until nothing comes any more, and gives back the partitions, whatever happens meanwhile. */
+export async function drainConsumer(
+  start: () => Consumer,
+  options: DrainUntilIdleOptions | undefined,
+): Promise<ConsumerFigures> {
+  const consumer = start()
+  try {
+    await consumer.drainUntilIdle(options)
+  } finally {
+    await consumer.stop()
+  }
+  return consumer.figures()
+}
+
 class InboxConsumer implements Consumer {
   readonly done: Promise<void>
   readonly #store: Store

@@ -2,7 +2,13 @@ import type { Message } from '../broker/index.ts'
 import { type Check, checkOptions, isCount, isName } from '../core/options.ts'
 import type { LeaseRef } from '../lease/index.ts'
 import type { Store, Transaction } from '../store/index.ts'
-import { type Consumer, startConsumer } from './consumer.ts'
+import {
+  type Consumer,
+  type ConsumerFigures,
+  type DrainUntilIdleOptions,
+  drainConsumer,
+  startConsumer,
+} from './consumer.ts'
 import {
   type BatchHandler,
   type ConsumerBase,
@@ -71,6 +77,16 @@ export interface Inbox<Topics extends InboxTopics = InboxTopics> {
   consumer<Name extends (keyof Topics & string) | (string & {})>(
     options: ConsumerOptions<Topics, Name>,
   ): Consumer
+
+  /**
+   * Consumes until nothing has come for `idleMs`, and stops: for serverless functions and cron. Gives what was done. What
+   * comes later, and what another process of the group has in hand, waits for the next call.
+   * @throws DrainTimeoutError when `deadlineMs` passes first, with what is in hand given back; what ended the consumer
+   */
+  drainOnce<Name extends (keyof Topics & string) | (string & {})>(
+    options: ConsumerOptions<Topics, Name>,
+    drain?: DrainUntilIdleOptions,
+  ): Promise<ConsumerFigures>
 }
 
 /** @throws ConfigError with every problem at once */
@@ -108,7 +124,14 @@ export function createInbox<const Topics extends InboxTopics = Record<never, nev
         },
       )
     },
-    consumer: (given) => startConsumer(store, rules, windowMs, resolveConsumerOptions(given)),
+    consumer,
+    drainOnce: (given, drain) => drainConsumer(() => consumer(given), drain),
+  }
+
+  function consumer<Name extends (keyof Topics & string) | (string & {})>(
+    given: ConsumerOptions<Topics, Name>,
+  ): Consumer {
+    return startConsumer(store, rules, windowMs, resolveConsumerOptions(given))
   }
 }
 

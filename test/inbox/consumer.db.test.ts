@@ -1,5 +1,7 @@
+import type { OwnTransaction } from 'holdfast'
 import type { Broker, Message } from 'holdfast/broker'
 import { createInbox } from 'holdfast/inbox'
+import { listLeases } from 'holdfast/lease'
 import { createOutbox } from 'holdfast/outbox'
 import { storeQueue } from 'holdfast/store-queue'
 import { memoryBroker, testMessage } from 'holdfast/testing'
@@ -51,6 +53,55 @@ describe.each(stores)('consumer on $name', ({ open }) => {
       running: 0,
       partitions: 4,
     })
+  })
+
+  it('drainOnce handles what is there, gives the partitions back, and leaves the rest for the next call', async () => {
+    await using opened = await open()
+    const { store } = opened
+    await using broker = memoryBroker({ partitions: 4 })
+    const inbox = createInbox(store)
+    const options = {
+      broker,
+      topic: 'paid',
+      group: 'ledger',
+      ...quick,
+      handler: (tx: OwnTransaction, { id }: { id: string }) => tx.execute(apply(id, id)),
+    }
+    await send(
+      broker,
+      numbered(20, (i) => `k${i % 7}`),
+    )
+    expect(await inbox.drainOnce(options, { idleMs: 50 })).toMatchObject({ handled: 20, partitions: 0 })
+    expect((await listLeases(store)).filter((lease) => lease.leftMs > 0)).toEqual([])
+    await send(broker, [testMessage({ id: 'later', topic: 'paid', key: 'k1', payload: {} })])
+    expect(await applied(store)).toHaveLength(20)
+    expect(await inbox.drainOnce(options, { idleMs: 50 })).toMatchObject({ handled: 1, duplicates: 0 })
+    expect(await applied(store)).toHaveLength(21)
+  })
+
+  it('drainOnce gives back what is in hand when its deadline passes', async () => {
+    await using opened = await open()
+    const { store } = opened
+    await using broker = memoryBroker({ partitions: 1 })
+    await send(
+      broker,
+      numbered(1, () => 'k'),
+    )
+    const options = { broker, topic: 'paid', group: 'ledger', ...quick }
+    const stuck = createInbox(store).drainOnce(
+      {
+        ...options,
+        handler: (_tx, _message, { signal }) =>
+          new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+        handlerTimeoutMs: 300,
+        retry: { attemptsMax: 50 },
+      },
+      { idleMs: 20, deadlineMs: 100 },
+    )
+    await expect(stuck).rejects.toMatchObject({ code: 'DRAIN_TIMEOUT' })
+    const handler = (tx: OwnTransaction, { id }: { id: string }) => tx.execute(apply(id, id))
+    const next = await createInbox(store).drainOnce({ ...options, handler }, { idleMs: 50 })
+    expect(next).toMatchObject({ handled: 1 })
   })
 
   it('takes up to `concurrency` keys at a time, and one message of a key', async () => {
