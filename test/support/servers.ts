@@ -281,7 +281,7 @@ interface Starting {
 }
 
 /** Making the folder is the lock: who makes it starts the server, the others wait for the answer. */
-async function shared(name: string, start: (folder: string) => Promise<Starting>): Promise<Server> {
+export async function shared(name: string, start: (folder: string) => Promise<Starting>): Promise<Server> {
   const folder = join(runFolder(), name)
   const answerFile = join(folder, 'answer.json')
   try {
@@ -316,7 +316,7 @@ function runFolder(): string {
 }
 
 /** Starts a process group of its own, so that it outlives this worker and is killed whole. */
-function launch(
+export function launch(
   folder: string,
   command: string,
   args: readonly string[],
@@ -334,7 +334,7 @@ function launch(
   return child.pid ?? 0
 }
 
-function findBinary(name: string, preferred: readonly string[] = []): string | undefined {
+export function findBinary(name: string, preferred: readonly string[] = []): string | undefined {
   const folders = [...preferred, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
   return folders.map((folder) => join(folder, name)).find(isExecutable)
 }
