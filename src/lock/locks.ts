@@ -83,6 +83,8 @@ const DEFAULT_TTL_MS = 10_000
 const DEFAULT_WAIT_MS = 30_000
 /** The longest that one question to the engine may take. */
 const ANSWER_MS = 5_000
+/** A wait that is nearly over still hears an answer that takes no longer than this. */
+const ANSWER_LEAST_MS = 1_000
 /** How long a failed `acquire` tries to take back what it may have left at the engine, before it says `unknown`. */
 const WITHDRAW_MS = 2_000
 
@@ -261,7 +263,10 @@ class LocksOn implements Locks {
             handed = undefined
           } else {
             asking = this.engine.ask(request, { wait })
-            answer = await orAbort(within(clock, ANSWER_MS, asking, noAnswer), signal)
+            const answerMs = wait
+              ? Math.min(ANSWER_MS, Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS))
+              : ANSWER_MS
+            answer = await orAbort(within(clock, answerMs, asking, noAnswer), signal)
             asking = undefined
           }
           failure = undefined

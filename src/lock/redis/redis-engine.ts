@@ -42,8 +42,6 @@ interface Waiter {
   readonly wake: (grant?: Grant) => void
   /** One moment on both clocks: the local one is from before the question, so not after it. */
   seen: { readonly localMs: number; readonly redisMs: number } | undefined
-  /** The first question of a holder need not look for an entry of its own. */
-  asked: boolean
 }
 
 class RedisEngine implements LockEngine {
@@ -75,8 +73,6 @@ class RedisEngine implements LockEngine {
   async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
     const { name, holder, mode, ttlMs } = request
     const waiter = this.#waiters.get(holder)
-    const again = waiter === undefined || waiter.asked
-    if (waiter !== undefined) waiter.asked = true
     const sentAtMs = this.clock.monotonic()
     const answer = (await ASK.run(this.#client, [
       this.#prefix + name,
@@ -86,7 +82,6 @@ class RedisEngine implements LockEngine {
       Math.min(request.limit, LIMIT_MAX),
       ttlMs,
       wait ? 1 : 0,
-      again ? 1 : 0,
       this.#channel,
     ])) as string | [LockAnswer['kind'], number, string, number, number]
     if (typeof answer === 'string') {
@@ -120,7 +115,7 @@ class RedisEngine implements LockEngine {
   }
 
   watch({ holder, ttlMs }: LockRequest, wake: (grant?: Grant) => void): () => void {
-    this.#waiters.set(holder, { ttlMs, wake, seen: undefined, asked: false })
+    this.#waiters.set(holder, { ttlMs, wake, seen: undefined })
     return () => this.#waiters.delete(holder)
   }
 
@@ -167,6 +162,7 @@ class RedisEngine implements LockEngine {
     }
     const [removed, ...grants] = answer
     for (const grant of grants) this.#hear(grant)
+    if (removed === 0) this.#wakeAll() // perhaps the driver sent it again, and the first answer is the one that was lost
     return removed
   }
 

@@ -6,9 +6,8 @@ import { Script } from './script.ts'
  * Redis's own clock in milliseconds, the channel on which its process listens, and the holder last, since it may hold
  * spaces. The key lives as long as its longest lease.
  *
- * Exclusive locks, the common case, look at the head alone, so that a long queue costs no more than a short one: an entry
- * behind another never holds, and those that have ended are dropped when they come to the head. The other modes read the
- * whole queue.
+ * For exclusive locks, the common case, the head alone is taken apart: an entry behind another never holds, and those
+ * that have ended are dropped when they come to the head. The other modes take apart and write the whole queue.
  */
 const SHARED = `
 local function clock()
@@ -63,8 +62,7 @@ end
 `
 
 /**
- * KEYS: queue, counter. ARGV: holder, mode, limit, ttl, wait, again (0: this holder has never asked), channel. Gives the
- * token of a lock that was free, or {kind, ahead, token, now, when to look: the end of who has to go first}.
+ * KEYS: queue, counter. ARGV: holder, mode, limit, ttl, wait, channel. Gives the token of a lock that was free, or {kind, ahead, token, now, when to look: the end of who has to go first}.
  *
  * One counter serves all names, so nothing is left behind by a name that is used once; numbers that are drawn in vain do not
  * matter. One that is missing (new, or lost with its data) starts with the time of day in microseconds, so that tokens
@@ -81,7 +79,7 @@ if token == 1 then
 end
 token = string.format('%.0f', token)
 local function join()
-  redis.call('RPUSH', key, string.format('%.0f %s %s %s %s %.0f %s ', now + ttl, token, ARGV[2], ARGV[3], ARGV[4], now, ARGV[7]) .. ARGV[1])
+  redis.call('RPUSH', key, string.format('%.0f %s %s %s %s %.0f %s ', now + ttl, token, ARGV[2], ARGV[3], ARGV[4], now, ARGV[6]) .. ARGV[1])
 end
 if redis.call('EXISTS', key) == 0 then
   join()
@@ -89,16 +87,24 @@ if redis.call('EXISTS', key) == 0 then
   return token
 end
 ${SHARED}
-if ARGV[2] == 'exclusive' and (ARGV[6] == '0' or ARGV[5] == '0') then
+-- Drivers send again what was lost with its connection, so the holder may be in the queue already.
+local function is_new()
+  local suffix = ' ' .. ARGV[1]
+  for _, text in ipairs(redis.call('LRANGE', key, 0, -1)) do
+    if string.sub(text, -#suffix) == suffix then return false end
+  end
+  return true
+end
+if ARGV[2] == 'exclusive' and is_new() then
   local head = head_of(key, now)
   if not head then
     join()
     redis.call('PEXPIRE', key, ttl)
     return token
   end
-  if ARGV[5] == '0' and head.holder ~= ARGV[1] then return {'refused'} end
+  if ARGV[5] == '0' then return {'refused'} end
   local ahead = redis.call('LLEN', key)
-  if ARGV[5] == '1' and ahead < ${ENTRIES_MAX} then
+  if ahead < ${ENTRIES_MAX} then
     join()
     live(key, ttl)
     return {'waiting', ahead, token, now, head.till}
@@ -119,7 +125,7 @@ if not mine then
   end
   mine = #queue + 1
   queue[mine] = {till = now + ttl, token = token, mode = ARGV[2], limit = limit, ttl = ttl,
-    arrived = string.format('%.0f', now), channel = ARGV[7], holder = ARGV[1]}
+    arrived = string.format('%.0f', now), channel = ARGV[6], holder = ARGV[1]}
 end
 write(key, queue, now)
 if holds(queue, mine) then return {'held', mine - 1, queue[mine].token, now} end
