@@ -14,7 +14,7 @@ interface Output {
 const DEPOSITS: Readonly<Record<number, number>> = { 1: 96, 2: 240 }
 
 async function bank(...args: string[]): Promise<Output> {
-  const fixture = startFixture<Output>(main, { args: [...args, '--json'] })
+  const fixture = startFixture<Output>(main, { args: [...args, '--json'], inPlace: true })
   const output = await fixture.line(() => true, { deadlineMs: 60_000 })
   expect(await fixture.exited).toEqual({ code: output.ok ? 0 : 1, signal: null })
   return output

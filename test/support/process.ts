@@ -1,7 +1,10 @@
 /** Runs a TypeScript fixture as a process of its own, which a test may freeze and kill. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { buildSync } from 'esbuild'
 import { onTestFinished } from 'vitest'
 import { type UntilOptions, until } from './wait.ts'
 
@@ -16,8 +19,8 @@ export interface FixtureOptions {
   readonly args?: readonly string[]
   /** Added to the environment of the tests. */
   readonly env?: Readonly<Record<string, string>>
-  /** Another Node than the one that runs the tests. */
-  readonly node?: string
+  /** Runs the file where it is, with tsx: for a program that starts others beside it. */
+  readonly inPlace?: boolean
 }
 
 export interface Fixture<Line> {
@@ -39,19 +42,21 @@ export interface Fixture<Line> {
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
+  for (const path of bundles.values()) rmSync(path, { force: true })
 })
 
 /**
- * Starts `file` with `node --import tsx`; `holdfast/x` means the source there too. Inside a test, what is left of
- * the process is killed when the test ends; started in a hook, it is for the caller to kill.
+ * Starts `file`; `holdfast/x` means the source there too. Inside a test, what is left of the process is killed when the
+ * test ends; started in a hook, it is for the caller to kill.
  */
 export function startFixture<Line = Record<string, unknown>>(
   file: URL | string,
-  { args = [], env = {}, node = process.execPath }: FixtureOptions = {},
+  { args = [], env = {}, inPlace = false }: FixtureOptions = {},
 ): Fixture<Line> {
   const path = file instanceof URL ? fileURLToPath(file) : file
-  const child = spawn(node, ['--import', 'tsx', path, ...args], {
-    cwd: root, // where tsx and tsconfig.json, with the paths for `holdfast/x`, are found
+  const program = inPlace ? ['--import', 'tsx', path] : ['--enable-source-maps', bundled(path)]
+  const child = spawn(process.execPath, [...program, ...args], {
+    cwd: root,
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
@@ -114,6 +119,33 @@ export function startFixture<Line = Record<string, unknown>>(
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
   }
+}
+
+const bundles = new Map<string, string>()
+
+/**
+ * The fixture and our source as one file of JavaScript: compiled as it is loaded, each process would take a second to
+ * start, and a suite of crashes starts many. The file is inside of the repository, where packages are found.
+ */
+function bundled(path: string): string {
+  let outfile = bundles.get(path)
+  if (outfile === undefined) {
+    outfile = join(root, '.cache/fixtures', `${basename(path, '.ts')}-${process.pid}-${bundles.size}.mjs`)
+    buildSync({
+      entryPoints: [path],
+      outfile,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      packages: 'external',
+      sourcemap: 'inline',
+      tsconfig: join(root, 'tsconfig.json'), // with the paths for `holdfast/x`
+      logLevel: 'error',
+    })
+    bundles.set(path, outfile)
+  }
+  return outfile
 }
 
 function insideTest(): boolean {
