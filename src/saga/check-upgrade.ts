@@ -4,9 +4,10 @@ import type { Store } from '../store/store.ts'
 import { Branch } from './branch.ts'
 import { type DueRow, readEntries, toSagaRow } from './claim.ts'
 import { SagaChangedError } from './errors.ts'
+import { execute } from './execute.ts'
 import { Journal } from './journal.ts'
 import { SagaRun } from './run.ts'
-import type { AnySaga } from './runner.ts'
+import type { AnySaga } from './runner-options.ts'
 import { decodeValue } from './value.ts'
 
 export interface UpgradeProblem {
@@ -82,17 +83,12 @@ async function replay(
     },
     { entries, signals: [], claimed: true },
   )
-  const root = new Branch(run, {
-    path: '',
-    signal: run.abort,
-    forward: false,
-    lastMs: Number(row.started_at_ms),
-  })
-  void run.execute(root, async () => definition.code(root as never, decodeValue(row.input)))
+  const root = Branch.root(run, { lastMs: Number(row.started_at_ms) })
+  void execute(run, root, async () => definition.code(root as never, decodeValue(row.input)))
   // All that the journal answers is answered within microtasks, and what follows a turn of the loop within a few.
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
   if (run.changed !== undefined) return run.changed.message
-  const left = run.unanswered()
+  const left = run.history.unanswered()
   if (left === undefined) return undefined
   return new SagaChangedError(run.id, 'the end of the code', `${left.kind} "${left.step}"`, 'no such call')
     .message

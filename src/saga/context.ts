@@ -3,8 +3,8 @@ import type { StandardSchemaV1 } from '../core/standard-schema.ts'
 import type { Outbox } from '../outbox/index.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
+import type { AttemptContext } from './attempt.ts'
 import type { RetryPolicy } from './policy.ts'
-import type { AttemptContext } from './run.ts'
 import type { Saga } from './saga.ts'
 
 export interface UndoContext<Input, Result> extends AttemptContext {

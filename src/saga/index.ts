@@ -1,3 +1,4 @@
+export type { AttemptContext } from './attempt.ts'
 export { checkUpgrade, type UpgradeProblem, type UpgradeReport } from './check-upgrade.ts'
 export type {
   ForwardContext,
@@ -38,14 +39,8 @@ export {
 } from './operations.ts'
 export type { RetryPolicy } from './policy.ts'
 export type { Recurring } from './recurring.ts'
-export type { AttemptContext } from './run.ts'
-export {
-  type AnySaga,
-  type SagaRunner,
-  type SagaRunnerFigures,
-  type SagaRunnerOptions,
-  sagaRunner,
-} from './runner.ts'
+export { type SagaRunner, type SagaRunnerFigures, sagaRunner } from './runner.ts'
+export type { AnySaga, SagaRunnerOptions } from './runner-options.ts'
 export { type Saga, type SagaOptions, saga } from './saga.ts'
 export type { StartOptions } from './start.ts'
 export { sagaTables } from './tables.ts'

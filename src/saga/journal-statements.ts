@@ -41,45 +41,28 @@ const GUARD: readonly InsertColumn[] = [
   { name: 'under_epoch', type: 'bigint' },
 ]
 
-const START: readonly InsertColumn[] = [
-  { name: 'id', type: 'text' },
-  { name: 'name', type: 'text' },
-  { name: 'partition', type: 'text' },
-  { name: 'state', type: 'text' },
-  { name: 'wake_at_ms', type: 'bigint' },
-  { name: 'held', type: 'integer' },
-  { name: 'priority', type: 'integer' },
-  { name: 'started_at_ms', type: 'bigint' },
-  { name: 'deadline_at_ms', type: 'bigint' },
-  { name: 'parent_id', type: 'text' },
-  { name: 'flow_key', type: 'text' },
-  { name: 'input_hash', type: 'text' },
-  { name: 'input', type: 'text' },
-]
+/** The types of the columns that are no text. */
+const TYPES: Readonly<Record<string, InsertColumn['type']>> = {
+  wake_at_ms: 'bigint',
+  held: 'integer',
+  priority: 'integer',
+  started_at_ms: 'bigint',
+  deadline_at_ms: 'bigint',
+  ended_at_ms: 'bigint',
+  seq: 'integer',
+  pos: 'integer',
+  at_ms: 'bigint',
+}
 
-const ENTRY: readonly InsertColumn[] = [
-  { name: 'saga_id', type: 'text' },
-  { name: 'seq', type: 'integer' },
-  { name: 'kind', type: 'text' },
-  { name: 'step', type: 'text' },
-  { name: 'pos', type: 'integer' },
-  { name: 'hash', type: 'text' },
-  { name: 'data', type: 'text' },
-  { name: 'at_ms', type: 'bigint' },
-]
+function columns(names: string): readonly InsertColumn[] {
+  return names.split(' ').map((name) => ({ name, type: TYPES[name] ?? 'text' }))
+}
 
-const CHANGE: readonly InsertColumn[] = [
-  { name: 'id', type: 'text' },
-  { name: 'name', type: 'text' },
-  { name: 'partition', type: 'text' },
-  { name: 'state', type: 'text' },
-  { name: 'wake_at_ms', type: 'bigint' },
-  { name: 'held', type: 'integer' },
-  { name: 'started_at_ms', type: 'bigint' },
-  { name: 'ended_at_ms', type: 'bigint' },
-  { name: 'output', type: 'text' },
-  { name: 'reason', type: 'text' },
-]
+const START = columns(
+  'id name partition state wake_at_ms held priority started_at_ms deadline_at_ms parent_id flow_key input_hash input',
+)
+const ENTRY = columns('saga_id seq kind step pos hash data at_ms')
+const CHANGE = columns('id name partition state wake_at_ms held started_at_ms ended_at_ms output reason')
 
 export function startValues(saga: NewSaga): (string | number | null)[] {
   return [
@@ -117,8 +100,8 @@ export async function insertSagas(tx: Transaction, sagas: readonly NewSaga[]): P
 export function startStatement({ dialect, table }: Store, sagas: readonly NewSaga[]): Sql {
   const names = START.map((c) => c.name)
   const rows = dialect.rowsAs('s', START, sagas.map(startValues))
-  const columns = sql.join(names.map((name) => sql`s.${sql.ident(name)}`))
-  return dialect.insertSelect(table('saga'), names, sql`select ${columns} from ${rows} where 1 = 1`, {
+  const selected = sql.join(names.map((name) => sql`s.${sql.ident(name)}`))
+  return dialect.insertSelect(table('saga'), names, sql`select ${selected} from ${rows} where 1 = 1`, {
     onConflict: 'ignore',
     returning: ['id'],
   })

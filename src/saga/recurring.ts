@@ -3,7 +3,7 @@ import { backoffMs } from '../core/backoff.ts'
 import type { Log } from '../core/log.ts'
 import { type Check, isName } from '../core/options.ts'
 import type { Store } from '../store/store.ts'
-import type { AnySaga } from './runner.ts'
+import type { AnySaga } from './runner-options.ts'
 
 /** A saga that is started again and again. */
 export interface Recurring {

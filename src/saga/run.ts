@@ -3,26 +3,19 @@
  * ended, is laid down, is stuck, or when the lease is lost; what is left of the saga's code then waits for ever and is
  * collected.
  */
-import { backoffMs } from '../core/backoff.ts'
-import { failpoint } from '../core/failpoint.ts'
 import type { Log } from '../core/log.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
-import type { Branch } from './branch.ts'
+import { Activity, never, nextTurn } from './activity.ts'
+import type { Phase } from './attempt.ts'
 import { type Change, type Entry, type EntryKind, IN_HAND, type SagaRow, type SagaState } from './entry.ts'
-import {
-  describeThrown,
-  type ErrorRecord,
-  SagaCancelledError,
-  SagaChangedError,
-  StepTimeoutError,
-} from './errors.ts'
+import { describeThrown, SagaCancelledError, type SagaChangedError } from './errors.ts'
+import { type Cause, SagaHistory, type Turn } from './history.ts'
 import type { Journal, Pending } from './journal.ts'
 import type { Guard } from './journal-statements.ts'
 import type { Ended } from './local.ts'
-import { isFinal, isNotApplied, type ResolvedPolicy } from './policy.ts'
+import { CALM, type Confirm, type Undo } from './settle.ts'
 import type { Signal } from './signals.ts'
-import { encodeValue } from './value.ts'
 
 /** What a run needs of its runner. */
 export interface RunEnvironment {
@@ -46,113 +39,35 @@ export interface RunEnvironment {
   besideEnd(run: SagaRun): ((tx: Transaction) => Promise<void>) | undefined
 }
 
-/** Why the saga goes back. */
-export interface Cause {
-  readonly kind: 'failed' | 'cancelled'
-  readonly error: ErrorRecord
-}
-
-interface Turn {
-  readonly cause: Cause
-  /** Steps that may have had an effect and have no entry. */
-  readonly unknown: readonly string[]
-}
-
-export interface AttemptContext {
-  readonly saga: string
-  readonly step: string
-  /** The same for every attempt of this step of this saga; its undo has one of its own. */
-  readonly key: string
-  /** From the lease: an attempt of a later owner has a higher one. */
-  readonly epoch: bigint
-  /** 1 for the first. */
-  readonly attempt: number
-  readonly signal: AbortSignal
-}
-
-export type Phase = 'do' | 'undo' | 'try' | 'confirm' | 'cancel'
-
-export interface Undo {
-  readonly step: string
-  /** The place in the order of completion; what is unknown comes after everything that is known. */
-  readonly order: number
-  readonly branch: string
-  readonly phase: 'undo' | 'cancel'
-  readonly policy: ResolvedPolicy
-  readonly timeoutMs: number
-  /** Undoes once. With `written` it has recorded that in a transaction of its own. */
-  run(context: AttemptContext): Promise<undefined | 'written'>
-}
-
-export interface Confirm {
-  readonly step: string
-  readonly policy: ResolvedPolicy
-  readonly timeoutMs: number
-  run(context: AttemptContext): Promise<void>
-}
-
-interface Wait {
-  readonly untilMs: number | undefined
-  /** For people. */
-  readonly what: string
-  timer: NodeJS.Timeout | undefined
-  go(): void
-}
-
-export type Tried<T> =
-  | { readonly kind: 'done'; readonly value: T }
-  | { readonly kind: 'failed'; readonly error: unknown; readonly unknown: boolean }
-
-export const never = <T>(): Promise<T> => new Promise<T>(() => {})
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
-/** Before this, a saga without entries that was interrupted so often in a row is given to a person. */
-const INTERRUPTIONS_MAX = 5
-
 export class SagaRun {
   readonly row: SagaRow
   readonly env: RunEnvironment
+  readonly history: SagaHistory
   readonly undos: Undo[] = []
   readonly confirms: Confirm[] = []
   /** Steps that were aborted while they may have had an effect. */
   readonly unknown: string[] = []
   /** Steps whose work was begun here. */
   readonly begun = new Set<string>()
-  readonly undone = new Set<string>()
-  readonly #confirmed = new Set<string>()
-  readonly #skipped = new Set<string>()
-  readonly #answers = new Map<string, Entry[]>()
-  readonly #attempts = new Map<string, Entry[]>()
+  readonly #activity: Activity
   readonly #signals = new Map<string, Signal[]>()
-  readonly #taken = new Set<number>()
-  readonly #pokes = new Set<() => void>()
-  readonly #waits = new Set<Wait>()
   #root = new AbortController()
-  #turn: Turn | undefined
   #cancel: Cause | undefined
-  #pivotPassed = false
   #pivoting = false
   #loaded: boolean
   #claimed: boolean
-  #seq = 0
-  #busy = 0
   #settled = false
   #over = false
   #yielding = false
-  #idle = false
-  #looking = false
-  /** Of what can no longer be stopped: undoing and confirming. */
-  readonly #calm = new AbortController().signal
   #parkTimer: NodeJS.Timeout | undefined
   #deadlineTimer: NodeJS.Timeout | undefined
-  #interruptions = 0
   /** Set by a dry run. */
   changed: SagaChangedError | undefined
 
   constructor(
     row: SagaRow,
     env: RunEnvironment,
-    history: {
+    found: {
       readonly entries: readonly Entry[]
       readonly signals: readonly Signal[]
       readonly claimed: boolean
@@ -160,10 +75,15 @@ export class SagaRun {
   ) {
     this.row = row
     this.env = env
-    this.#loaded = history.entries.length > 0 || row.interrupted || row.cancel
-    this.#claimed = history.claimed
-    for (const entry of history.entries) this.#take(entry)
-    this.signal(history.signals)
+    this.history = new SagaHistory(found.entries)
+    this.#loaded = found.entries.length > 0 || row.interrupted || row.cancel
+    this.#claimed = found.claimed
+    this.#activity = new Activity({
+      nowMs: () => env.nowMs(),
+      onQuiet: () => this.#lookIdle(),
+      onBusy: () => this.#tellIdle(false),
+    })
+    this.signal(found.signals)
   }
 
   get id(): string {
@@ -175,16 +95,12 @@ export class SagaRun {
   }
 
   get idle(): boolean {
-    return this.#idle
+    return this.#activity.idle
   }
 
-  /** True once the turn is in the journal. */
-  get isGoingBack(): boolean {
-    return this.#turn !== undefined
-  }
-
-  get pivotPassed(): boolean {
-    return this.#pivotPassed
+  /** Why it is to go back, where somebody asked for that. */
+  get cancelled(): Cause | undefined {
+    return this.#cancel
   }
 
   /** Fires when the saga has to go back, or when the run is over. */
@@ -192,86 +108,10 @@ export class SagaRun {
     return this.#root.signal
   }
 
-  // --- the history -------------------------------------------------------------------------------------------------
-
-  #take(entry: Entry): void {
-    this.#seq = Math.max(this.#seq, entry.seq)
-    this.#interruptions = entry.kind === 'interrupted' ? this.#interruptions + 1 : 0
-    switch (entry.kind) {
-      case 'undoing':
-        this.#turn = JSON.parse(entry.data ?? '{}') as Turn
-        return
-      case 'undone':
-        this.undone.add(entry.step)
-        return
-      case 'confirmed':
-        this.#confirmed.add(entry.step)
-        return
-      case 'skipped':
-        this.#skipped.add(entry.step)
-        this.undone.add(entry.step)
-        this.#confirmed.add(entry.step)
-        return
-      case 'pivot':
-        this.#pivotPassed = true
-        return
-      case 'attempt':
-        this.#attempts.set(entry.step, [...(this.#attempts.get(entry.step) ?? []), entry])
-        return
-      case 'retried':
-        this.#attempts.clear()
-        return
-      case 'stuck':
-      case 'interrupted':
-        return
-    }
-    if (entry.kind === 'signal') this.#taken.add(Number(entry.hash))
-    const key = answerKey(entry.step.slice(0, entry.step.lastIndexOf('/') + 1), entry.pos)
-    const list = this.#answers.get(key)
-    if (list === undefined) this.#answers.set(key, [entry])
-    else list.push(entry)
-  }
-
-  /** Entries that answer the call at this place, taken out: each is given once. */
-  answers(branch: string, pos: number): readonly Entry[] {
-    const key = answerKey(branch, pos)
-    const found = this.#answers.get(key)
-    if (found === undefined) return NONE
-    this.#answers.delete(key)
-    return found
-  }
-
-  /** True when the journal has an answer at this place or behind it, so that the code is being replayed here. */
-  hasAnswersFrom(branch: string, pos: number): boolean {
-    for (const [key, [entry]] of this.#answers) {
-      if (key.startsWith(`${branch}\n`) && (entry as Entry).pos >= pos) return true
-    }
-    return false
-  }
-
-  peek(branch: string, pos: number): Entry | undefined {
-    return this.#answers.get(answerKey(branch, pos))?.[0]
-  }
-
-  attemptsOf(step: string): readonly Entry[] {
-    return this.#attempts.get(step) ?? NONE
-  }
-
-  isSkipped(step: string): boolean {
-    return this.#skipped.has(step)
-  }
-
-  /** For a dry run, once the code waits or has ended: the first entry that nothing asked for. */
-  unanswered(): Entry | undefined {
-    const [left] = this.#answers.values()
-    return left?.[0]
-  }
-
   // --- writing -----------------------------------------------------------------------------------------------------
 
   entry(kind: EntryKind, step: string, pos: number, data: string | null, hash: string | null = null): Entry {
-    this.#seq += 1
-    return { seq: this.#seq, kind, step, pos, hash, data, atMs: this.env.nowMs() }
+    return { seq: this.history.nextSeq(), kind, step, pos, hash, data, atMs: this.env.nowMs() }
   }
 
   /** Puts an entry into the saga's share of the next commit. */
@@ -297,7 +137,7 @@ export class SagaRun {
 
   /** The saga's own state, with what changes. */
   #change(change: Partial<Change>): Change {
-    const state: SagaState = this.#turn === undefined ? 'running' : 'undoing'
+    const state: SagaState = this.history.turn === undefined ? 'running' : 'undoing'
     return { state, wakeAtMs: IN_HAND, held: 1, endedAtMs: null, output: null, reason: null, ...change }
   }
 
@@ -316,18 +156,11 @@ export class SagaRun {
   // --- what runs and waits -----------------------------------------------------------------------------------------
 
   enter(): void {
-    this.#busy += 1
-    if (this.#idle) this.#setIdle(false)
+    this.#activity.enter()
   }
 
   leave(): void {
-    this.#busy -= 1
-    if (this.#busy > 0 || this.#looking) return
-    this.#looking = true
-    setImmediate(() => {
-      this.#looking = false
-      this.#lookIdle()
-    })
+    this.#activity.leave()
   }
 
   /**
@@ -341,11 +174,12 @@ export class SagaRun {
       this.#loaded = false
     }
     if (this.#over) return never()
-    if (this.#yielding && this.#turn === undefined) {
+    const { turn } = this.history
+    if (this.#yielding && turn === undefined) {
       this.leave()
       return never()
     }
-    if (this.#turn !== undefined) throw this.#turnError()
+    if (turn !== undefined) throw new SagaCancelledError(this.id, turn.cause.error.message)
     signal.throwIfAborted()
     const { journal } = this.env
     if (journal.durable(this.id) !== undefined) {
@@ -356,65 +190,56 @@ export class SagaRun {
 
   /** True when the step may have had an effect that no entry tells of. */
   mayHaveBegun(step: string): boolean {
-    if (this.#turn !== undefined) return this.#turn.unknown.includes(step)
-    return this.row.interrupted || this.attemptsOf(step).some((entry) => isUnknownAttempt(entry))
-  }
-
-  #turnError(): SagaCancelledError {
-    return new SagaCancelledError(this.id, this.#turn?.cause.error.message)
+    const { history } = this
+    if (history.turn !== undefined) return history.turn.unknown.includes(step)
+    return this.row.interrupted || history.hasUnknownAttempt(step)
   }
 
   /** Waits until then, or until woken; rejects with the signal's reason. Counts as doing nothing. */
   async wait(untilMs: number | undefined, what: string, signal: AbortSignal): Promise<void> {
     if (this.#over) return never()
-    signal.throwIfAborted()
-    let abort: (() => void) | undefined
-    const wait: Wait = { untilMs, what, timer: undefined, go: () => {} }
-    const woken = new Promise<void>((resolve, reject) => {
-      wait.go = resolve
-      abort = () => reject(signal.reason)
-      signal.addEventListener('abort', abort, { once: true })
-      if (untilMs !== undefined) {
-        wait.timer = setTimeout(resolve, Math.min(2_147_483_647, Math.max(0, untilMs - this.env.nowMs())))
-      }
-    })
-    this.#waits.add(wait)
-    this.#pokes.add(wait.go)
-    this.leave()
     try {
-      await woken
+      await this.#activity.wait(untilMs, what, signal)
     } catch (error) {
       if (this.#over) return never()
       throw error
-    } finally {
-      clearTimeout(wait.timer)
-      this.#waits.delete(wait)
-      this.#pokes.delete(wait.go)
-      if (abort !== undefined) signal.removeEventListener('abort', abort)
-      this.enter()
     }
     if (this.#over) return never()
   }
 
+  /** Waits for what is still under way; only this run's own turn is left then. */
+  async quiesce(): Promise<void> {
+    const activity = this.#activity
+    if (activity.busy === 1) {
+      if (this.#loaded) await nextTurn()
+      if (activity.busy === 1) return
+    }
+    const { clock } = this.env.store
+    const untilMs = clock.monotonic() + this.env.abandonMs * 2
+    while (activity.busy > 1 && !this.#over && clock.monotonic() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+  }
+
   #lookIdle(): void {
-    if (this.#busy > 0 || this.#over || this.#idle) return
+    if (this.#over) return
     if (this.#yielding) {
       void this.park(this.env.nowMs())
       return
     }
-    if (this.#waits.size === 0) return // the code awaits something of its own
-    this.#setIdle(true)
+    const activity = this.#activity
+    if (!activity.isWaiting) return // the code awaits something of its own
+    activity.becomeIdle()
+    this.#tellIdle(true)
     const { parkAfterMs } = this.env
-    const dues = [...this.#waits].flatMap((wait) => wait.untilMs ?? [])
-    const dueMs = dues.length > 0 ? Math.min(...dues) : undefined
+    const { dueMs } = activity
     if (dueMs !== undefined && dueMs - this.env.nowMs() <= parkAfterMs) return
     this.#parkTimer = setTimeout(() => {
-      if (this.#idle && !this.#over) void this.park(dueMs)
+      if (activity.idle && !this.#over) void this.park(dueMs)
     }, parkAfterMs)
   }
 
-  #setIdle(idle: boolean): void {
-    this.#idle = idle
+  #tellIdle(idle: boolean): void {
     clearTimeout(this.#parkTimer)
     this.env.onIdle(this, idle)
   }
@@ -425,11 +250,13 @@ export class SagaRun {
     const share = this.share()
     const { deadlineAtMs } = this.row
     const latestMs =
-      deadlineAtMs === null || this.#pivotPassed || this.#turn !== undefined ? IN_HAND - 1 : deadlineAtMs
+      deadlineAtMs === null || this.history.pivotPassed || this.history.turn !== undefined
+        ? IN_HAND - 1
+        : deadlineAtMs
     share.change = this.#change({
       wakeAtMs: Math.floor(Math.min(wakeAtMs ?? latestMs, latestMs)),
       held: 0,
-      reason: [...this.#waits].map((wait) => wait.what).join(', ') || null,
+      reason: this.#activity.reason,
     })
     this.#stop()
     try {
@@ -443,7 +270,14 @@ export class SagaRun {
   /** Stops at the next place where something new would begin, and lays the saga down there. */
   yield(): void {
     this.#yielding = true
-    if (this.#idle && !this.#over) void this.park(this.env.nowMs())
+    if (this.idle && !this.#over) void this.park(this.env.nowMs())
+  }
+
+  /** True when the saga is being laid down, so that nothing more is to be begun. */
+  mustYield(): boolean {
+    if (!this.#yielding || this.env.alwaysReplay) return false
+    void this.park(this.env.nowMs())
+    return true
   }
 
   /** The lease is lost: nothing more is done here. */
@@ -468,10 +302,8 @@ export class SagaRun {
 
   #stop(): void {
     this.#over = true
-    this.#settled = true
-    clearTimeout(this.#parkTimer)
-    clearTimeout(this.#deadlineTimer)
-    for (const wait of this.#waits) clearTimeout(wait.timer)
+    this.settle()
+    this.#activity.stop()
   }
 
   // --- what comes from outside -------------------------------------------------------------------------------------
@@ -479,8 +311,8 @@ export class SagaRun {
   /** Signals that are stored for the saga; those that it has had are passed over. */
   signal(signals: readonly Signal[]): void {
     for (const signal of signals) {
-      if (this.#taken.has(signal.number)) continue
-      this.#taken.add(signal.number)
+      if (this.history.received.has(signal.number)) continue
+      this.history.received.add(signal.number)
       const queue = this.#signals.get(signal.name)
       if (queue === undefined) this.#signals.set(signal.name, [signal])
       else queue.push(signal)
@@ -493,19 +325,14 @@ export class SagaRun {
 
   /** Lets everything that waits look again. */
   poke(): void {
-    for (const go of [...this.#pokes]) go()
+    this.#activity.poke()
   }
 
   /** Cancels, unless the saga is past its pivot or goes back already. */
   cancel(why: string): void {
-    if (
-      this.#pivotPassed ||
-      this.#pivoting ||
-      this.#turn !== undefined ||
-      this.#cancel !== undefined ||
-      this.#settled
-    )
-      return
+    const { pivotPassed, turn } = this.history
+    const tooLate = pivotPassed || this.#pivoting || turn !== undefined || this.#settled
+    if (tooLate || this.#cancel !== undefined) return
     const error = new SagaCancelledError(this.id, why)
     this.#cancel = { kind: 'cancelled', error: describeThrown(error) }
     this.#root.abort(error)
@@ -519,7 +346,7 @@ export class SagaRun {
     this.#pivoting = true
     this.#cancel = undefined
     if (this.#root.signal.aborted) this.#root = new AbortController()
-    return this.#calm
+    return CALM
   }
 
   endPivot(): void {
@@ -527,148 +354,11 @@ export class SagaRun {
   }
 
   passPivot(step: string): void {
-    this.#pivotPassed = true
+    this.history.pivotPassed = true
     this.append('pivot', step, -1, null)
   }
 
-  // --- attempts ----------------------------------------------------------------------------------------------------
-
-  /**
-   * Tries until it works, fails for good, or is aborted; each failure that is followed by another try is recorded.
-   * Rejects with the signal's reason when aborted.
-   */
-  async attempts<T>(
-    what: { readonly step: string; readonly phase: Phase },
-    { policy, timeoutMs, signal }: { policy: ResolvedPolicy; timeoutMs: number; signal: AbortSignal },
-    work: (context: AttemptContext) => T | Promise<T>,
-  ): Promise<Tried<T>> {
-    const name = what.phase === 'do' || what.phase === 'try' ? what.step : `${what.step}:${what.phase}`
-    const before = this.attemptsOf(name)
-    let unknown = before.some(isUnknownAttempt) || this.row.interrupted
-    const last = before.at(-1)
-    if (last !== undefined) {
-      const { retryAtMs = 0 } = JSON.parse(last.data ?? '{}') as { retryAtMs?: number }
-      if (retryAtMs > this.env.nowMs())
-        await this.wait(retryAtMs, `another try of ${what.phase} "${what.step}"`, signal)
-    }
-    this.begun.add(what.step)
-    for (let attempt = before.length + 1; ; attempt++) {
-      let error: unknown
-      try {
-        const value = await this.#once({ ...what, name, attempt, timeoutMs, signal }, work)
-        if (this.#over) return never()
-        return { kind: 'done', value }
-      } catch (thrown) {
-        error = thrown
-      }
-      if (this.#over) return never()
-      signal.throwIfAborted()
-      if ((error as { code?: string } | undefined)?.code === 'STALE_EPOCH') {
-        this.stuck(what.step, what.phase, error)
-        return never()
-      }
-      unknown ||= !isNotApplied(error)
-      if (attempt >= policy.attemptsMax || isFinal(error, policy)) return { kind: 'failed', error, unknown }
-      const retryAtMs = Math.ceil(this.env.nowMs() + backoffMs(attempt, policy, this.env.store.clock))
-      const data = {
-        error: describeThrown(error),
-        retryAtMs,
-        unknown: !isNotApplied(error),
-        phase: what.phase,
-      }
-      this.append('attempt', name, -1, JSON.stringify(data))
-      await this.wait(retryAtMs, `another try of ${what.phase} "${what.step}"`, signal)
-      await this.durable()
-    }
-  }
-
-  /** One attempt, with its time-out. When aborted, `work` is still waited for, for at most `abandonMs`. */
-  async #once<T>(
-    about: {
-      readonly step: string
-      readonly phase: Phase
-      readonly name: string
-      readonly attempt: number
-      readonly timeoutMs: number
-      readonly signal: AbortSignal
-    },
-    work: (context: AttemptContext) => T | Promise<T>,
-  ): Promise<T> {
-    const { signal, timeoutMs, step, phase, attempt, name } = about
-    const controller = new AbortController()
-    const context: AttemptContext = {
-      saga: this.id,
-      step,
-      key: `${this.id}/${name}`,
-      epoch: this.env.guard.epoch,
-      attempt,
-      signal: controller.signal,
-    }
-    let abandon: NodeJS.Timeout | undefined
-    let onAbort: (() => void) | undefined
-    let timer: NodeJS.Timeout | undefined
-    const cut = new Promise<never>((_, reject) => {
-      onAbort = () => {
-        controller.abort(signal.reason)
-        abandon = setTimeout(() => reject(signal.reason), this.env.abandonMs)
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
-      timer = setTimeout(() => {
-        const error = new StepTimeoutError(`${phase} of step "${step}"`, timeoutMs)
-        controller.abort(error)
-        reject(error)
-      }, timeoutMs)
-    })
-    cut.catch(() => {})
-    try {
-      await failpoint('saga.step.before')
-      const value = await Promise.race([work(context), cut])
-      await failpoint('saga.step.after')
-      return value
-    } finally {
-      clearTimeout(timer)
-      clearTimeout(abandon)
-      if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
-    }
-  }
-
-  // --- from start to end -------------------------------------------------------------------------------------------
-
-  /** Runs the saga's code, then what follows from how it ended. Never rejects. */
-  async execute(root: Branch, code: () => Promise<unknown>): Promise<void> {
-    this.enter()
-    try {
-      if (!this.env.dry && !(await this.#prepare())) return
-      const ended = await this.#runCode(code)
-      root.close()
-      await this.#finish(ended)
-    } catch (error) {
-      if (this.#over) return
-      this.env.log.error('a saga could not be carried on', { saga: this.id, error })
-      this.lose(error)
-    }
-  }
-
-  /** False when the saga is not to be run any more. */
-  async #prepare(): Promise<boolean> {
-    const { row } = this
-    if (row.interrupted) {
-      if (this.#interruptions >= INTERRUPTIONS_MAX) {
-        this.stuck(
-          '',
-          'do',
-          new Error(`its process died ${this.#interruptions + 1} times in a row while it ran`),
-        )
-        return false
-      }
-      this.append('interrupted', '', -1, null)
-    }
-    if (row.cancel) this.cancel('it was cancelled')
-    if (row.deadlineAtMs !== null) this.#armDeadline(row.deadlineAtMs)
-    return true
-  }
-
-  #armDeadline(deadlineAtMs: number): void {
+  armDeadline(deadlineAtMs: number): void {
     const leftMs = deadlineAtMs - this.env.nowMs()
     if (leftMs <= 0) this.cancel('it ran out of its time')
     else if (leftMs < 2_147_483_647) {
@@ -676,75 +366,25 @@ export class SagaRun {
     }
   }
 
-  async #runCode(code: () => Promise<unknown>): Promise<Settled> {
-    const running = (async (): Promise<Settled> => {
-      try {
-        return { kind: 'returned', output: await code() }
-      } catch (error) {
-        return { kind: 'threw', error }
-      }
-    })()
-    const abandoned = new Promise<Settled>((resolve) => {
-      const giveUp = (): void => {
-        setTimeout(() => resolve({ kind: 'threw', error: this.abort.reason }), this.env.abandonMs * 2).unref()
-      }
-      if (this.abort.aborted) giveUp()
-      else this.abort.addEventListener('abort', giveUp, { once: true })
-    })
-    // The code has this run's own turn: it does not count as a step under way.
-    this.leave()
-    const settled = await Promise.race([running, abandoned])
-    this.enter()
-    return settled
+  // --- the end -----------------------------------------------------------------------------------------------------
+
+  /** Aborts what is under way, since the code has failed. */
+  stopSteps(reason: unknown): void {
+    this.#root.abort(reason)
   }
 
-  async #finish(ended: Settled): Promise<void> {
-    if (this.#over) return
-    if (ended.kind === 'threw' && !this.#pivotPassed)
-      this.#root.abort(new SagaCancelledError(this.id, 'it failed'))
-    await this.#quiesce()
-    if (this.#over) return
+  /** The code has ended: nothing cancels any more, and it is not laid down by itself. */
+  settle(): void {
     this.#settled = true
     clearTimeout(this.#parkTimer)
     clearTimeout(this.#deadlineTimer)
-    this.#assertAllTaken()
-    if (this.#over || this.env.dry) return
-    if (this.#turn !== undefined || this.#cancel !== undefined)
-      return this.#goBack(this.#turn?.cause ?? (this.#cancel as Cause))
-    if (ended.kind === 'threw') {
-      if (this.#pivotPassed) return this.stuck('', 'do', ended.error)
-      return this.#goBack({ kind: 'failed', error: describeThrown(ended.error) })
-    }
-    let output: string | null
-    try {
-      output = encodeValue(`output of saga "${this.id}"`, ended.output)
-    } catch (error) {
-      if (this.#pivotPassed) return this.stuck('', 'do', error)
-      return this.#goBack({ kind: 'failed', error: describeThrown(error) })
-    }
-    if (!(await this.confirmAll(''))) return
-    await this.#end({ state: 'completed', output, reason: null })
   }
 
-  /** Waits for what is still under way; only this run's own turn is left then. */
-  async #quiesce(): Promise<void> {
-    if (this.#busy === 1) {
-      if (this.#loaded) await nextTurn()
-      if (this.#busy === 1) return
-    }
-    const untilMs = this.env.store.clock.monotonic() + this.env.abandonMs * 2
-    while (this.#busy > 1 && !this.#over && this.env.store.clock.monotonic() < untilMs) {
-      await new Promise((resolve) => setTimeout(resolve, 2))
-    }
-  }
-
-  #assertAllTaken(): void {
-    const [left] = this.#answers.values()
-    const entry = left?.[0]
-    if (entry === undefined) return
-    this.codeChanged(
-      new SagaChangedError(this.id, `the end of the code`, `${entry.kind} "${entry.step}"`, 'no such call'),
-    )
+  /** From here on it goes back. */
+  turn(turn: Turn): void {
+    this.history.turn = turn
+    this.append('undoing', '', -1, JSON.stringify(turn))
+    this.share().change = this.#change({ reason: turn.cause.error.message })
   }
 
   codeChanged(error: SagaChangedError): void {
@@ -753,73 +393,7 @@ export class SagaRun {
     this.stuck('', 'do', error)
   }
 
-  /** Confirms the tries; once it has begun, there is no way back. False when it is stuck. */
-  async confirmAll(pivotStep: string): Promise<boolean> {
-    if (this.env.dry) return true
-    const open = this.confirms.filter(({ step }) => !this.#confirmed.has(step))
-    if (open.length === 0) return true
-    if (!this.#pivotPassed) this.passPivot(pivotStep)
-    for (const confirm of open) {
-      if (this.#mustYield()) return false
-      await this.durable()
-      const tried = await this.attempts(
-        { step: confirm.step, phase: 'confirm' },
-        { ...confirm, signal: this.#calm },
-        (context) => confirm.run(context),
-      )
-      if (tried.kind === 'failed') {
-        this.stuck(confirm.step, 'confirm', tried.error)
-        return false
-      }
-      this.#confirmed.add(confirm.step)
-      this.append('confirmed', confirm.step, -1, null)
-    }
-    return true
-  }
-
-  #mustYield(): boolean {
-    if (!this.#yielding || this.env.alwaysReplay) return false
-    void this.park(this.env.nowMs())
-    return true
-  }
-
-  async #goBack(cause: Cause): Promise<void> {
-    if (this.#turn === undefined) {
-      this.#turn = { cause, unknown: [...new Set(this.unknown)] }
-      this.append('undoing', '', -1, JSON.stringify(this.#turn))
-      this.share().change = this.#change({ reason: cause.error.message })
-      await failpoint('saga.turn')
-    }
-    if (!(await this.undoAll(this.undos))) return
-    const reason = JSON.stringify(cause.error)
-    await this.#end({ state: cause.kind === 'cancelled' ? 'cancelled' : 'failed', output: null, reason })
-  }
-
-  /** Undoes these steps, the newest first, one after the other. False when one is stuck. */
-  async undoAll(undos: readonly Undo[]): Promise<boolean> {
-    if (this.env.dry) return true
-    const open = [...undos].filter(({ step }) => !this.undone.has(step)).sort((a, b) => b.order - a.order)
-    for (const undo of open) {
-      if (this.undone.has(undo.step)) continue
-      if (this.#mustYield()) return false
-      await this.durable()
-      const tried = await this.attempts(
-        { step: undo.step, phase: undo.phase },
-        { ...undo, signal: this.#calm },
-        (context) => undo.run(context),
-      )
-      if (tried.kind === 'failed') {
-        this.stuck(undo.step, undo.phase, tried.error)
-        return false
-      }
-      this.undone.add(undo.step)
-      if (tried.value !== 'written') this.append('undone', undo.step, -1, null)
-      await failpoint('saga.undone')
-    }
-    return true
-  }
-
-  async #end(ended: Ended): Promise<void> {
+  async end(ended: Ended): Promise<void> {
     const share = this.share()
     share.change = {
       ...ended,
@@ -856,18 +430,4 @@ export class SagaRun {
     )
     this.#root.abort(error)
   }
-}
-
-type Settled =
-  | { readonly kind: 'returned'; readonly output: unknown }
-  | { readonly kind: 'threw'; readonly error: unknown }
-
-const NONE: readonly Entry[] = []
-
-function answerKey(branch: string, pos: number): string {
-  return `${branch}\n${pos}`
-}
-
-function isUnknownAttempt(entry: Entry): boolean {
-  return (JSON.parse(entry.data ?? '{}') as { unknown?: boolean }).unknown === true
 }

@@ -2,54 +2,26 @@ import { type Background, Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { ConfigError, isForPeople } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
-import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isCount, isDuration, isDurationOrZero } from '../core/options.ts'
-import { type HeldLease, keepLeases, type LeaseKeeper, leaseTables } from '../lease/index.ts'
+import { type HeldLease, leaseTables } from '../lease/index.ts'
 import { requireRevision } from '../store/migrations.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { Branch } from './branch.ts'
-import { type Claimed, claim, isAnythingDue, releaseInHand } from './claim.ts'
-import { type NewSaga, partitionsOf, type SagaRow, scopeOfGroup } from './entry.ts'
+import { type Claimed, claim, isAnythingDue } from './claim.ts'
+import type { NewSaga, SagaRow } from './entry.ts'
+import { execute } from './execute.ts'
 import { freePlace } from './flow.ts'
 import { Journal, type JournalFigures } from './journal.ts'
 import type { Guard } from './journal-statements.ts'
 import { addRunner, type Ended, type LocalRunner, runnersOf } from './local.ts'
-import { Recurrence, type Recurring, recurringChecks } from './recurring.ts'
+import { guardOf, Partitions } from './partitions.ts'
+import { Recurrence } from './recurring.ts'
 import { Retention } from './retention.ts'
 import { type RunEnvironment, SagaRun } from './run.ts'
-import type { Saga } from './saga.ts'
+import { type AnySaga, type ResolvedRunner, resolveRunner, type SagaRunnerOptions } from './runner-options.ts'
 import { wake } from './signals.ts'
 import { sagaTables } from './tables.ts'
 import { decodeValue } from './value.ts'
-
-// biome-ignore lint/suspicious/noExplicitAny: sagas of any input and output
-export type AnySaga = Saga<any, any>
-
-export interface SagaRunnerOptions {
-  /** What this runner can run; all of one group. A saga of another name is left for a runner that knows it. */
-  readonly sagas: readonly AnySaga[]
-  /** Sagas that run at a time in this process; those that wait for something do not count. Default 100. */
-  readonly concurrency?: number
-  /** How often to look for what other processes started, woke or left. Default 200. */
-  readonly pollMs?: number
-  /** How long a partition is leased. A killed runner's sagas go on elsewhere within this, a second and one poll. Default 10 000. */
-  readonly ttlMs?: number
-  readonly owner?: string
-  /** A saga that only waits is laid down after this, unless its wait is over sooner. Default 500. */
-  readonly parkAfterMs?: number
-  /** How long an aborted step is waited for before its outcome counts as unknown. Default 5 000. */
-  readonly abandonMs?: number
-  /** Started once per tick, whatever the number of processes. */
-  readonly recurring?: readonly Recurring[]
-  /** Ended sagas are removed after this. Default: 30 days; `false`: never. */
-  readonly retentionMs?: number | false
-  /** Replays every saga after each step. For tests of your own sagas: what is not deterministic shows at once. */
-  readonly alwaysReplay?: boolean
-  readonly log?: Log
-  /** Firing it is like calling `stop({ drainMs: 0 })`. */
-  readonly signal?: AbortSignal
-}
 
 export interface SagaRunnerFigures extends JournalFigures {
   /** Partitions held. */
@@ -81,19 +53,17 @@ const RETRY = { baseMs: 50, capMs: 2_000 }
  * @throws ConfigError with every problem of the options; `done` rejects when the tables are missing
  */
 export function sagaRunner(store: Store, options: SagaRunnerOptions): SagaRunner {
-  return new Runner(store, resolveOptions(options))
+  return new Runner(store, resolveRunner(options))
 }
 
 class Runner implements SagaRunner, LocalRunner {
   readonly done: Promise<void>
   readonly ready: Promise<void>
   readonly #store: Store
-  readonly #options: Resolved
+  readonly #options: ResolvedRunner
   readonly #known: ReadonlyMap<string, AnySaga>
   readonly #journal: Journal
-  readonly #keeper: LeaseKeeper
-  readonly #leases = new Map<string, HeldLease>()
-  readonly #draining = new Set<string>()
+  readonly #partitions: Partitions
   readonly #runs = new Map<
     string,
     { readonly run: SagaRun; readonly ended: Promise<Ended>; settle(ended: Ended): void }
@@ -107,13 +77,12 @@ class Runner implements SagaRunner, LocalRunner {
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, stuck: 0 }
   #active = 0
   #starting = 0
-  #nextPartition = 0
   #offsetMs = 0
   #gone: (() => void)[] = []
   #stopping: Promise<void> | undefined
   #settle!: { ready: () => void; resolve: () => void; reject: (error: unknown) => void }
 
-  constructor(store: Store, options: Resolved) {
+  constructor(store: Store, options: ResolvedRunner) {
     this.#store = store
     this.#options = options
     this.#known = new Map(options.sagas.map((saga) => [saga.name, saga]))
@@ -124,24 +93,21 @@ class Runner implements SagaRunner, LocalRunner {
       this.#settle = { ...this.#settle, resolve, reject }
     })
     this.done.catch(() => {})
-    this.#journal = new Journal(store, (guard) => this.#isHeld(guard), {
+    this.#journal = new Journal(store, (guard) => this.#partitions.holds(guard), {
       inFlightMax: store.dialect.singleWriter ? 1 : 2,
       batchMax: 500,
       log: options.log,
     })
-    const { group, ttlMs, owner, log } = options
-    this.#keeper = keepLeases(store, {
-      scope: scopeOfGroup(group),
-      names: partitionsOf(group),
-      ttlMs,
-      ...(owner !== undefined && { owner }),
-      log,
-      drainMs: DRAIN_MS,
-      onGained: (lease) => this.#gained(lease),
-      onDrain: (lease) => this.#drain(lease.name),
+    const { group, log } = options
+    this.#partitions = new Partitions(store, options, {
+      onOpen: () => {
+        this.#settle.ready()
+        this.#bell.ring()
+      },
+      onDrain: (partition) => this.#drain(partition),
       onLost: (lease) => this.#lost(lease),
+      onFailed: (error) => this.#fail(error),
     })
-    this.#keeper.done.catch((error: unknown) => this.#fail(error))
     this.#off = addRunner(store, this)
     this.#recurrence =
       options.recurring.length > 0
@@ -160,7 +126,7 @@ class Runner implements SagaRunner, LocalRunner {
   figures(): SagaRunnerFigures {
     return {
       ...this.#journal.figures,
-      partitions: this.#leases.size,
+      partitions: this.#partitions.count,
       inMemory: this.#runs.size,
       waiting: this.#runs.size - this.#active,
       ...this.#counts,
@@ -178,53 +144,20 @@ class Runner implements SagaRunner, LocalRunner {
 
   // --- leases ------------------------------------------------------------------------------------------------------
 
-  #isHeld({ partition, epoch }: Guard): boolean {
-    const lease = this.#leases.get(partition)
-    return lease !== undefined && lease.epoch === epoch && lease.isHeld()
-  }
-
-  #gained(lease: HeldLease): void {
-    void this.#takeOver(lease)
-  }
-
-  async #takeOver(lease: HeldLease): Promise<void> {
-    for (let failures = 0; !lease.signal.aborted; ) {
-      try {
-        await failpoint('saga.takeover')
-        await releaseInHand(this.#store, lease.name)
-        break
-      } catch (error) {
-        failures += 1
-        this.#options.log.warn('a partition could not be taken over; trying again', {
-          partition: lease.name,
-          error,
-        })
-        await this.#store.clock
-          .sleep(backoffMs(failures, RETRY, this.#store.clock), this.#halt.signal)
-          .catch(() => {})
-      }
-    }
-    if (!lease.isHeld() || this.#stopping !== undefined) return
-    this.#leases.set(lease.name, lease)
-    this.#settle.ready()
-    this.#bell.ring()
+  #held(partition: string): SagaRun[] {
+    return [...this.#runs.values()].map(({ run }) => run).filter((run) => run.row.partition === partition)
   }
 
   /** Another runner is to have the partition: each of its sagas stops at its next step. */
   async #drain(partition: string): Promise<void> {
-    this.#draining.add(partition)
-    const mine = (): SagaRun[] =>
-      [...this.#runs.values()].map(({ run }) => run).filter((run) => run.row.partition === partition)
-    for (const run of mine()) run.yield()
-    while (mine().length > 0) await new Promise<void>((resolve) => this.#gone.push(resolve))
+    for (const run of this.#held(partition)) run.yield()
+    while (this.#held(partition).length > 0) await new Promise<void>((resolve) => this.#gone.push(resolve))
   }
 
-  #lost(lease: HeldLease): void {
-    if (this.#leases.get(lease.name)?.epoch === lease.epoch) this.#leases.delete(lease.name)
-    this.#draining.delete(lease.name)
+  #lost({ name, epoch, signal }: HeldLease): void {
     for (const { run } of [...this.#runs.values()]) {
-      if (run.env.guard.partition === lease.name && run.env.guard.epoch === lease.epoch)
-        run.lose(lease.signal.reason)
+      const { guard } = run.env
+      if (guard.partition === name && guard.epoch === epoch) run.lose(signal.reason)
     }
   }
 
@@ -233,15 +166,7 @@ class Runner implements SagaRunner, LocalRunner {
   room(name: string): Guard | undefined {
     if (this.#stopping !== undefined || !this.#known.has(name)) return undefined
     if (this.#active + this.#starting >= this.#options.concurrency) return undefined
-    // One partition for a while: the fewer are touched, the fewer leases a commit has to look at.
-    const names = [...this.#leases.keys()]
-    for (let i = 0; i < names.length; i++) {
-      const lease = this.#leases.get(names[(this.#nextPartition + i) % names.length] as string)
-      if (lease === undefined || this.#draining.has(lease.name) || !lease.isHeld()) continue
-      this.#nextPartition = (this.#nextPartition + i) % names.length
-      return { partition: lease.name, epoch: lease.epoch }
-    }
-    return undefined
+    return this.#partitions.pick()
   }
 
   async startHeld(saga: NewSaga, guard: Guard): Promise<{ readonly started: boolean }> {
@@ -262,25 +187,14 @@ class Runner implements SagaRunner, LocalRunner {
   }
 
   offer(saga: NewSaga): void {
-    const lease = this.#leases.get(saga.partition)
+    const guard = this.#partitions.guardOf(saga.partition)
     const ready = saga.flowKey === null && saga.wakeAtMs <= saga.startedAtMs
     const full = this.#active + this.#starting >= this.#options.concurrency
-    if (
-      lease === undefined ||
-      !ready ||
-      full ||
-      !this.#known.has(saga.name) ||
-      this.#runs.has(saga.id) ||
-      !lease.isHeld()
-    ) {
+    if (guard === undefined || !ready || full || !this.#known.has(saga.name) || this.#runs.has(saga.id)) {
       this.#bell.ring()
       return
     }
-    this.#start(
-      { row: rowOf(saga), entries: [], signals: [] },
-      { partition: lease.name, epoch: lease.epoch },
-      false,
-    )
+    this.#start({ row: rowOf(saga), entries: [], signals: [] }, guard, false)
   }
 
   poke(_id: string): void {
@@ -326,9 +240,7 @@ class Runner implements SagaRunner, LocalRunner {
 
   /** True when there may be more. */
   async #poll(): Promise<boolean> {
-    const held = [...this.#leases.values()].filter(
-      (lease) => lease.isHeld() && !this.#draining.has(lease.name),
-    )
+    const held = this.#partitions.open()
     if (held.length === 0) return false
     const askedAtMs = this.#store.clock.now()
     const { due, nowMs } = await isAnythingDue(
@@ -354,7 +266,7 @@ class Runner implements SagaRunner, LocalRunner {
       for (const one of news) this.#tell(one)
       for (const claimed of taken) {
         const lease = held.find(({ name }) => name === claimed.row.partition)
-        if (lease !== undefined) this.#start(claimed, { partition: lease.name, epoch: lease.epoch }, true)
+        if (lease !== undefined) this.#start(claimed, guardOf(lease), true)
       }
       return taken.length + news.length >= limit
     } finally {
@@ -397,8 +309,8 @@ class Runner implements SagaRunner, LocalRunner {
     const run = new SagaRun(row, this.#environment(guard, definition), { ...claimed, claimed: isMarked })
     this.#runs.set(row.id, { run, ended, settle })
     this.#active += 1
-    const root = new Branch(run, { path: '', signal: run.abort, forward: false, lastMs: row.startedAtMs })
-    void run.execute(root, async () => definition.code(root as never, decodeValue(row.input)))
+    const root = Branch.root(run, { lastMs: row.startedAtMs })
+    void execute(run, root, async () => definition.code(root as never, decodeValue(row.input)))
   }
 
   #environment(guard: Guard, definition: AnySaga): RunEnvironment {
@@ -457,6 +369,7 @@ class Runner implements SagaRunner, LocalRunner {
   async #shutDown(drainMs: number): Promise<void> {
     await Promise.resolve()
     this.#off()
+    this.#partitions.halt()
     const runs = (): SagaRun[] => [...this.#runs.values()].map(({ run }) => run)
     for (const run of runs()) run.yield()
     let timer: NodeJS.Timeout | undefined
@@ -476,7 +389,7 @@ class Runner implements SagaRunner, LocalRunner {
     await this.#recurrence?.stopped
     await this.#retention?.stopped
     await this.#loop
-    await this.#keeper.stop({ drainMs: 0 })
+    await this.#partitions.release()
     this.#settle.ready()
     this.#settle.resolve()
   }
@@ -491,77 +404,4 @@ class Runner implements SagaRunner, LocalRunner {
 
 function rowOf(saga: NewSaga): SagaRow {
   return { ...saga, state: 'running', cancel: false, interrupted: false }
-}
-
-interface Resolved {
-  readonly sagas: readonly AnySaga[]
-  readonly group: string
-  readonly concurrency: number
-  readonly pollMs: number
-  readonly ttlMs: number
-  readonly owner: string | undefined
-  readonly parkAfterMs: number
-  readonly abandonMs: number
-  readonly recurring: readonly Recurring[]
-  readonly retentionMs: number | false
-  readonly alwaysReplay: boolean
-  readonly log: Log
-  readonly signal: AbortSignal | undefined
-}
-
-const OPTION_NAMES = [
-  'sagas',
-  'concurrency',
-  'pollMs',
-  'ttlMs',
-  'owner',
-  'parkAfterMs',
-  'abandonMs',
-  'recurring',
-  'retentionMs',
-  'alwaysReplay',
-  'log',
-  'signal',
-]
-
-function resolveOptions(given: SagaRunnerOptions): Resolved {
-  const { concurrency = 100, pollMs = 200, ttlMs = 10_000, parkAfterMs = 500, abandonMs = 5_000 } = given
-  const {
-    recurring = [],
-    retentionMs = 30 * 86_400_000,
-    alwaysReplay = false,
-    log = silentLog,
-    signal,
-    owner,
-  } = given
-  const sagas = Array.isArray(given.sagas) ? (given.sagas as readonly AnySaga[]) : []
-  const groups = new Set(sagas.map((saga) => saga?.options?.group))
-  checkOptions('sagaRunner', given, OPTION_NAMES, [
-    sagas.length > 0 || 'sagas must name at least one saga',
-    sagas.every((saga) => typeof saga?.code === 'function') || 'sagas must hold what saga() gave',
-    groups.size <= 1 || `sagas must be of one group, got ${[...groups].join(', ')}; start a runner for each`,
-    new Set(sagas.map((saga) => saga?.name)).size === sagas.length || 'two sagas have the same name',
-    isCount('concurrency', concurrency, 1, 100_000),
-    isDuration('pollMs', pollMs),
-    isDuration('ttlMs', ttlMs),
-    isDurationOrZero('parkAfterMs', parkAfterMs),
-    isDurationOrZero('abandonMs', abandonMs),
-    retentionMs === false || isDuration('retentionMs', Math.min(retentionMs, 1_000_000)),
-    ...recurringChecks(recurring),
-  ])
-  return {
-    sagas,
-    group: sagas[0]?.options.group ?? 'default',
-    concurrency,
-    pollMs,
-    ttlMs,
-    owner,
-    parkAfterMs,
-    abandonMs,
-    recurring,
-    retentionMs,
-    alwaysReplay,
-    log,
-    signal,
-  }
 }

@@ -1,4 +1,4 @@
-import type { TableSet } from '../store/migrations.ts'
+import type { MigrationNames, TableSet } from '../store/migrations.ts'
 
 /**
  * `saga`: one row per saga. `wake_at_ms` is when somebody has to look at it: null once it has ended or is stuck,
@@ -15,101 +15,77 @@ export const sagaTables: TableSet = {
       revision: 1,
       readableFrom: 1,
       statements: {
-        postgres: ({ table, index }) => [
-          `create table ${table('saga')} (
-  id text primary key,
-  name text not null,
-  partition text not null,
-  state text not null,
-  wake_at_ms bigint,
-  held integer not null,
-  cancel integer not null default 0,
-  priority integer not null default 0,
-  started_at_ms bigint not null,
-  deadline_at_ms bigint,
-  ended_at_ms bigint,
-  parent_id text,
-  flow_key text,
-  admitted integer not null default 0,
-  input_hash text,
-  input text,
-  output text,
-  reason text
-)`,
-          `create index ${index('saga_wake')} on ${table('saga')} (partition, wake_at_ms) where wake_at_ms is not null`,
-          `create index ${index('saga_flow_key')} on ${table('saga')} (name, flow_key) where flow_key is not null and ended_at_ms is null`,
-          `create index ${index('saga_ended')} on ${table('saga')} (ended_at_ms) where ended_at_ms is not null`,
-          `create index ${index('saga_stuck')} on ${table('saga')} (state, started_at_ms) where state = 'stuck'`,
-          `create table ${table('saga_entry')} (
-  saga_id text not null,
-  seq integer not null,
-  kind text not null,
-  step text not null,
-  pos integer not null,
-  hash text,
-  data text,
-  at_ms bigint not null,
-  primary key (saga_id, seq)
-)`,
-          `create table ${table('saga_signal')} (
-  number bigint generated always as identity primary key,
-  saga_id text not null,
-  name text not null,
-  id text not null,
-  payload text,
-  sent_at_ms bigint not null,
-  unique (saga_id, name, id)
-)`,
-          `create table ${table('saga_flow')} (key text primary key, window_at_ms bigint not null, used integer not null)`,
-        ],
-        sqlite: ({ table, index }) => [
-          `create table ${table('saga')} (
-  id text primary key,
-  name text not null,
-  partition text not null,
-  state text not null,
-  wake_at_ms integer,
-  held integer not null,
-  cancel integer not null default 0,
-  priority integer not null default 0,
-  started_at_ms integer not null,
-  deadline_at_ms integer,
-  ended_at_ms integer,
-  parent_id text,
-  flow_key text,
-  admitted integer not null default 0,
-  input_hash text,
-  input text,
-  output text,
-  reason text
-)`,
-          `create index ${index('saga_wake')} on ${table('saga')} (partition, wake_at_ms) where wake_at_ms is not null`,
-          `create index ${index('saga_flow_key')} on ${table('saga')} (name, flow_key) where flow_key is not null and ended_at_ms is null`,
-          `create index ${index('saga_ended')} on ${table('saga')} (ended_at_ms) where ended_at_ms is not null`,
-          `create index ${index('saga_stuck')} on ${table('saga')} (state, started_at_ms) where state = 'stuck'`,
-          `create table ${table('saga_entry')} (
-  saga_id text not null,
-  seq integer not null,
-  kind text not null,
-  step text not null,
-  pos integer not null,
-  hash text,
-  data text,
-  at_ms integer not null,
-  primary key (saga_id, seq)
-) without rowid`,
-          `create table ${table('saga_signal')} (
-  number integer primary key autoincrement,
-  saga_id text not null,
-  name text not null,
-  id text not null,
-  payload text,
-  sent_at_ms integer not null,
-  unique (saga_id, name, id)
-)`,
-          `create table ${table('saga_flow')} (key text primary key, window_at_ms integer not null, used integer not null) without rowid`,
-        ],
+        postgres: (names) =>
+          create(names, {
+            bigint: 'bigint',
+            counted: 'bigint generated always as identity primary key',
+            clustered: '',
+          }),
+        sqlite: (names) =>
+          create(names, {
+            bigint: 'integer',
+            counted: 'integer primary key autoincrement',
+            clustered: ' without rowid',
+          }),
       },
     },
   ],
+}
+
+interface Types {
+  readonly bigint: string
+  /** A key that counts up. */
+  readonly counted: string
+  /** Behind a table that is read by its key, in its order. */
+  readonly clustered: string
+}
+
+function create({ table, index }: MigrationNames, { bigint, counted, clustered }: Types): string[] {
+  return [
+    `create table ${table('saga')} (
+  id text primary key,
+  name text not null,
+  partition text not null,
+  state text not null,
+  wake_at_ms ${bigint},
+  held integer not null,
+  cancel integer not null default 0,
+  priority integer not null default 0,
+  started_at_ms ${bigint} not null,
+  deadline_at_ms ${bigint},
+  ended_at_ms ${bigint},
+  parent_id text,
+  flow_key text,
+  admitted integer not null default 0,
+  input_hash text,
+  input text,
+  output text,
+  reason text
+)`,
+    `create index ${index('saga_wake')} on ${table('saga')} (partition, wake_at_ms) where wake_at_ms is not null`,
+    `create index ${index('saga_flow_key')} on ${table('saga')} (name, flow_key) where flow_key is not null and ended_at_ms is null`,
+    `create index ${index('saga_ended')} on ${table('saga')} (ended_at_ms) where ended_at_ms is not null`,
+    `create index ${index('saga_stuck')} on ${table('saga')} (state, started_at_ms) where state = 'stuck'`,
+    `create table ${table('saga_entry')} (
+  saga_id text not null,
+  seq integer not null,
+  kind text not null,
+  step text not null,
+  pos integer not null,
+  hash text,
+  data text,
+  at_ms ${bigint} not null,
+  primary key (saga_id, seq)
+)${clustered}`,
+    `create table ${table('saga_signal')} (
+  number ${counted},
+  saga_id text not null,
+  name text not null,
+  id text not null,
+  payload text,
+  sent_at_ms ${bigint} not null,
+  unique (saga_id, name, id)
+)`,
+    `create table ${table('saga_flow')} (key text primary key, window_at_ms ${bigint} not null, used integer not null)${clustered}`,
+  ]
 }

@@ -1,30 +1,14 @@
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { checkUpgrade } from '../../saga/check-upgrade.ts'
-import type { Entry, SagaState } from '../../saga/entry.ts'
+import type { SagaState } from '../../saga/entry.ts'
 import { sagaHandle } from '../../saga/handle.ts'
-import { type SagaDetails, type SagaFilter, type SagaInfo, sagaOperations } from '../../saga/operations.ts'
-import type { AnySaga } from '../../saga/runner.ts'
-import { parseAge, printAge } from '../age.ts'
-import { CliError, usageError } from '../cli-error.ts'
-import { type Command, EXIT, flag, type Given, type OptionSpec, type Report, textValue } from '../command.ts'
+import { type SagaOperations, sagaOperations } from '../../saga/operations.ts'
+import { usageError } from '../cli-error.ts'
+import { type Command, EXIT, flag, type Given, type Report, textValue } from '../command.ts'
 import { STORE_OPTIONS, withStore } from '../open-store.ts'
-import { alignColumns } from '../text-table.ts'
-
-const STATES: readonly SagaState[] = ['running', 'undoing', 'stuck', 'completed', 'failed', 'cancelled']
-
-const FILTERS: Readonly<Record<string, OptionSpec>> = {
-  name: { type: 'string', value: 'NAME', summary: 'only sagas of this name' },
-  state: { type: 'string', value: 'STATE', summary: `only in this state: ${STATES.join(', ')}` },
-  'older-than': { type: 'string', value: 'AGE', summary: 'only those started longer ago: 90s, 15m, 36h, 7d' },
-}
-
-const BULK: Readonly<Record<string, OptionSpec>> = {
-  ...STORE_OPTIONS,
-  ...FILTERS,
-  all: { type: 'boolean', summary: 'every saga to which it applies; needed when nothing else says which' },
-  'dry-run': { type: 'boolean', summary: 'say which it would be, and do nothing' },
-}
+import { BULK, chosen, FILTERS, findIds, readFilter } from '../sagas/filters.ts'
+import { printFigures, printList } from '../sagas/list.ts'
+import { loadSagas } from '../sagas/load-module.ts'
+import { drawTimeline } from '../sagas/timeline.ts'
 
 const list: Command = {
   name: 'sagas list',
@@ -45,19 +29,7 @@ const list: Command = {
       const operations = sagaOperations(store)
       const sagas = await operations.list(filter, { limit })
       const figures = await operations.figures()
-      const counts = STATES.flatMap((state) => {
-        const n = figures.byState[state]
-        return n === undefined ? [] : [`${n} ${state}`]
-      })
-      const steps =
-        figures.stepMs === undefined
-          ? ''
-          : `, a step takes ${printAge(figures.stepMs.p50)} (95 %: ${printAge(figures.stepMs.p95)})`
-      const oldest =
-        figures.inFlight + figures.stuck > 0
-          ? `, the oldest unfinished is ${printAge(figures.oldestAgeMs)} old`
-          : ''
-      const head = counts.length === 0 ? 'no sagas\n' : `${counts.join(', ')}${oldest}${steps}\n`
+      const head = `${printFigures(figures)}\n`
       return {
         exitCode: EXIT.ok,
         text: sagas.length === 0 ? head : `${head}\n${printList(sagas, store.clock.now())}\n`,
@@ -254,12 +226,10 @@ export const sagaCommands: readonly Command[] = [
   check,
 ]
 
-type Operations = ReturnType<typeof sagaOperations>
-
 function one(
   given: Given,
   done: string,
-  act: (operations: Operations, id: string) => Promise<void>,
+  act: (operations: SagaOperations, id: string) => Promise<void>,
 ): Promise<Report> {
   const id = given.positionals[0] as string
   return withStore(given, async ({ store }) => {
@@ -276,7 +246,7 @@ function bulk({
 }: Pick<Command, 'name' | 'summary' | 'examples'> & {
   readonly state: readonly SagaState[]
   readonly done: string
-  readonly act: (operations: Operations, id: string) => Promise<void>
+  readonly act: (operations: SagaOperations, id: string) => Promise<void>
 }): Command {
   return {
     ...about,
@@ -298,44 +268,6 @@ function bulk({
   }
 }
 
-async function findIds(
-  operations: Operations,
-  filter: SagaFilter,
-  states: readonly SagaState[],
-): Promise<readonly string[]> {
-  const found: string[] = []
-  for (const state of states) {
-    if (filter.state !== undefined && filter.state !== state) continue
-    const sagas = await operations.list({ ...filter, state }, { limit: 100_000 })
-    found.push(...sagas.map((saga) => saga.id))
-  }
-  return found
-}
-
-function chosen(given: Given): SagaFilter {
-  const filter = readFilter(given)
-  const all = flag(given, 'all')
-  if (Object.keys(filter).length === 0 && !all)
-    throw usageError('nothing says which sagas: give an id, --name, --state, --older-than or --all')
-  if (Object.keys(filter).length > 0 && all)
-    throw usageError('--all means every saga: leave the other filters out')
-  return filter
-}
-
-function readFilter(given: Given): SagaFilter {
-  const name = textValue(given, 'name')
-  const state = textValue(given, 'state')
-  const olderThan = textValue(given, 'older-than')
-  if (state !== undefined && !STATES.includes(state as SagaState))
-    throw usageError(`--state must be one of ${STATES.join(', ')}, got "${state}"`)
-  return {
-    ...(given.positionals.length > 0 && { ids: given.positionals }),
-    ...(name !== undefined && { name }),
-    ...(state !== undefined && { state: state as SagaState }),
-    ...(olderThan !== undefined && { olderThanMs: parseAge('older-than', olderThan) }),
-  }
-}
-
 function readLimit(given: Given): number {
   const text = textValue(given, 'limit') ?? '50'
   if (!/^[1-9]\d{0,5}$/.test(text)) throw usageError(`--limit must be a whole number above 0, got "${text}"`)
@@ -347,124 +279,5 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch {
     throw usageError(`"${text}" is no JSON`)
-  }
-}
-
-async function loadSagas(path: string): Promise<AnySaga[]> {
-  let module: Record<string, unknown>
-  try {
-    module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>
-  } catch (cause) {
-    throw new CliError(
-      'MODULE_UNREADABLE',
-      EXIT.problem,
-      `${path} cannot be imported: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    )
-  }
-  const values = Object.values(module).flatMap((value) =>
-    Array.isArray(value) ? value : [value],
-  ) as Partial<AnySaga>[]
-  const sagas = values.filter(
-    (value) => typeof value?.code === 'function' && typeof value?.start === 'function',
-  )
-  if (sagas.length === 0) throw usageError(`${path} exports no saga`)
-  return [...new Map(sagas.map((saga) => [saga.name, saga as AnySaga])).values()]
-}
-
-function printList(sagas: readonly SagaInfo[], nowMs: number): string {
-  const rows = sagas.map((saga) => [
-    saga.id,
-    saga.name,
-    saga.state,
-    printAge(Math.max(0, nowMs - saga.startedAtMs)),
-    oneLine(
-      saga.reason ??
-        (saga.inHand ? 'in hand' : saga.wakeAtMs === null || saga.endedAtMs !== null ? '' : 'waits'),
-    ),
-  ])
-  return alignColumns([['id', 'saga', 'state', 'age', 'why'], ...rows]).join('\n')
-}
-
-function oneLine(text: string): string {
-  const flat = text.replaceAll(/\s+/g, ' ')
-  return flat.length > 80 ? `${flat.slice(0, 79)}…` : flat
-}
-
-/** What each kind of entry is drawn with. */
-const MARKS: Readonly<Record<string, string>> = {
-  step: '✓',
-  failed: '✗',
-  attempt: '·',
-  undoing: '↩',
-  undone: '↩',
-  confirmed: '✓',
-  pivot: '▲',
-  timer: '⏲',
-  signal: '✉',
-  timeout: '⏲',
-  sent: '→',
-  child: '⤷',
-  race: '⚑',
-  patch: '✎',
-  stuck: '■',
-  retried: '↻',
-  skipped: '»',
-  interrupted: '⚡',
-}
-
-/** Steps, attempts, waits and undo, one line each, with the time since the start. Pure. */
-export function drawTimeline(saga: SagaDetails): string {
-  const head = alignColumns([
-    ['saga', saga.name],
-    ['id', saga.id],
-    ['state', `${saga.state}${saga.cancelRequested && saga.endedAtMs === null ? ' (asked to go back)' : ''}`],
-    ['started', new Date(saga.startedAtMs).toISOString()],
-    ...(saga.endedAtMs === null ? [] : [['ended', `${new Date(saga.endedAtMs).toISOString()}`]]),
-    ...(saga.parentId === null ? [] : [['child of', saga.parentId]]),
-    ['input', oneLine(saga.input ?? '-')],
-    ...(saga.output === null ? [] : [['output', oneLine(saga.output)]]),
-    ['why', saga.why],
-  ])
-  const lines = saga.entries.map((entry) => [
-    `+${printAge(Math.max(0, entry.atMs - saga.startedAtMs))}`,
-    MARKS[entry.kind] ?? '?',
-    `${'  '.repeat(Math.max(0, entry.step.split('/').length - 1))}${describeEntry(entry)}`,
-  ])
-  const waiting = saga.signals.filter((s) => !s.received).map((s) => `not received yet: signal "${s.name}"`)
-  return `${head.join('\n')}\n\n${lines.length === 0 ? 'nothing has happened yet' : alignColumns(lines, [0]).join('\n')}\n${waiting.map((w) => `${w}\n`).join('')}`
-}
-
-function describeEntry({ kind, step, data }: Entry): string {
-  const at = step.slice(step.lastIndexOf('/') + 1)
-  const value = data === null ? undefined : (JSON.parse(data) as Record<string, never>)
-  const error = (value as { error?: { message?: string } } | undefined)?.error?.message
-  switch (kind) {
-    case 'step':
-      return `${at}${data === null ? '' : ` → ${oneLine(data)}`}`
-    case 'failed':
-      return `${at} failed: ${oneLine(error ?? '')}${value?.unknown ? ' (outcome unknown)' : ''}`
-    case 'attempt':
-      return `${at}: a try failed: ${oneLine(error ?? '')}`
-    case 'undoing':
-      return `goes back: ${oneLine((value as { cause?: { error?: { message?: string } } } | undefined)?.cause?.error?.message ?? '')}`
-    case 'undone':
-      return `${at} undone`
-    case 'timer':
-      return `${at}: waits until ${new Date((value as { untilMs?: number } | undefined)?.untilMs ?? 0).toISOString()}`
-    case 'signal':
-      return `${at}: received ${oneLine(data ?? '')}`
-    case 'timeout':
-      return `${at}: did not come in time`
-    case 'stuck':
-      return `stuck${at === '' ? '' : ` at ${at}`}: ${oneLine(error ?? '')}`
-    case 'interrupted':
-      return 'its process went away; taken up again'
-    case 'race':
-      return `${at}: won by ${data}`
-    default:
-      return `${at} ${kind}`.trim()
   }
 }

@@ -1,16 +1,17 @@
-import { createParticipant, type Participant } from '../participant/index.ts'
-import { SerializationError } from '../store/errors.ts'
-import { sql } from '../store/sql.ts'
-import type { Store } from '../store/store.ts'
-import type { OwnTransaction } from '../store/transaction.ts'
-import type { Attempted, Call } from './branch.ts'
-import type { Entry } from './entry.ts'
-import { batchOf, Pending, stale } from './journal.ts'
-import { writeBatch } from './journal-statements.ts'
-import type { AttemptContext, SagaRun } from './run.ts'
-import { decodeValue, encodeValue } from './value.ts'
+import { SerializationError } from '../../store/errors.ts'
+import { sql } from '../../store/sql.ts'
+import type { Store } from '../../store/store.ts'
+import type { OwnTransaction } from '../../store/transaction.ts'
+import type { AttemptContext } from '../attempt.ts'
+import type { Entry } from '../entry.ts'
+import { batchOf, Pending, stale } from '../journal.ts'
+import { writeBatch } from '../journal-statements.ts'
+import type { SagaRun } from '../run.ts'
+import { decodeValue, encodeValue } from '../value.ts'
+import type { Attempted } from './perform.ts'
+import type { Call } from './place.ts'
 
-interface About {
+export interface TransactionAttempt {
   readonly call: Call
   readonly phase: 'do' | 'undo'
   readonly context: AttemptContext
@@ -29,7 +30,7 @@ const unanswered = new WeakMap<SagaRun, Map<string, Entry>>()
 export async function ownTransaction(
   run: SagaRun,
   store: Store,
-  { call, phase, context }: About,
+  { call, phase, context }: TransactionAttempt,
   work: (tx: OwnTransaction) => Promise<unknown>,
 ): Promise<Attempted<unknown>> {
   const { journal, guard } = run.env
@@ -118,29 +119,4 @@ async function fillEntry(tx: OwnTransaction, run: SagaRun, entry: Entry): Promis
   await tx.execute(
     sql`update ${tx.store.table('saga_entry')} set data = ${entry.data} where saga_id = ${run.id} and seq = ${entry.seq}`,
   )
-}
-
-const participants = new WeakMap<Store, Participant>()
-
-/** A transaction on another store: behind the barrier there, each attempt has its effect once or not at all. */
-export async function foreignTransaction(
-  run: SagaRun,
-  store: Store,
-  { call, phase, context }: About,
-  work: (tx: OwnTransaction) => Promise<unknown>,
-): Promise<Attempted<unknown>> {
-  let participant = participants.get(store)
-  if (participant === undefined) {
-    participant = createParticipant(store, { name: 'saga' })
-    participants.set(store, participant)
-  }
-  const { result } = await participant.transaction(
-    { saga: run.id, step: call.step, phase, epoch: context.epoch },
-    async (tx) => {
-      const value = await work(tx)
-      return phase === 'do' ? value : undefined
-    },
-    { signal: context.signal },
-  )
-  return { value: result }
 }
