@@ -84,7 +84,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
       } finally {
         scope.end()
         // A statement that still waits for its turn would otherwise be sent after the user's ROLLBACK, and stand.
-        await scope.quiet()
+        if (scope.busy) await scope.quiet()
       }
     },
 

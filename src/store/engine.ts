@@ -61,9 +61,9 @@ export interface SyncStatements {
 export interface Session extends Statements {
   /**
    * Rejects with an error whose `outcome` is `not-applied` when the database answered that it rolled back, and
-   * `unknown` when the answer is missing.
+   * `unknown` when the answer is missing. Gives no promise where COMMIT is done at once.
    */
-  commit(): Promise<void>
+  commit(): void | Promise<void>
   /**
    * Runs the transaction's last statement and commits, in one flight where the driver can: a COMMIT behind a statement
    * that fails is not carried out. Rejects as `commit` does; the transaction is over when the outcome is `not-applied`.

@@ -80,9 +80,9 @@ async function runOnce<T>(
       await failpoint('store.commit.before')
       const sent = last === undefined ? session.commit() : (session.commitWith?.(last) ?? session.commit())
       try {
-        await deadline.race(sent)
+        if (sent !== undefined) await deadline.race(sent)
       } catch (error) {
-        if (last !== undefined && error === deadline.reason) found = await stopLast(sent)
+        if (last !== undefined && error === deadline.reason) found = await stopLast(sent as Promise<void>)
         if (found !== 'applied') throw error
       }
       await failpoint('store.commit.after')

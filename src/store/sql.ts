@@ -3,11 +3,24 @@
  * and each dialect writes its own placeholders and quotes.
  */
 export class Sql {
-  readonly parts: readonly SqlPart[]
+  /** Set when the statement is one template with nothing but values in its holes. */
+  readonly template: Template | undefined
+  #parts: readonly SqlPart[] | undefined
 
-  constructor(parts: readonly SqlPart[]) {
-    this.parts = parts
+  constructor(from: readonly SqlPart[] | Template) {
+    if ('strings' in from) this.template = from
+    else this.#parts = from
   }
+
+  get parts(): readonly SqlPart[] {
+    this.#parts ??= partsOf(this.template as Template)
+    return this.#parts
+  }
+}
+
+export interface Template {
+  readonly strings: TemplateStringsArray
+  readonly values: readonly SqlValue[]
 }
 
 export type SqlPart =
@@ -20,17 +33,33 @@ export type SqlValue = string | number | bigint | boolean | null | Uint8Array | 
 
 /** Builds a statement: `${value}` becomes a parameter, `${sql.ident('t')}` a quoted name, `${fragment}` is spliced in. */
 export function sql(strings: TemplateStringsArray, ...holes: readonly (SqlValue | Sql)[]): Sql {
+  const template = { strings, values: holes as readonly SqlValue[] }
+  return new Sql(holes.some(isSql) ? partsOf(template) : template)
+}
+
+function isSql(hole: SqlValue | Sql): hole is Sql {
+  return hole instanceof Sql
+}
+
+/** With what fragments say in their place. */
+function partsOf({
+  strings,
+  values,
+}: {
+  strings: TemplateStringsArray
+  values: readonly (SqlValue | Sql)[]
+}): SqlPart[] {
   const parts: SqlPart[] = []
   const texts = textsOf(strings)
   for (let i = 0; i < texts.length; i++) {
     const text = texts[i]
     if (text !== undefined) parts.push(text)
-    if (i >= holes.length) continue
-    const hole = holes[i] as SqlValue | Sql
+    if (i >= values.length) continue
+    const hole = values[i] as SqlValue | Sql
     if (hole instanceof Sql) for (const part of hole.parts) parts.push(part)
     else parts.push({ kind: 'value', value: hole })
   }
-  return new Sql(parts)
+  return parts
 }
 
 /** The texts of a template, which are the same each time its line runs; undefined where there is none. */
@@ -79,10 +108,9 @@ export interface CompiledSql {
   readonly values: readonly SqlValue[]
 }
 
-export function compileSql(
-  statement: Sql,
-  spelling: { quoteName(name: string): string; placeholder(position: number): string },
-): CompiledSql {
+export function compileSql(statement: Sql, spelling: Spelling): CompiledSql {
+  const { template } = statement
+  if (template !== undefined) return { text: textIn(spelling, template.strings), values: template.values }
   const values: SqlValue[] = []
   let text = ''
   for (const part of statement.parts) {
@@ -92,3 +120,26 @@ export function compileSql(
   }
   return { text, values }
 }
+
+/** How a dialect writes names and parameters. */
+export interface Spelling {
+  quoteName(name: string): string
+  placeholder(position: number): string
+}
+
+/** The text of a template with values alone, which is the same each time its line runs. */
+function textIn(spelling: Spelling, strings: TemplateStringsArray): string {
+  let known = spelled.get(spelling)
+  if (known === undefined) {
+    known = new WeakMap()
+    spelled.set(spelling, known)
+  }
+  let text = known.get(strings)
+  if (text === undefined) {
+    text = strings.reduce((before, after, i) => before + spelling.placeholder(i) + after)
+    known.set(strings, text)
+  }
+  return text
+}
+
+const spelled = new WeakMap<Spelling, WeakMap<TemplateStringsArray, string>>()

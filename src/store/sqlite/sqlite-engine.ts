@@ -54,6 +54,11 @@ export class SqliteEngine implements Engine {
     return adoptSqliteSync(handle, this.options.prefix)
   }
 
+  /** The connection that writes, if it is open. */
+  get openWriter(): SqliteConnection | undefined {
+    return this.#closed ? undefined : this.#writer
+  }
+
   /** The connection that writes, opened when it is first needed and after it was dropped; by one caller for all. */
   async writer(): Promise<SqliteConnection> {
     if (this.#closed) throw closed()
@@ -180,7 +185,8 @@ function closed(): StoreUnavailableError {
 /** False when the connection is still in a transaction, and so of no use. */
 function endTransaction({ db }: SqliteConnection): boolean {
   try {
-    if (inTransaction(db)) db.exec('rollback')
+    if (!inTransaction(db)) return true
+    db.exec('rollback')
     return !inTransaction(db)
   } catch {
     return false

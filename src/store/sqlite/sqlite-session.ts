@@ -46,7 +46,7 @@ export class SqliteSession implements Session {
   }
 
   async run(statement: Statement): Promise<StatementResult> {
-    await this.#ready(undefined)
+    if (!this.#readyAtOnce()) await this.#ready(undefined)
     return this.#runOpen(statement)
   }
 
@@ -66,29 +66,32 @@ export class SqliteSession implements Session {
     return this.#runOpen(statement).rows
   }
 
-  async commit(): Promise<void> {
+  commit(): void | Promise<void> {
     if (this.#open === undefined) return
     if (this.#ended !== undefined) throw this.#ended
     const { connection } = this.#open
-    const { clock, prefix } = this.#engine.options
-    for (;;) {
-      try {
-        return connection.exec('commit')
-      } catch (error) {
-        const stillOpen = inTransaction(connection.db)
-        // Busy: a reader stands in the way (not in WAL mode), and COMMIT may be tried again.
-        if (stillOpen && isBusy(error) && !this.#options.deadline.fired) {
-          await clock.sleep(1 + clock.random() * 5)
-          if (this.#released) throw over()
-          continue
-        }
-        if (stillOpen) connection.exec('rollback')
-        if (stillOpen || isFull(error)) throw translateSqliteError(error, prefix)
-        throw new StoreUnavailableError('SQLite met an error while COMMIT was under way', 'unknown', {
-          cause: error,
-        })
-      }
+    try {
+      connection.exec('commit')
+    } catch (error) {
+      return this.#commitAgain(connection, error)
     }
+  }
+
+  /** COMMIT has failed with `error`: it is tried again where that is allowed. */
+  async #commitAgain(connection: SqliteConnection, error: unknown): Promise<void> {
+    const { clock, prefix } = this.#engine.options
+    const stillOpen = inTransaction(connection.db)
+    // Busy: a reader stands in the way (not in WAL mode), and COMMIT may be tried again.
+    if (stillOpen && isBusy(error) && !this.#options.deadline.fired) {
+      await clock.sleep(1 + clock.random() * 5)
+      if (this.#released) throw over()
+      return this.commit()
+    }
+    if (stillOpen) connection.exec('rollback')
+    if (stillOpen || isFull(error)) throw translateSqliteError(error, prefix)
+    throw new StoreUnavailableError('SQLite met an error while COMMIT was under way', 'unknown', {
+      cause: error,
+    })
   }
 
   async rollback(): Promise<void> {
@@ -119,6 +122,25 @@ export class SqliteSession implements Session {
       if (!inTransaction(connection.db)) this.#ended = new TransactionAbortedError({ cause: error })
       throw error
     }
+  }
+
+  /** The common case, in which nothing is waited for: the connection is open, and nobody else writes. */
+  #readyAtOnce(): boolean {
+    if (this.#released) throw over()
+    if (this.#open !== undefined) return this.#behind === 0
+    if (this.#opening !== undefined || this.#options.readOnly) return false
+    const connection = this.#engine.openWriter
+    const leave = connection && this.#engine.writers.tryEnter()
+    if (leave === undefined) return false
+    try {
+      connection?.exec('begin immediate')
+    } catch (error) {
+      leave()
+      if (isBusy(error)) return false
+      throw translateSqliteError(error, this.#engine.options.prefix)
+    }
+    this.#open = this.#writing(connection as SqliteConnection, leave)
+    return true
   }
 
   /** Statements sent together share one BEGIN, and run in the order of the calls. */
@@ -181,7 +203,6 @@ export class SqliteSession implements Session {
     const deadline = waitMs === undefined ? clock.monotonic() + busyWaitMs : startMs + waitMs
     try {
       const connection = await engine.writer()
-      const queryOnly = this.#options.readOnly
       for (let tries = 1; !this.#released; tries++) {
         try {
           connection.exec('begin immediate')
@@ -196,21 +217,25 @@ export class SqliteSession implements Session {
           await clock.sleep(0.5 + clock.random() * Math.min(2 ** tries, 8), this.#options.deadline.signal)
         }
       }
-      if (queryOnly) connection.exec('pragma query_only = on')
-      return {
-        connection,
-        giveBack: (broken) => {
-          try {
-            if (queryOnly) connection.exec('pragma query_only = off')
-            engine.giveBackWriter(connection, broken)
-          } finally {
-            leave()
-          }
-        },
-      }
+      if (this.#options.readOnly) connection.exec('pragma query_only = on')
+      return this.#writing(connection, leave)
     } catch (error) {
       leave()
       throw error
+    }
+  }
+
+  #writing(connection: SqliteConnection, leave: () => void): Open {
+    return {
+      connection,
+      giveBack: (broken) => {
+        try {
+          if (this.#options.readOnly) connection.exec('pragma query_only = off')
+          this.#engine.giveBackWriter(connection, broken)
+        } finally {
+          leave()
+        }
+      },
     }
   }
 
