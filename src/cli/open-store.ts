@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { SpecClient } from '../race/spec/index.ts'
 import { type PgPoolLike, postgres } from '../store/postgres/index.ts'
 import { sqlite } from '../store/sqlite/index.ts'
 import type { Store } from '../store/store.ts'
@@ -147,10 +148,17 @@ async function openPostgres({ url }: { url: string }, given: Given): Promise<Ope
   return { kind: 'postgres', store, pool, label: withoutPassword(url) }
 }
 
-async function loadPg(): Promise<{ Pool: new (options: object) => PgPool }> {
+/** The classes of `pg` that commands use. */
+export interface PgDriver {
+  readonly Pool: new (options: object) => PgPool
+  readonly Client: new (options: object) => SpecClient
+}
+
+/** @throws CliError where it is not installed */
+export async function loadPg(): Promise<PgDriver> {
   try {
     const name = 'pg'
-    const module = (await import(name)) as { default: { Pool: new (options: object) => PgPool } }
+    const module = (await import(name)) as { default: PgDriver }
     return module.default
   } catch (cause) {
     throw new CliError(

@@ -37,13 +37,20 @@ const SETTINGS = {
   log_min_error_statement: 'panic',
 }
 
-/** Starts a server with an empty data folder, in about one second. The caller stops it. */
+/**
+ * Starts a server with an empty data folder, in about one second. The caller stops it. `bin` is the folder of another
+ * installation's programs.
+ */
 export async function startPostgres(
   settings: Readonly<Record<string, string>> = {},
+  bin?: string,
 ): Promise<PostgresServer> {
   const folder = tempFolder('postgres')
   const user = unprivilegedUser()
-  const binaries = await postgresBinaries(folder, user)
+  const binaries =
+    bin === undefined
+      ? await postgresBinaries(folder, user)
+      : { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') }
   const data = folder.file('data')
   mkdirSync(data, { mode: 0o700 })
   if (user.uid !== undefined) {

@@ -6,7 +6,9 @@ import { explore, type Race, type RaceOptions, type RaceReport, renderReport } f
 import { poolOfStore } from '../../store/pool-of.ts'
 import type { Store } from '../../store/store.ts'
 import { CliError, usageError } from '../cli-error.ts'
-import { type Command, EXIT, type Given, textValue } from '../command.ts'
+import { type Command, EXIT, type Given, type OptionSpec, textValue } from '../command.ts'
+import { STORE_OPTIONS } from '../open-store.ts'
+import { runSpecCommand, SPEC_OPTION } from '../race-spec.ts'
 
 export const raceCommand: Command = {
   name: 'race',
@@ -15,20 +17,32 @@ export const raceCommand: Command = {
     'FILE exports what `race(…)` of holdfast/race returns, as default or as an array. Use a database of its own:',
     '`setup` runs before every schedule. Ends with 1 when a race was found.',
   ].join('\n'),
-  positionals: ['FILE'],
+  positionals: ['FILE?'],
   options: {
     seed: { type: 'string', value: 'N', summary: 'chooses the random schedules; default 1' },
     schedules: { type: 'string', value: 'N', summary: 'how many schedules at most; default 1000' },
     seconds: { type: 'string', value: 'N', summary: 'how many seconds at most; default 60' },
     replay: { type: 'string', value: 'SCHEDULE', summary: 'run this schedule only, as a finding printed it' },
+    spec: SPEC_OPTION,
+    store: { ...STORE_OPTIONS.store, summary: 'for --spec: the database, postgres://…' } as OptionSpec,
   },
   examples: [
     { line: 'holdfast race withdraw.race.ts', does: 'search' },
     { line: 'holdfast race withdraw.race.ts --replay r1:ab2a', does: 'show that schedule again' },
+    {
+      line: 'holdfast race --spec deadlock.spec --store postgres://…',
+      does: 'print what isolationtester prints',
+    },
   ],
 
   async run(given) {
-    const races = await load(given.positionals[0] as string)
+    const [file] = given.positionals
+    if (textValue(given, 'spec') !== undefined) {
+      if (file !== undefined) throw usageError('--spec names the file: leave FILE out')
+      return runSpecCommand(given)
+    }
+    if (file === undefined) throw usageError('FILE is missing: run "holdfast race --help"')
+    const races = await load(file)
     const options = optionsOf(given)
     if (options.replay !== undefined && races.length > 1) {
       throw usageError('--replay needs a file with one race')

@@ -1,0 +1,5 @@
+export { SpecFailedError, SpecMalformedError } from './errors.ts'
+export { parseSpec } from './parse.ts'
+export { runSpec, type SpecRun, type SpecRunOptions } from './run-spec.ts'
+export type { Spec } from './spec.ts'
+export type { SpecClient } from './spec-connection.ts'
