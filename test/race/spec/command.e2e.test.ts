@@ -63,7 +63,7 @@ it('a failed setup ends the run with 1, and steps that hold each other back do t
   expect(failed.err).toBe(
     'setup failed: ERROR:  column "nothing" does not exist\nLINE 1: select nothing;\n               ^\n\n',
   )
-  const mutual = await run(file('session s step a { } session t step b { } permutation a(b) b(a)'))
+  const mutual = await run(file('session s step a { } session t step b { } permutation a(*, b) b(a)'))
   expect(mutual.code).toBe(1)
   expect(mutual.err).toBe('failed to complete permutation due to mutually-blocking steps\n')
 })
