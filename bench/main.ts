@@ -30,6 +30,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   check: () => import('./check/bench.ts'),
   barrier: () => import('./barrier/bench.ts'),
   'two-phase': () => import('./two-phase/bench.ts'),
+  race: () => import('./race/bench.ts'),
   ids: () => import('./ids/bench.ts'),
   'id-index': () => import('./id-index/bench.ts'),
   causality: () => import('./causality/bench.ts'),

@@ -1,0 +1,77 @@
+import { explore, race } from 'holdfast/race'
+import { atLeast, atMost, median, type Sample, toRows } from '../lib/report.ts'
+import { openPool, withDatabase } from '../lib/server.ts'
+import type { Bench } from '../main.ts'
+import { casesOn, TABLES } from './cases.ts'
+
+const SEEDS = 20
+const SCHEDULES = 1_000
+
+/**
+ * The explorer: how soon five well-known races are found and that their cures are clean, schedules per second of two
+ * tasks with four statements each, how soon a blocked statement is known to be, and whether anything hangs.
+ */
+export const bench: Bench = {
+  async run({ serverUrl, rounds, scale, only, progress }) {
+    const samples: Sample[] = []
+    const note = (metric: string, system: string, unit: string, value: number, lost = 0): void => {
+      samples.push({ metric, system, unit, value, lost })
+      progress(`${metric}: ${system}: ${value.toFixed(2)} ${unit}`)
+    }
+    const misses: string[] = []
+    let hangs = 0
+    await withDatabase(serverUrl, async (url) => {
+      const pool = openPool(url, 4)
+      await pool.query(TABLES)
+      const cases = casesOn(pool)
+      const seeds = Math.max(1, Math.round(SEEDS * scale))
+      for (const { name, broken, repaired } of cases.filter((one) => !only || one.name.includes(only))) {
+        let [most, slowest] = [0, 0]
+        for (let seed = 1; seed <= seeds; seed++) {
+          const { finding, coverage } = await explore(race(name, broken), { seed, schedules: 50 })
+          if (finding === undefined || coverage.seconds > 1) misses.push(`${name}, seed ${seed}`)
+          most = Math.max(most, coverage.schedules)
+          slowest = Math.max(slowest, coverage.seconds)
+        }
+        note('found after, most schedules', name, 'schedules', most)
+        note('found after, longest', name, 's', slowest)
+        const clean = await explore(race(name, repaired), { schedules: Math.round(SCHEDULES * scale) })
+        if (clean.finding !== undefined) misses.push(`${name}, repaired: ${clean.finding.explanation}`)
+        note('clean when repaired', name, 'schedules', clean.coverage.schedules, clean.ok ? 0 : 1)
+      }
+      const locked = cases.find((one) => one.name === 'lost update')
+        ?.repaired as (typeof cases)[0]['repaired']
+      for (let round = 1; round <= rounds; round++) {
+        const { coverage } = await explore(race('speed', locked), {
+          seed: round,
+          schedules: Math.round(SCHEDULES * scale),
+        })
+        note('8 statements, blocking', 'one worker', 'schedules/s', coverage.schedules / coverage.seconds)
+        note('blocked is known after, p50', 'one worker', 'ms', coverage.blockedP50Ms ?? Number.NaN)
+      }
+      const runs = Math.round(SCHEDULES * scale)
+      for (let seed = 1; seed <= runs; seed++) {
+        await explore(race('for update', locked), { seed, schedules: 6, seconds: 20 }).catch(
+          (error: unknown) => {
+            hangs++
+            progress(`seed ${seed}: ${String(error)}`)
+          },
+        )
+      }
+      note('hangs', 'FOR UPDATE', `of ${runs} seeds`, hangs)
+      await pool.end()
+    })
+    for (const miss of misses) progress(`MISSED: ${miss}`)
+    const of = (metric: string) => median(samples.filter((s) => s.metric === metric).map((s) => s.value))
+    return {
+      bench: 'race',
+      rows: toRows(samples),
+      targets: [
+        atLeast('race.schedulesPerSecond', of('8 statements, blocking'), 400),
+        atMost('race.blockedP50Ms', of('blocked is known after, p50'), 1),
+        atMost('race.hangs', hangs, 0),
+        atMost('race.missed', misses.length, 0),
+      ],
+    }
+  },
+}
