@@ -1,20 +1,15 @@
 /** The search: serial orders first, then by number of preemptions with random walks in between. */
 import { type Anomaly, diagnose } from './anomaly.ts'
 import { ScheduleDivergedError } from './errors.ts'
+import type { Row } from './generated-ids.ts'
 import { interceptPg, type RawClient } from './intercept-pg.ts'
-import {
-  findTables,
-  type Outcome,
-  outcomeOf,
-  readRows,
-  type Snapshot,
-  sameOutcome,
-  type Tables,
-} from './outcome.ts'
+import { SerialOracle } from './oracle.ts'
+import { findTables, type Outcome, outcomeOf, readRows, sameOutcome, type Tables } from './outcome.ts'
 import { openControl, poolOf, type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
 import { type Choose, type Run, Scheduler, type WaitEdge } from './scheduler.ts'
+import { follow, interleavings, PreemptionSearch, type Prefix, randomWalk, serially } from './search.ts'
 import type { Step } from './task.ts'
 import { realNow, virtualise } from './virtual.ts'
 
@@ -52,12 +47,6 @@ export interface RaceReport {
   }
 }
 
-/** One prefix of the systematic search: follow it, then go on without preemption. */
-interface Prefix {
-  readonly choices: readonly number[]
-  readonly preemptions: number
-}
-
 /** Explores one race. Stops at the first finding. Runs alone in its process: globals and the driver are patched meanwhile. */
 export async function explore(race: Race, overrides: RaceOptions = {}): Promise<RaceReport> {
   const options = resolveOptions({ ...race.definition.options, ...overrides })
@@ -72,6 +61,9 @@ export async function explore(race: Race, overrides: RaceOptions = {}): Promise<
   }
 }
 
+/** How many schedules a finding with many preemptions is worth. */
+const SHRINK_TRIES = 300
+
 class Explorer {
   readonly #race: Race
   readonly #options: ReturnType<typeof resolveOptions>
@@ -80,12 +72,12 @@ class Explorer {
   readonly #began = realNow()
   readonly #blockedAfterMs: number[] = []
   readonly #outcomes = new Set<string>()
-  readonly #serial = new Map<string, Outcome>()
+  readonly #search = new PreemptionSearch()
+  readonly #oracle: SerialOracle
   #tables: Tables | undefined
-  #before: Snapshot = { rows: [] }
+  #before: readonly Row[] = []
   #schedules = 0
   #space = 0
-  #bound = 0
   #exhaustive = false
 
   constructor(race: Race, options: ReturnType<typeof resolveOptions>, control: RawClient) {
@@ -93,99 +85,74 @@ class Explorer {
     this.#options = options
     this.#control = control
     this.#names = Object.keys(race.definition.tasks)
+    this.#oracle = new SerialOracle({
+      names: this.#names,
+      runSerially: async (order) => (await this.#execute(serially(order), order)).outcome,
+      refused: race.definition.refused,
+    })
   }
 
   async run(): Promise<RaceReport> {
-    const all = this.#names.map((_, index) => index)
     // Thrown away: connections are opened, prepared and warmed, so that later runs take the same steps.
     await this.#execute(randomWalk(seeded(this.#options.seed)))
-    for (const order of permutations(all)) {
-      const first = await this.#serialOutcome(order)
-      const again = (await this.#execute(serially(order))).outcome
+    for (const order of this.#oracle.orders()) {
+      const first = await this.#oracle.serial(order)
+      const { run, outcome: again } = await this.#execute(serially(order))
+      this.#space = Math.max(this.#space, interleavings(run.choices))
       if (!sameOutcome(first, again))
         throw new ScheduleDivergedError(
           0,
-          `the serial order ${this.#orderText(order)} gave two different outcomes: the tasks or setup are not deterministic`,
+          `the serial order ${order.map((index) => this.#names[index]).join(', then ')} gave two different outcomes: the tasks or setup are not deterministic`,
         )
       this.#schedules += 2
     }
-    return this.#report(
-      this.#options.replay === undefined ? await this.#search() : await this.#replay(this.#options.replay),
-    )
+    const { replay } = this.#options
+    return this.#report(replay === undefined ? await this.#explore() : await this.#replay(replay))
   }
 
   async #replay(text: string): Promise<RaceFinding | undefined> {
     const wanted = decodeSchedule(text, this.#names.length)
-    const found = await this.#try((ready, last, at) => {
-      const choice = wanted[at]
-      if (choice === undefined) return goOn(ready, last)
-      if (!ready.includes(choice)) {
-        throw new ScheduleDivergedError(at + 1, `task ${this.#names[choice]} should go on and cannot`)
-      }
-      return choice
-    })
-    return found.finding
+    const choose = follow(wanted, (task) => `task ${this.#names[task]} should go on and cannot`)
+    return (await this.#try(choose)).finding
   }
 
-  async #search(): Promise<RaceFinding | undefined> {
-    const levels: Prefix[][] = [[{ choices: [], preemptions: 0 }]]
+  async #explore(): Promise<RaceFinding | undefined> {
     const random = seeded(this.#options.seed)
-    for (
-      let turn = 0;
-      this.#schedules < this.#options.schedules && this.#seconds() < this.#options.seconds;
-      turn += 1
-    ) {
-      const level = levels.findIndex((prefixes) => prefixes.length > 0)
-      if (level < 0) {
+    while (this.#schedules < this.#options.schedules && this.#seconds() < this.#options.seconds) {
+      const turn = this.#search.next()
+      if (turn === undefined) {
         this.#exhaustive = true
         return undefined
       }
-      this.#bound = Math.max(0, level - 1)
-      // Every third schedule is random: deep races do not have to wait for the systematic search.
-      if (turn % 3 === 2) {
+      if (turn.kind === 'walk') {
         const { run, finding } = await this.#try(randomWalk(random))
-        if (finding !== undefined) return this.#shrink(finding, preemptions(run.choices, run.ready), levels)
-        continue
+        if (finding !== undefined) return this.#shrink(finding, preemptions(run.choices, run.ready))
+      } else {
+        const finding = await this.#follow(turn.prefix)
+        if (finding !== undefined) return finding
       }
-      const prefix = levels[level]?.shift() as Prefix
-      const finding = await this.#follow(prefix, levels)
-      if (finding !== undefined) return finding
     }
     return undefined
   }
 
-  async #follow(prefix: Prefix, levels: Prefix[][]): Promise<RaceFinding | undefined> {
-    const { run, finding } = await this.#try((ready, last, at) => {
-      const choice = prefix.choices[at]
-      if (choice === undefined) return goOn(ready, last)
-      if (!ready.includes(choice)) {
-        throw new ScheduleDivergedError(
-          at + 1,
-          `task ${this.#names[choice]} was ready there before and is not now: the code is not deterministic`,
-        )
-      }
-      return choice
-    })
+  async #follow(prefix: Prefix): Promise<RaceFinding | undefined> {
+    const { run, finding } = await this.#try(
+      follow(
+        prefix.choices,
+        (task) =>
+          `task ${this.#names[task]} was ready there before and is not now: the code is not deterministic`,
+      ),
+    )
     this.#space = Math.max(this.#space, interleavings(run.choices))
-    for (let at = prefix.choices.length; at < run.choices.length; at += 1) {
-      for (const other of run.ready[at] ?? []) {
-        if (other === run.choices[at]) continue
-        const choices = [...run.choices.slice(0, at), other]
-        const count = preemptions(choices, run.ready)
-        levels[count] ??= []
-        levels[count]?.push({ choices, preemptions: count })
-      }
-    }
-    for (let level = 0; level < levels.length; level += 1) levels[level] ??= []
+    this.#search.learn(prefix, run)
     return finding
   }
 
   /** A finding of a random walk has more preemptions than it needs: look with fewer, from what the search has not yet tried. */
-  async #shrink(found: RaceFinding, count: number, levels: Prefix[][]): Promise<RaceFinding> {
-    for (let tries = 0; tries < 300; tries += 1) {
-      const level = levels.findIndex((prefixes) => prefixes.length > 0)
-      if (level < 0 || level >= count) return found
-      const finding = await this.#follow(levels[level]?.shift() as Prefix, levels)
+  async #shrink(found: RaceFinding, count: number): Promise<RaceFinding> {
+    for (let tries = 0; tries < SHRINK_TRIES; tries += 1) {
+      if ((this.#search.fewest()?.preemptions ?? count) >= count) return found
+      const finding = await this.#follow(this.#search.take() as Prefix)
       if (finding !== undefined) return finding
     }
     return found
@@ -195,46 +162,11 @@ class Explorer {
     this.#schedules += 1
     const { run, outcome, violated } = await this.#execute(choose)
     this.#outcomes.add(JSON.stringify(outcome))
-    const why = violated ?? (await this.#whyNot(run, outcome))
+    const why = violated ?? (await this.#oracle.whyNot(run, outcome))
     return {
       run,
-      finding: why === undefined ? undefined : await this.#finding(run, outcome, why, violated !== undefined),
+      finding: why === undefined ? undefined : this.#finding(run, outcome, why, violated !== undefined),
     }
-  }
-
-  /** Undefined when some serial order of the tasks that succeeded explains the outcome. */
-  async #whyNot(run: Run, outcome: Outcome): Promise<string | undefined> {
-    const all = this.#names.map((_, index) => index)
-    for (const order of permutations(all)) {
-      if (sameOutcome(await this.#serialOutcome(order), outcome)) return undefined
-    }
-    const failed = all.filter((index) => outcome.errors[index] !== undefined)
-    const escaped = failed.find((index) => !isRefusal((run.results[index] as { error: unknown }).error))
-    if (escaped !== undefined) {
-      return `task ${this.#names[escaped]} failed with "${outcome.errors[escaped]}", which no serial order does`
-    }
-    const done = all.filter((index) => !failed.includes(index))
-    for (const order of failed.length > 0 ? permutations(done) : []) {
-      const serial = await this.#serialOutcome(order)
-      if (
-        serial.rows === outcome.rows &&
-        done.every((index) => serial.values[index] === outcome.values[index])
-      )
-        return undefined
-    }
-    return failed.length === 0
-      ? 'the rows or returned values are those of no serial order'
-      : 'the rows or returned values are those of no serial order of the tasks that succeeded'
-  }
-
-  async #serialOutcome(order: readonly number[]): Promise<Outcome> {
-    const key = order.join()
-    const known = this.#serial.get(key)
-    if (known !== undefined) return known
-    const { outcome, run } = await this.#execute(serially(order), order)
-    this.#space = Math.max(this.#space, interleavings(run.choices))
-    this.#serial.set(key, outcome)
-    return outcome
   }
 
   async #execute(
@@ -267,7 +199,7 @@ class Explorer {
     }
   }
 
-  async #finding(run: Run, outcome: Outcome, explanation: string, violated: boolean): Promise<RaceFinding> {
+  #finding(run: Run, outcome: Outcome, explanation: string, violated: boolean): RaceFinding {
     const diagnosis = diagnose(run.steps, run.deadlock)
     const unnamed = diagnosis.anomaly === 'not serializable'
     const anomaly = !unnamed
@@ -286,12 +218,7 @@ class Explorer {
       steps: run.steps,
       deadlock: run.deadlock,
       outcome,
-      serial: permutations(this.#names.map((_, index) => index)).flatMap((order) => {
-        const known = this.#serial.get(order.join())
-        return known === undefined
-          ? []
-          : [{ order: order.map((index) => this.#names[index] as string), outcome: known }]
-      }),
+      serial: this.#oracle.seen(),
     }
   }
 
@@ -307,7 +234,7 @@ class Explorer {
         outcomes: this.#outcomes.size,
         estimatedSpace: this.#space,
         exhaustive: this.#exhaustive,
-        preemptionBound: this.#bound,
+        preemptionBound: this.#search.bound,
         seconds: this.#seconds(),
         blockedP50Ms: sorted[Math.floor(sorted.length / 2)],
       },
@@ -317,35 +244,6 @@ class Explorer {
   #seconds(): number {
     return (realNow() - this.#began) / 1_000
   }
-
-  #orderText(order: readonly number[]): string {
-    return order.map((index) => this.#names[index]).join(', then ')
-  }
-}
-
-/** The task that moved last goes on while it can, else the first that is ready. */
-function goOn(ready: readonly number[], last: number | undefined): number {
-  return last !== undefined && ready.includes(last) ? last : (ready[0] as number)
-}
-
-function serially(order: readonly number[]): Choose {
-  return (ready) => order.find((index) => ready.includes(index)) ?? (ready[0] as number)
-}
-
-function randomWalk(random: () => number): Choose {
-  return (ready) => ready[Math.floor(random() * ready.length)] as number
-}
-
-/** The database or Holdfast declined the transaction: such a task must have left nothing, and that is checked. */
-function isRefusal(error: unknown): boolean {
-  const { code, outcome } = (error ?? {}) as { code?: unknown; outcome?: unknown }
-  if (outcome === 'not-applied') return code !== 'DEADLOCK'
-  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code))
-    return ['40001', '55P03', '23505', '23P01'].includes(code)
-  return (
-    error instanceof Error &&
-    !(error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError)
-  )
 }
 
 async function violation(
@@ -357,24 +255,4 @@ async function violation(
   } catch (error) {
     return `the invariant failed: ${error instanceof Error ? error.message : String(error)}`
   }
-}
-
-function permutations(items: readonly number[]): number[][] {
-  if (items.length <= 1) return [[...items]]
-  return items.flatMap((item) =>
-    permutations(items.filter((other) => other !== item)).map((rest) => [item, ...rest]),
-  )
-}
-
-/** How many orders the steps of a run have when each task keeps its own order. */
-function interleavings(choices: readonly number[]): number {
-  const counts = new Map<number, number>()
-  for (const choice of choices) counts.set(choice, (counts.get(choice) ?? 0) + 1)
-  let total = 0
-  let ways = 1
-  for (const count of counts.values()) {
-    for (let n = 1; n <= count; n += 1) ways = (ways * (total + n)) / n
-    total += count
-  }
-  return Math.round(ways)
 }

@@ -1,22 +1,23 @@
+/** What a schedule left behind, in a form that can be compared. */
+import { type Names, nameIds, type Row, type TableIds } from './generated-ids.ts'
 import type { RawClient } from './intercept-pg.ts'
 import type { Run } from './scheduler.ts'
+import { EPOCH_MS } from './virtual.ts'
 
-/** The tables whose rows are compared, with the columns that the database fills by itself. */
+/** The tables whose rows are compared. */
 export interface Tables {
   readonly statement: string
-  readonly generated: ReadonlyMap<string, ReadonlySet<string>>
+  readonly ids: readonly TableIds[]
 }
 
-/** What a schedule left behind, in a form that can be compared: generated ids renamed, clocks masked. */
 export interface Outcome {
+  /** One line per row, sorted: generated ids renamed, clocks masked. */
   readonly rows: string
   /** Per task: the returned value, or undefined where it failed. */
   readonly values: readonly (string | undefined)[]
   /** Per task: the error, or undefined. */
   readonly errors: readonly (string | undefined)[]
 }
-
-import { EPOCH_MS } from './virtual.ts'
 
 const DAY_MS = 86_400_000
 
@@ -34,72 +35,62 @@ export async function findTables(control: RawClient): Promise<Tables> {
               where k.contype = 'f' and k.conrelid = c.oid), '[]') as refs
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r') and not c.relispartition and n.nspname !~ '^(pg_|information_schema)' order by 1`)
-  const tables = rows as { name: string; own: string[]; refs: { column: string; table: string }[] }[]
-  const generated = new Map(tables.map(({ name, own }) => [name, new Set(own)]))
-  for (const { name, refs } of tables) {
-    for (const { column, table } of refs)
-      if ((generated.get(table)?.size ?? 0) > 0) generated.get(name)?.add(column)
+  const tables = rows as TableIds[]
+  const generating = new Set(tables.filter(({ own }) => own.length > 0).map(({ name }) => name))
+  return {
+    statement: tables
+      .map(({ name }) => `select '${name.replaceAll("'", "''")}' as t, to_jsonb(x) as r from ${name} x`)
+      .join(' union all '),
+    ids: tables.map((table) => ({ ...table, refs: table.refs.filter((ref) => generating.has(ref.table)) })),
   }
-  const statement = tables
-    .map(({ name }) => `select '${name.replaceAll("'", "''")}' as t, to_jsonb(x) as r from ${name} x`)
-    .join(' union all ')
-  return { statement, generated }
 }
 
-export interface Snapshot {
-  readonly rows: readonly { readonly t: string; readonly r: Record<string, unknown> }[]
+export async function readRows(control: RawClient, tables: Tables): Promise<readonly Row[]> {
+  if (tables.statement === '') return []
+  return (await control.query(tables.statement)).rows as Row[]
 }
 
-export async function readRows(control: RawClient, tables: Tables): Promise<Snapshot> {
-  if (tables.statement === '') return { rows: [] }
-  const { rows } = await control.query(tables.statement)
-  return { rows: rows as Snapshot['rows'] }
-}
-
-/** Pure: compares nothing itself. `before` is what the set-up left: its ids are not renamed, the same each time. */
-export function outcomeOf(run: Run, after: Snapshot, before: Snapshot, tables: Tables): Outcome {
-  const known = idsOf(before, tables)
-  const made = new Set([...idsOf(after, tables)].filter((id) => !known.has(id)))
-  const lines = after.rows.map(({ t, r }) => {
-    const own = tables.generated.get(t)
-    const masked = Object.fromEntries(
-      Object.entries(r).map(([column, value]) => [
-        column,
-        own?.has(column) && !known.has(String(value)) && value !== null ? '<id>' : mask(value, made),
-      ]),
-    )
-    return `${t} ${JSON.stringify(masked)}`
+/** Pure. `before` is what the set-up left: its ids are the same each time, and keep their numbers. */
+export function outcomeOf(
+  run: Pick<Run, 'results'>,
+  after: readonly Row[],
+  before: readonly Row[],
+  tables: Tables,
+): Outcome {
+  const names = nameIds(tables.ids, before, after, (value) => masked(value))
+  const lines = after.map(({ t, r }) => {
+    const named = Object.entries(r).map(([column, value]) => [
+      column,
+      (names.ofColumn(t, column, value) ?? { named: masked(value, names, column) }).named,
+    ])
+    return `${t} ${JSON.stringify(Object.fromEntries(named))}`
   })
   return {
     rows: lines.sort().join('\n'),
     values: run.results.map((result) =>
-      'value' in result ? (JSON.stringify(mask(plain(result.value), made)) ?? 'undefined') : undefined,
+      'value' in result ? (JSON.stringify(masked(plain(result.value), names)) ?? 'undefined') : undefined,
     ),
     errors: run.results.map((result) => ('error' in result ? errorText(result.error) : undefined)),
   }
 }
 
-function idsOf(snapshot: Snapshot, tables: Tables): Set<string> {
-  const ids = new Set<string>()
-  for (const { t, r } of snapshot.rows) {
-    for (const column of tables.generated.get(t) ?? []) if (r[column] !== null) ids.add(String(r[column]))
-  }
-  return ids
+/** The same rows, values and errors. */
+export function sameOutcome(a: Outcome, b: Outcome): boolean {
+  return a.rows === b.rows && same(a.values, b.values) && same(a.errors, b.errors)
 }
 
-function mask(value: unknown, made: ReadonlySet<string>, key = ''): unknown {
-  if (Array.isArray(value)) return value.map((item) => mask(item, made, key))
+/** Instants near now become one word, at any depth; so do ids, where `names` is given. */
+function masked(value: unknown, names?: Names, under = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => masked(item, names, under))
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, mask(item, made, name)]))
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, masked(item, names, name)]))
   }
-  if (typeof value === 'string') {
-    if (made.has(value) && (value.length >= 16 || /id$/i.test(key))) return '<id>'
-    if (/^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/.test(value)) {
-      const at = Date.parse(value)
-      if ([Date.now(), EPOCH_MS].some((now) => Math.abs(at - now) < 2 * DAY_MS)) return '<clock>'
-    }
+  const name = names?.ofValue(value, under)
+  if (name !== undefined) return name
+  if (typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/.test(value)) {
+    const at = Date.parse(value)
+    if ([Date.now(), EPOCH_MS].some((now) => Math.abs(at - now) < 2 * DAY_MS)) return '<clock>'
   }
-  if (typeof value === 'number' && made.has(String(value)) && /id$/i.test(key)) return '<id>'
   return value
 }
 
@@ -112,11 +103,6 @@ function plain(value: unknown): unknown {
 
 function errorText(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-}
-
-/** The same rows, values and errors. */
-export function sameOutcome(a: Outcome, b: Outcome): boolean {
-  return a.rows === b.rows && same(a.values, b.values) && same(a.errors, b.errors)
 }
 
 function same(a: readonly unknown[], b: readonly unknown[]): boolean {

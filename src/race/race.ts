@@ -18,6 +18,11 @@ export interface RaceDefinition {
   readonly tasks: Readonly<Record<string, () => unknown>>
   /** Checked after every schedule: false or an error is a finding, even where the outcome is that of a serial order. */
   readonly invariant?: (db: RaceDatabase) => unknown
+  /**
+   * Errors by which your own code declines a task that met another one, beside those of the database: an exhausted retry,
+   * a version conflict. A declined task must have left nothing.
+   */
+  readonly refused?: (error: unknown) => boolean
   readonly options?: RaceOptions
 }
 
@@ -49,9 +54,12 @@ export function race(name: string, definition: RaceDefinition): Race {
   checkOptions(
     `race "${name}"`,
     definition,
-    ['store', 'setup', 'tasks', 'invariant', 'options'],
+    ['store', 'setup', 'tasks', 'invariant', 'refused', 'options'],
     [
       (names.length >= 2 && names.length <= 5) || `tasks must be two to five functions, got ${names.length}`,
+      definition.refused === undefined ||
+        typeof definition.refused === 'function' ||
+        'refused must be a function',
       names.every((task) => typeof definition.tasks[task] === 'function') || 'every task must be a function',
     ],
   )
