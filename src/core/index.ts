@@ -2,6 +2,7 @@ export { anySignal, orAbort, throwIfAborted } from './abort.ts'
 export { type Background, Bell } from './background.ts'
 export { type Backoff, backoffMs } from './backoff.ts'
 export { type Clock, systemClock } from './clock.ts'
+export { COMPANIONS, type Companions } from './companions.ts'
 export {
   ConfigError,
   HoldfastError,

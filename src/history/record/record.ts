@@ -1,6 +1,7 @@
+import { COMPANIONS, type Companions } from '../../core/companions.ts'
 import { checkOptions, isName } from '../../core/options.ts'
 import type { HistoryEvent } from '../operation.ts'
-import { kindOf } from './statement-kind.ts'
+import { kindOf, type StatementKind } from './statement-kind.ts'
 import { keyed, type TrackedTable, tablesOf } from './tracked-tables.ts'
 
 /** The part of pg's Pool that is used. */
@@ -134,33 +135,17 @@ class Recorder {
   }
 
   #query(client: RecordedClient, original: RecordedClient['query'], args: unknown[]): unknown {
-    const [first] = args
-    const text = typeof first === 'string' ? first : (first as { text?: unknown } | undefined)?.text
-    const submittable = typeof first === 'object' && first !== null && 'submit' in first
-    if (typeof text !== 'string' || submittable) return original.apply(client, args)
-    const kind = kindOf(text)
-    if (kind === 'begin') this.#begin(client)
+    const sent = sentBy(args[0])
+    if (sent === undefined) return original.apply(client, args)
+    if (sent.before === 'begin' || sent.kind === 'begin') this.#begin(client)
     const inTransaction = this.#open.has(client)
-    if (kind === 'statement') {
-      if (!this.#mentions.test(text)) return original.apply(client, args)
-      if (!inTransaction) this.#begin(client)
-    }
-    const settle = (error: unknown, result: RecordedResult | undefined): void =>
-      this.#answered(client, { kind, text, alone: kind === 'statement' && !inTransaction }, error, result)
-    const last = args.at(-1)
-    if (typeof last === 'function') {
-      args[args.length - 1] = (error: unknown, result: RecordedResult | undefined): void => {
-        settle(error ?? undefined, result)
-        last(error, result)
-      }
-      return original.apply(client, args)
-    }
-    const answer = original.apply(client, args) as Promise<RecordedResult> | undefined
-    answer?.then?.(
-      (result) => settle(undefined, result),
-      (error) => settle(error, undefined),
-    )
-    return answer
+    const looked = sent.kind === 'statement' && this.#mentions.test(sent.text)
+    const endsIt = sent.after !== undefined
+    if (sent.kind === 'statement' && !looked && !endsIt) return original.apply(client, args)
+    if (looked && !inTransaction) this.#begin(client)
+    const settle: Callback = (error, result) =>
+      this.#answered(client, { ...sent, looked, alone: looked && !inTransaction }, error ?? undefined, result)
+    return answeredTo(settle, args, () => original.apply(client, args))
   }
 
   #begin(client: RecordedClient): void {
@@ -172,7 +157,7 @@ class Recorder {
 
   #answered(
     client: RecordedClient,
-    sent: { readonly kind: ReturnType<typeof kindOf>; readonly text: string; readonly alone: boolean },
+    sent: Answered,
     error: unknown,
     result: RecordedResult | undefined,
   ): void {
@@ -182,7 +167,12 @@ class Recorder {
       // Without a severity it is not the server that speaks: the connection broke, and nobody knows.
       const refused = typeof (error as { severity?: unknown }).severity === 'string'
       if (!refused) this.#end(client, 'info')
-      else if (sent.alone || sent.kind === 'commit') this.#end(client, 'fail')
+      // Behind a statement that failed the server skips the COMMIT of the same flight.
+      else if (sent.alone || sent.kind === 'commit' || sent.after === 'commit') this.#end(client, 'fail')
+      return
+    }
+    if (Array.isArray(result)) {
+      this.#severalAnswered(client, sent, result as RecordedResult[])
       return
     }
     switch (sent.kind) {
@@ -190,10 +180,14 @@ class Recorder {
         return
       case 'commit':
         // A transaction that had failed answers ROLLBACK to COMMIT.
-        this.#end(client, result?.command === 'ROLLBACK' ? 'fail' : 'ok')
+        this.#end(client, result?.command === 'ROLLBACK' ? 'fail' : 'ok', sent.text)
         return
       case 'rollback':
-        this.#end(client, 'fail')
+        this.#end(client, 'fail', sent.text)
+        return
+      case 'prepare':
+        // Whoever ends it may be another connection.
+        this.#end(client, 'info')
         return
       case 'savepoint':
         open.savepoints.push({ name: lastWord(sent.text), length: open.operations.length })
@@ -204,11 +198,28 @@ class Recorder {
         return
       }
       default:
-        for (const one of Array.isArray(result) ? (result as RecordedResult[]) : [result]) {
-          if (one !== undefined) this.#rows(open, one)
-        }
-        if (sent.alone) this.#end(client, 'ok')
+        if (result !== undefined && sent.looked) this.#rows(open, result)
+        if (sent.alone || sent.after === 'commit') this.#end(client, 'ok')
     }
+  }
+
+  /** Several statements in one text: what each was is known by what the server called it. */
+  #severalAnswered(client: RecordedClient, { alone }: Answered, results: readonly RecordedResult[]): void {
+    let explicit = !alone
+    for (const result of results) {
+      if (result.command === 'BEGIN' || result.command === 'START') {
+        explicit = true
+        this.#begin(client)
+      } else if (result.command === 'COMMIT') this.#end(client, 'ok')
+      // To a savepoint or not: the answer does not tell, and what was undone must not count as done.
+      else if (result.command === 'ROLLBACK') this.#end(client, 'info')
+      else {
+        this.#begin(client)
+        const open = this.#open.get(client)
+        if (open !== undefined) this.#rows(open, result)
+      }
+    }
+    if (!explicit) this.#end(client, 'ok')
   }
 
   #rows(open: Open, result: RecordedResult): void {
@@ -234,7 +245,7 @@ class Recorder {
     }
   }
 
-  #end(client: RecordedClient, type: 'ok' | 'fail' | 'info'): void {
+  #end(client: RecordedClient, type: 'ok' | 'fail' | 'info', text = ''): void {
     const open = this.#open.get(client)
     if (open === undefined) return
     this.#open.delete(client)
@@ -242,6 +253,7 @@ class Recorder {
     open.invoke.dropped = dropped
     this.#entries.push({ type, process: open.invoke.process, operations: open.operations, dropped })
     if (type === 'info') this.#process.delete(client)
+    if (/\band\s+chain\b/i.test(text)) this.#begin(client)
   }
 
   #processOf(client: RecordedClient): number {
@@ -277,6 +289,73 @@ class Recorder {
       }),
     ]
   }
+}
+
+type Callback = (error: unknown, result: RecordedResult | undefined) => void
+
+/** What a call of `query` sends: a statement, and what a query object of the store sends before and behind it. */
+interface Sent {
+  readonly kind: StatementKind
+  readonly text: string
+  readonly before: StatementKind | undefined
+  readonly after: StatementKind | undefined
+}
+
+/** Undefined for what answers in a way of its own, such as a cursor. */
+function sentBy(query: unknown): Sent | undefined {
+  if (typeof query === 'string')
+    return { kind: kindOf(query), text: query, before: undefined, after: undefined }
+  if (typeof query !== 'object' || query === null) return undefined
+  const { text, submit, callback, [COMPANIONS]: companions } = query as QueryObject
+  if (typeof text !== 'string' || (submit !== undefined && typeof callback !== 'function')) return undefined
+  const kindOfSome = (some: string | undefined) => (some === undefined ? undefined : kindOf(some))
+  return {
+    kind: kindOf(text),
+    text,
+    before: kindOfSome(companions?.before),
+    after: kindOfSome(companions?.after),
+  }
+}
+
+interface Answered extends Sent {
+  /** Whether its text names a recorded table. */
+  readonly looked: boolean
+  /** A transaction of its own. */
+  readonly alone: boolean
+}
+
+interface QueryObject {
+  readonly text?: unknown
+  /** Only on query objects of the driver, not on plain `{ text, values }`. */
+  readonly submit?: unknown
+  callback?: unknown
+  readonly [COMPANIONS]?: Companions
+}
+
+/** Has `settle` told of the answer, whichever way the caller chose to hear of it, and before the caller is. */
+function answeredTo(settle: Callback, args: unknown[], send: () => unknown): unknown {
+  const heard = (callback: Callback): Callback => {
+    return (error, result) => {
+      settle(error, result)
+      callback(error, result)
+    }
+  }
+  const last = args.at(-1)
+  if (typeof last === 'function') {
+    args[args.length - 1] = heard(last as Callback)
+    return send()
+  }
+  const { callback } = args[0] as QueryObject
+  if (typeof callback === 'function') {
+    ;(args[0] as QueryObject).callback = heard(callback as Callback)
+    return send()
+  }
+  const answer = send() as Promise<RecordedResult> | undefined
+  answer?.then?.(
+    (result) => settle(undefined, result),
+    (error) => settle(error, undefined),
+  )
+  return answer
 }
 
 function lastWord(text: string): string {

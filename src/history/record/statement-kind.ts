@@ -1,4 +1,11 @@
-export type StatementKind = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'rollback-to' | 'statement'
+export type StatementKind =
+  | 'begin'
+  | 'commit'
+  | 'rollback'
+  | 'prepare'
+  | 'savepoint'
+  | 'rollback-to'
+  | 'statement'
 
 /** What a statement does to the transaction, by its first words; comments before them are skipped. */
 export function kindOf(text: string): StatementKind {
@@ -7,6 +14,8 @@ export function kindOf(text: string): StatementKind {
     .slice(start, start + 60)
     .toLowerCase()
     .split(/[\s;]+/, 3)
+  // COMMIT PREPARED and ROLLBACK PREPARED end a transaction that no connection has open.
+  if (words[1] === 'prepared') return 'statement'
   switch (words[0]) {
     case 'begin':
     case 'start':
@@ -14,6 +23,8 @@ export function kindOf(text: string): StatementKind {
     case 'commit':
     case 'end':
       return 'commit'
+    case 'prepare':
+      return words[1] === 'transaction' ? 'prepare' : 'statement'
     case 'abort':
       return 'rollback'
     case 'rollback':

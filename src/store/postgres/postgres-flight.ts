@@ -1,11 +1,6 @@
+import { COMPANIONS, type Companions } from '../../core/companions.ts'
 import type { PgClientLike, PgPoolLike, PgResultLike } from './postgres-client.ts'
 import type { PgStatement } from './postgres-statements.ts'
-
-/** What goes along with a statement, before and after it: BEGIN, COMMIT. */
-export interface Companions {
-  readonly before: string | undefined
-  readonly after: string | undefined
-}
 
 /** The part of pg's connection and Query that is used to send several commands at once. */
 interface PgConnection {
@@ -67,7 +62,7 @@ export function sendTogether(
  */
 function flightOf(Query: PgQueryClass): FlightClass {
   return class Flight extends Query {
-    readonly #companions: Companions
+    readonly [COMPANIONS]: Companions
     /** The name of the statement; kept from pg until BEGIN is answered, since pg takes each ParseComplete for its own. */
     #name: string | undefined
     /** Whose CommandComplete comes next. */
@@ -75,7 +70,7 @@ function flightOf(Query: PgQueryClass): FlightClass {
 
     constructor(config: PgStatement, companions: Companions) {
       super(config)
-      this.#companions = companions
+      this[COMPANIONS] = companions
     }
 
     override requiresPreparation(): boolean {
@@ -83,7 +78,7 @@ function flightOf(Query: PgQueryClass): FlightClass {
     }
 
     override prepare(connection: PgConnection): void {
-      const { before } = this.#companions
+      const { before } = this[COMPANIONS]
       if (before !== undefined) send(connection, before)
       super.prepare(connection)
       if (before === undefined) return
@@ -95,7 +90,7 @@ function flightOf(Query: PgQueryClass): FlightClass {
     /** The end of `prepare`: Execute and Sync. */
     override _getRows(connection: PgConnection): void {
       connection.execute({ portal: this.portal })
-      const { after } = this.#companions
+      const { after } = this[COMPANIONS]
       if (after !== undefined) send(connection, after)
       connection.sync()
     }

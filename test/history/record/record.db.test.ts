@@ -2,6 +2,9 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { checkHistory, record } from '../../../src/history/index.ts'
 import { kindOf } from '../../../src/history/record/statement-kind.ts'
+import { createOutbox } from '../../../src/outbox/index.ts'
+import { postgres } from '../../../src/store/postgres/index.ts'
+import { allTables, migrate } from '../../../src/tables/index.ts'
 import { freshDatabase } from '../../support/postgres.ts'
 
 let pool: pg.Pool
@@ -146,6 +149,97 @@ it('a COMMIT without an answer is unknown', async () => {
   expect(recording.events().map((e) => e.type)).toEqual(['invoke', 'info'])
 })
 
+describe('transactions of a Holdfast store', () => {
+  const write = (v: number): string =>
+    `update account set version = ${v} where id = 'a' returning id, version`
+
+  it('are whole, though BEGIN and COMMIT travel with other statements', async () => {
+    const store = postgres(pool)
+    await migrate(store, allTables)
+    const outbox = createOutbox(store, { topics: { t: {} } })
+    const recording = await record(pool, { versions: { account: 'version' } })
+    await store.transaction(async (tx) => {
+      await tx.query("select id, version from account where id = 'a'")
+      await tx.query(write(2))
+      // The insert of what was published goes out with COMMIT.
+      await outbox.publish(tx, { topic: 't', key: 'k', payload: 1 })
+    })
+    await store
+      .transaction(async (tx) => {
+        await tx.query(write(3))
+        await outbox.publish(tx, { topic: 't', key: 'k', payload: 2 })
+        throw new Error('no')
+      })
+      .catch(() => {})
+    await store.transaction(async (tx) => {
+      await tx.query("select id, version from account where id = 'b'")
+    })
+    recording.stop()
+    const ends = recording.events().filter((e) => e.type !== 'invoke')
+    expect(ends.map((e) => [e.type, e.value])).toEqual([
+      [
+        'ok',
+        [
+          ['r', 'account/a', 1, 1],
+          ['w', 'account/a', 2, 2],
+        ],
+      ],
+      ['fail', [['w', 'account/a', 3, 3]]],
+      ['ok', [['r', 'account/b', 1, 1]]],
+    ])
+    expect(recording.unrecordedWrites).toBe(0)
+  })
+
+  it('fail where the statement that travels with COMMIT fails', async () => {
+    const store = postgres(pool)
+    const recording = await record(pool, { versions: { account: 'version' } })
+    await pool.query('create table deferred (id int unique deferrable initially deferred)')
+    const transaction = store.transaction(async (tx) => {
+      await tx.query(write(2))
+      await tx.query('insert into deferred values (1), (1)')
+    })
+    await expect(transaction).rejects.toThrow()
+    await store.transaction((tx) => tx.query(write(5)))
+    recording.stop()
+    const ends = recording.events().filter((e) => e.type !== 'invoke')
+    expect(ends.map((e) => [e.type, e.value])).toEqual([
+      ['fail', [['w', 'account/a', 2, 2]]],
+      ['ok', [['w', 'account/a', 5, 5]]],
+    ])
+  })
+})
+
+it('several statements in one text, chains, and a transaction that is prepared', async () => {
+  const recording = await record(pool, { versions: { account: 'version' } })
+  const write = (v: number): string =>
+    `update account set version = ${v} where id = 'a' returning id, version`
+  const client = await pool.connect()
+  await client.query(`begin; ${write(2)}; commit`)
+  await client.query(`${write(3)}; ${write(4)}`)
+  await client.query('begin')
+  await client.query(write(5))
+  await client.query('commit and chain')
+  await client.query(write(6))
+  await client.query('rollback')
+  await client.query('begin')
+  await client.query(write(7))
+  await client.query("prepare transaction 'recorded'")
+  await client.query("commit prepared 'recorded'")
+  await client.query(write(8))
+  client.release()
+  recording.stop()
+  const ends = recording.events().filter((e) => e.type !== 'invoke')
+  const w = (v: number) => ['w', 'account/a', v, v]
+  expect(ends.map((e) => [e.type, e.value])).toEqual([
+    ['ok', [w(2)]],
+    ['ok', [w(3), w(4)]],
+    ['ok', [w(5)]],
+    ['fail', [w(6)]],
+    ['info', [w(7)]],
+    ['ok', [w(8)]],
+  ])
+})
+
 it('counts writes whose version is not known', async () => {
   const recording = await record(pool, { versions: { account: 'version' } })
   await pool.query("update account set version = 2 where id = 'a'")
@@ -176,6 +270,9 @@ describe('kindOf', () => {
     ['rollback', 'rollback'],
     ['ROLLBACK TRANSACTION TO SAVEPOINT a', 'rollback-to'],
     ['savepoint a', 'savepoint'],
+    ["prepare transaction 'x'", 'prepare'],
+    ["commit prepared 'x'", 'statement'],
+    ['prepare p as select 1', 'statement'],
     ['select 1', 'statement'],
   ])('%s is %s', (text, kind) => {
     expect(kindOf(text)).toBe(kind)
