@@ -19,7 +19,7 @@ interface Measured {
  */
 export function measureLinearizability(options: BenchOptions): { samples: Sample[]; targets: BenchTarget[] } {
   const samples: Sample[] = []
-  const folder = process.env.HOLDFAST_HISTORIES ?? shared
+  const folder = process.env.HOLDFAST_BENCH_HISTORIES ?? shared
   const measure = (metric: string, ...args: string[]): void => {
     if (options.only !== undefined && !metric.includes(options.only)) return
     for (let round = 0; round < options.rounds; round++) {
@@ -34,7 +34,7 @@ export function measureLinearizability(options: BenchOptions): { samples: Sample
   if (existsSync(join(folder, 'expected.json'))) measure('102 etcd logs', 'etcd', folder)
   else
     options.progress(
-      `etcd logs are left out: there is no ${folder} (HOLDFAST_HISTORIES names another folder)`,
+      `etcd logs are left out: there is no ${folder} (HOLDFAST_BENCH_HISTORIES names another folder)`,
     )
   for (const count of [10_000, 100_000, 1_000_000]) {
     const scaled = Math.max(100, Math.round(count * options.scale))

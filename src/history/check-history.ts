@@ -161,6 +161,9 @@ function transactions(
   model: TransactionModel,
 ): TransactionHistory | readonly HistoryEvent[] {
   if ('events' in source) return source.events
+  if (model === 'bank' && OF_TRANSACTIONS.includes(format as Format)) {
+    throw new ConfigError('check', [`format ${format} holds no transfers, which the bank model is about`])
+  }
   if (format === 'cobra') {
     return parseCobra('logs' in source ? source.logs : [{ name: 'history', bytes: bytesOf(source) }])
   }

@@ -34,19 +34,16 @@ export {
 export { type Operation, pairOperations } from './linearizability/operation.ts'
 export type { HistoryEvent } from './operation.ts'
 export { type RecordedPool, type Recording, type RecordOptions, record } from './record/record.ts'
+export { drawAnomaly } from './report/draw-anomaly.ts'
 export { type HtmlReportOptions, htmlReport } from './report/html.ts'
 export type { BankOptions } from './transactions/bank.ts'
 export {
   type CheckTransactionsInput,
   checkTransactions,
-  type ExplainedAnomaly,
-  type InvolvedTransaction,
   TRANSACTION_MODELS,
   type TransactionCheck,
   type TransactionModel,
 } from './transactions/check-transactions.ts'
-export { drawAnomaly } from './transactions/draw.ts'
-export type { ExplainedStep } from './transactions/explain.ts'
 export {
   type MicroOpModel,
   type OperationLike,
@@ -68,4 +65,4 @@ export {
 export type { Datum } from './transactions/intern.ts'
 export { LEVELS, type Level } from './transactions/levels.ts'
 export { MalformedHistoryError } from './transactions/malformed.ts'
-export type { Anomaly, InvolvedOperation, Verdict } from './verdict.ts'
+export type { Anomaly, Conclusion, ExplainedStep, InvolvedOperation, Verdict } from './verdict.ts'

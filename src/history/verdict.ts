@@ -12,24 +12,44 @@ export interface InvolvedOperation {
   readonly completedAt?: number
 }
 
+/** One dependency of a cycle, as data: what the words and the drawing are made of. */
+export interface ExplainedStep {
+  /** The two transactions: positions in the anomaly's `operations`. */
+  readonly from: number
+  readonly to: number
+  /** `ww`, `wr`, `rw`, the order of a session, of real time, or one that follows from others. */
+  readonly kind: 'ww' | 'wr' | 'rw' | 'so' | 'rt' | 'co'
+  readonly key?: string
+  readonly value?: string
+  readonly text: string
+}
+
 /** Something that the model does not allow, with the operations that show it. */
 export interface Anomaly {
   /** The published name where there is one: `G-single`, `lost-update`, `nonlinearizable`. */
   readonly type: string
   readonly explanation: string
   readonly operations: readonly InvolvedOperation[]
+  /** The cycle, in order, where the anomaly is one. */
+  readonly cycle?: readonly ExplainedStep[]
 }
 
 /**
- * What a check found. `valid` is proved: every operation has its place. `invalid` comes with at least one anomaly.
- * `unknown` has a `reason`: time or memory ran out, or the history does not say enough.
+ * What a check concluded, from anomalies of whichever form. `valid` is proved: every operation has its place. `invalid`
+ * comes with at least one anomaly. `unknown` has a `reason`: time or memory ran out, or the history does not say enough.
  */
-export interface Verdict {
+export interface Conclusion<A> {
   readonly verdict: 'valid' | 'invalid' | 'unknown'
+  readonly anomalies: readonly A[]
+  readonly reason?: string
+}
+
+/** What a check found, for its reader. */
+export interface Verdict extends Conclusion<Anomaly> {
   readonly model: string
+  /** Only of transactions; absent for `bank`. */
+  readonly level?: string
   /** How many operations (for transactional models: transactions) were looked at. */
   readonly operations: number
-  readonly anomalies: readonly Anomaly[]
-  readonly reason?: string
   readonly seconds: number
 }

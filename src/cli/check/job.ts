@@ -18,7 +18,7 @@ export interface CheckJob {
 
 /** What that process answers. */
 export type CheckAnswer =
-  | { readonly kind: 'verdict'; readonly verdict: Verdict & { readonly level?: string } }
+  | { readonly kind: 'verdict'; readonly verdict: Verdict }
   | { readonly kind: 'malformed'; readonly code: string; readonly message: string }
   | { readonly kind: 'usage'; readonly message: string }
   | { readonly kind: 'unreadable'; readonly message: string }

@@ -123,11 +123,11 @@ async function runCheck(given: Given): Promise<Report> {
   }
 }
 
-function reportOf(verdict: Verdict & { readonly level?: string }, path: string, given: Given): Report {
+function reportOf(verdict: Verdict, path: string, given: Given): Report {
   const html = textValue(given, 'html')
   if (html !== undefined) {
     try {
-      writeFileSync(html, htmlReport(verdict, { title: basename(path), level: verdict.level }))
+      writeFileSync(html, htmlReport(verdict, { title: basename(path) }))
     } catch (error) {
       throw new CliError(
         'CHECK_HTML',
@@ -141,7 +141,7 @@ function reportOf(verdict: Verdict & { readonly level?: string }, path: string, 
 
 const SHOWN_MAX = 5
 
-function textOf(verdict: Verdict & { readonly level?: string }, html: string | undefined): string {
+function textOf(verdict: Verdict, html: string | undefined): string {
   const level = verdict.level === undefined ? '' : ` at ${verdict.level}`
   const lines = [
     `${verdict.verdict}: ${verdict.operations.toLocaleString('en')} operations, model ${verdict.model}${level}, ${verdict.seconds.toFixed(2)} s`,

@@ -1,5 +1,6 @@
 import { ConfigError } from '../../core/errors.ts'
-import type { RecordedPool, RecordedResult, RecordOptions } from './record.ts'
+import type { RecordedPool, RecordOptions } from './record.ts'
+import type { RecordedResult } from './sent.ts'
 
 /** A recorded table and where its columns stand, as the server numbers them. */
 export interface TrackedTable {

@@ -1,5 +1,5 @@
-import { escapeText } from '../transactions/draw.ts'
 import type { Anomaly, InvolvedOperation } from '../verdict.ts'
+import { cut, escapeText } from './svg-text.ts'
 
 const LEFT = 110
 const ROW = 46
@@ -23,7 +23,7 @@ export function drawTimeline(anomaly: Anomaly): string {
   }
   const order = [...times].sort((a, b) => a - b)
   const column = new Map(order.map((t, i) => [t, i]))
-  const labels = operations.map((o) => cut(o.operations.join('; ')))
+  const labels = operations.map((o) => cut(o.operations.join('; '), LABEL_MAX))
   // Bars are as wide as their labels: the steps between events give way.
   const widths = new Array<number>(order.length).fill(STEP)
   operations.forEach((o, i) => {
@@ -80,10 +80,6 @@ function bar(
       : ['#dbeafe', '#3b82f6']
   const dash = open ? ' stroke-dasharray="5 3"' : ''
   return `<g><title>${escapeText(`${o.name}: ${o.operations.join('; ')}`)}</title><rect x="${round(from)}" y="${y}" width="${round(to - from)}" height="30" rx="5" fill="${fill}" stroke="${stroke}"${dash}/><text x="${round(from + 7)}" y="${y + 19}" fill="#111827">${escapeText(label)}</text></g>`
-}
-
-function cut(text: string, length = LABEL_MAX): string {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
 
 function round(n: number): number {

@@ -1,7 +1,6 @@
-import { drawAnomaly, escapeText } from '../transactions/draw.ts'
-import type { ExplainedAnomaly } from '../transactions/index.ts'
 import type { Anomaly, Verdict } from '../verdict.ts'
-import { drawTimeline } from './draw-timeline.ts'
+import { drawAnomaly } from './draw-anomaly.ts'
+import { escapeText } from './svg-text.ts'
 
 const COLOURS = { valid: '#15803d', invalid: '#b91c1c', unknown: '#a16207' } as const
 const MEANING = {
@@ -14,7 +13,6 @@ const OPERATIONS_SHOWN_MAX = 64
 export interface HtmlReportOptions {
   /** What was checked, such as the name of the file. */
   readonly title: string
-  readonly level?: string | undefined
 }
 
 /** A page about a verdict that needs nothing from outside: no script, font, picture or style. */
@@ -22,7 +20,7 @@ export function htmlReport(verdict: Verdict, options: HtmlReportOptions): string
   const colour = COLOURS[verdict.verdict]
   const facts = [
     ['model', verdict.model],
-    ...(options.level === undefined ? [] : [['level', options.level]]),
+    ...(verdict.level === undefined ? [] : [['level', verdict.level]]),
     ['operations', verdict.operations.toLocaleString('en')],
     ['time', `${verdict.seconds.toFixed(2)} s`],
     ['anomalies', String(verdict.anomalies.length)],
@@ -61,8 +59,8 @@ ${verdict.anomalies.map(section).join('\n')}
 }
 
 function section(anomaly: Anomaly, index: number): string {
-  const cycle = (anomaly as ExplainedAnomaly).cycle !== undefined
-  const svg = cycle ? drawAnomaly(anomaly as ExplainedAnomaly) : drawTimeline(anomaly)
+  const cycle = anomaly.cycle !== undefined
+  const svg = drawAnomaly(anomaly)
   const drawing =
     svg === '' ? '' : `<div class="drawing${cycle ? '' : ' timeline'}">${unique(svg, index)}</div>`
   const rows = anomaly.operations

@@ -1,6 +1,6 @@
+import type { Anomaly, ExplainedStep, InvolvedOperation, Verdict } from '../verdict.ts'
 import { type BankOptions, checkBank } from './bank.ts'
 import { checkHistory, type TransactionVerdict } from './check.ts'
-import type { ExplainedStep } from './explain.ts'
 import { type OperationLike, transactionsFromOperations } from './formats/from-operations.ts'
 import { INFO, NIL, NOT_RECORDED, OK, READ, READ_LIST, type TransactionHistory } from './history.ts'
 import { LEVEL_RULES, type Level } from './levels.ts'
@@ -10,36 +10,8 @@ import { checkSets } from './set-add.ts'
 export const TRANSACTION_MODELS = ['list-append', 'rw-register', 'bank', 'set', 'long-fork'] as const
 export type TransactionModel = (typeof TRANSACTION_MODELS)[number]
 
-/** A transaction of an anomaly, as data. */
-export interface InvolvedTransaction {
-  /** What names it in the explanation, such as `line 12`. */
-  readonly name: string
-  readonly session: string
-  readonly status: 'ok' | 'fail' | 'info'
-  /** Its micro-operations, such as `r x 1` or `w y 2`; the first 24. */
-  readonly operations: readonly string[]
-  readonly invokedAt?: number
-  readonly completedAt?: number
-}
-
-export interface ExplainedAnomaly {
-  readonly type: string
-  readonly explanation: string
-  readonly operations: readonly InvolvedTransaction[]
-  /** The cycle, in order, where the anomaly is one: `from` and `to` are positions in `operations`. */
-  readonly cycle?: readonly ExplainedStep[]
-}
-
-export interface TransactionCheck {
-  readonly verdict: 'valid' | 'invalid' | 'unknown'
-  readonly model: TransactionModel
-  /** Absent for `bank`. */
-  readonly level?: Level
-  /** How many transactions the history holds. */
-  readonly operations: number
-  readonly anomalies: readonly ExplainedAnomaly[]
-  readonly reason?: string
-}
+/** What a check of transactions found; it is timed by whoever read the history, too. */
+export type TransactionCheck = Omit<Verdict, 'seconds'> & { readonly model: TransactionModel }
 
 export interface CheckTransactionsInput extends BankOptions {
   readonly model: TransactionModel
@@ -120,7 +92,7 @@ function involve(
   explanation: string,
   transactions: readonly number[],
   steps: readonly ExplainedStep[] | undefined,
-): ExplainedAnomaly {
+): Anomaly {
   const members = [...new Set([...transactions, ...(steps ?? []).flatMap((s) => [s.from, s.to])])]
   const place = new Map(members.map((t, i) => [t, i]))
   return {
@@ -128,7 +100,7 @@ function involve(
     explanation: explanation.replace(/(^|[.:] )([a-z])(?=[a-z]+ )/g, (_, before: string, letter: string) =>
       before.startsWith(':') ? `${before}${letter}` : `${before}${letter.toUpperCase()}`,
     ),
-    operations: members.map((t): InvolvedTransaction => {
+    operations: members.map((t): InvolvedOperation => {
       const [sent, answered] = [h.invokedAt[t] as number, h.completedAt[t] as number]
       return {
         name: h.showTransaction(t),

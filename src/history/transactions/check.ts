@@ -1,8 +1,9 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+import type { Conclusion, ExplainedStep } from '../verdict.ts'
 import { type AxiomInput, forceCausal, forceReadAtomic, forceReadCommitted } from './axioms.ts'
 import { cyclesIn, type FoundCycle, shortestCycle } from './cycles.ts'
 import { dataEdges, openKeyEdges, realTimeEdges, sessionEdges, tellsTime } from './dependencies.ts'
-import { type ExplainedStep, explainCycle, explainStep } from './explain.ts'
+import { explainCycle, explainStep } from './explain.ts'
 import { components, Edges, outgoing, SO, WR, WW } from './graph.ts'
 import type { TransactionHistory } from './history.ts'
 import { LEVEL_RULES, type Level, type LevelRules } from './levels.ts'
@@ -18,12 +19,7 @@ export interface TransactionAnomaly {
   readonly steps?: readonly ExplainedStep[]
 }
 
-export interface TransactionVerdict {
-  readonly verdict: 'valid' | 'invalid' | 'unknown'
-  readonly anomalies: readonly TransactionAnomaly[]
-  /** Why the verdict is `unknown`, or what else is to be known of it. */
-  readonly reason?: string
-}
+export type TransactionVerdict = Conclusion<TransactionAnomaly>
 
 export interface CheckTransactionsOptions {
   readonly level: Level

@@ -1,18 +1,8 @@
+import type { ExplainedStep } from '../verdict.ts'
 import type { FoundCycle, Step } from './cycles.ts'
 import { CO, EDGE_NAMES, RT, RW, SO, WR, WW } from './graph.ts'
 import { NIL, type TransactionHistory } from './history.ts'
 import type { Reads } from './reads.ts'
-
-/** A cycle as data: what the words and the drawing are made of. */
-export interface ExplainedStep {
-  /** Number of the transaction in the history, and what names it to the reader. */
-  readonly from: number
-  readonly to: number
-  readonly kind: (typeof EDGE_NAMES)[number]
-  readonly key?: string
-  readonly value?: string
-  readonly text: string
-}
 
 export function explainStep(h: TransactionHistory, reads: Reads, step: Step): ExplainedStep {
   const { from, to, kind, via } = step

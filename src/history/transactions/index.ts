@@ -3,14 +3,10 @@ export type { BankOptions } from './bank.ts'
 export {
   type CheckTransactionsInput,
   checkTransactions,
-  type ExplainedAnomaly,
-  type InvolvedTransaction,
   TRANSACTION_MODELS,
   type TransactionCheck,
   type TransactionModel,
 } from './check-transactions.ts'
-export { drawAnomaly } from './draw.ts'
-export type { ExplainedStep } from './explain.ts'
 export {
   type MicroOpModel,
   type OperationLike,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { checkHistory as checkAnyHistory } from '../../../src/history/index.ts'
+import { drawAnomaly } from '../../../src/history/report/draw-anomaly.ts'
 import {
   type CheckTransactionsInput,
   checkTransactions,
-  drawAnomaly,
   JsonLinesScanner,
   type Level,
   type MicroOpModel,

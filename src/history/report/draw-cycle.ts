@@ -1,4 +1,5 @@
-import type { ExplainedAnomaly, InvolvedTransaction } from './check-transactions.ts'
+import type { Anomaly, InvolvedOperation } from '../verdict.ts'
+import { cut, escapeText } from './svg-text.ts'
 
 const COLUMN = 300
 const BOX = 190
@@ -28,7 +29,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
  * Draws an anomaly as a self-contained SVG: one column per session, time downwards, a box per transaction with its
  * operations, and an arrow per dependency with its key and value. Needs no script, font or style from outside.
  */
-export function drawAnomaly(anomaly: ExplainedAnomaly): string {
+export function drawCycle(anomaly: Anomaly): string {
   const cycle = anomaly.cycle ?? []
   const drawn = new Set(cycle.flatMap((step) => [step.from, step.to]))
   const operations = anomaly.operations
@@ -37,15 +38,14 @@ export function drawAnomaly(anomaly: ExplainedAnomaly): string {
     .map((_, i) => i)
     .filter((i) => drawn.size === 0 || drawn.has(i))
     .sort(
-      (a, b) =>
-        timeOf(operations[a] as InvolvedTransaction, a) - timeOf(operations[b] as InvolvedTransaction, b),
+      (a, b) => timeOf(operations[a] as InvolvedOperation, a) - timeOf(operations[b] as InvolvedOperation, b),
     )
   if (order.length === 0) return ''
-  const sessions = [...new Set(order.map((i) => (operations[i] as InvolvedTransaction).session))]
+  const sessions = [...new Set(order.map((i) => (operations[i] as InvolvedOperation).session))]
   const boxes = new Map<number, { x: number; y: number; height: number }>()
   let y = TOP
   for (const i of order) {
-    const op = operations[i] as InvolvedTransaction
+    const op = operations[i] as InvolvedOperation
     const height = 26 + LINE * Math.max(1, op.operations.length)
     boxes.set(i, { x: MARGIN + sessions.indexOf(op.session) * COLUMN, y, height })
     y += height + GAP
@@ -65,7 +65,7 @@ export function drawAnomaly(anomaly: ExplainedAnomaly): string {
     )
   })
   for (const [i, box] of boxes) {
-    const op = operations[i] as InvolvedTransaction
+    const op = operations[i] as InvolvedOperation
     const stroke = op.status === 'ok' ? '#111827' : '#9ca3af'
     const dash = op.status === 'info' ? ' stroke-dasharray="5 3"' : ''
     const mark = op.status === 'fail' ? ' (rolled back)' : op.status === 'info' ? ' (no answer)' : ''
@@ -153,15 +153,7 @@ function curve(a: Point, b: Point, c: Point, d: Point): { path: string; x: numbe
   }
 }
 
-function timeOf(op: InvolvedTransaction, index: number): number {
+function timeOf(op: InvolvedOperation, index: number): number {
   const place = /(\d+)$/.exec(op.name)?.[1]
   return op.invokedAt ?? op.completedAt ?? (place === undefined ? index : Number(place))
-}
-
-function cut(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text
-}
-
-export function escapeText(text: string): string {
-  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;')
 }
