@@ -32,6 +32,7 @@ export {
   TransactionAbortedError,
   TransactionStateError,
   TransactionTimeoutError,
+  WitnessExpiredError,
 } from './store/errors.ts'
 export { type MigrationStep, migrate, type TableSet } from './store/migrations.ts'
 export { Sql, type SqlValue, sql } from './store/sql.ts'

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { ConfigError } from '../core/errors.ts'
-import { type Check, isName } from '../core/options.ts'
+import { type Check, isAge, isName } from '../core/options.ts'
 import type { Engine } from './engine.ts'
 import { noTransactionToLockIn, refuseLoneLock } from './lock-clause.ts'
 import type { Ground } from './open-transaction.ts'
@@ -11,6 +11,7 @@ import { compileSql, type Sql, sql } from './sql.ts'
 import type { Store } from './store.ts'
 import { DEFAULTS, READ_ONLY } from './transaction-options.ts'
 import { resolveWitness } from './witness.ts'
+import { witnessPruner } from './witness-pruner.ts'
 
 /** Options that every adapter takes. */
 export interface StoreOptions {
@@ -19,15 +20,25 @@ export interface StoreOptions {
   /** The schema that holds Holdfast's tables. Default: none, which means the connection's search path. */
   readonly schema?: string
   readonly clock?: Clock
+  /**
+   * How long the witness of a transaction is kept, in milliseconds; `resolve` answers within half of it. Old ones are
+   * removed beside the transactions that write new ones. Default 604 800 000 (7 days).
+   */
+  readonly witnessWindowMs?: number
 }
 
-export const STORE_OPTION_NAMES = ['prefix', 'schema', 'clock'] as const
+export const STORE_OPTION_NAMES = ['prefix', 'schema', 'clock', 'witnessWindowMs'] as const
+
+const WITNESS_WINDOW_MS = 7 * 86_400_000
 
 /** PostgreSQL cuts names at 63 bytes, which would make one of two of ours; the longest has 21 without the prefix. */
 const PREFIX_MAX_BYTES = 32
 
-export function storeChecks({ prefix, schema }: StoreOptions): Check[] {
+export function storeChecks({ prefix, schema, witnessWindowMs }: StoreOptions): Check[] {
   return [
+    witnessWindowMs === undefined ||
+      (isAge('witnessWindowMs', witnessWindowMs) === true && witnessWindowMs >= 1_000) ||
+      `witnessWindowMs must be a number of milliseconds from 1000, got ${witnessWindowMs}`,
     prefix === undefined || prefix === '' || isName('prefix', prefix, PREFIX_MAX_BYTES),
     typeof prefix !== 'string' ||
       Buffer.byteLength(prefix) <= PREFIX_MAX_BYTES ||
@@ -38,10 +49,11 @@ export function storeChecks({ prefix, schema }: StoreOptions): Check[] {
 
 /** Makes a Store of an adapter's engine: the rules of transactions, written once for all databases. */
 export function createStore(engine: Engine, options: StoreOptions): Store {
-  const { prefix = 'holdfast_', schema, clock = systemClock } = options
+  const { prefix = 'holdfast_', schema, clock = systemClock, witnessWindowMs = WITNESS_WINDOW_MS } = options
 
   const ground: Ground = {
     engine,
+    witnessed: () => pruneOldWitnesses(),
     get store() {
       return store
     },
@@ -104,11 +116,12 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
       }
     },
 
-    resolve: (error) => resolveWitness(store, error),
+    resolve: (error) => resolveWitness(store, error, witnessWindowMs),
     prepared: engine.prepared && preparedTransactions(ground, engine.prepared),
     close: () => engine.close(),
     [Symbol.asyncDispose]: () => engine.close(),
   }
+  const pruneOldWitnesses = witnessPruner(store, witnessWindowMs)
   return store
 
   function textOf(statement: Sql | string): string {

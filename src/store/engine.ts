@@ -15,6 +15,8 @@ export interface Engine {
    * The store stops waiting when `deadline` fires, and releases a session that arrives later.
    */
   begin(options: BeginOptions): Session | Promise<Session>
+  /** How many transactions wait for a connection, or for their turn to write. */
+  readonly waiting: number
   /** Lends an open transaction of the user's own library. Throws ConfigError for an unknown shape. */
   adopt(handle: unknown): Statements
   adoptSync(handle: unknown): SyncStatements

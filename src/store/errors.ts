@@ -79,15 +79,20 @@ export class TransactionTimeoutError extends HoldfastError {
   readonly outcome = 'not-applied'
   readonly timeoutMs: number | undefined
 
-  constructor(timeoutMs: number | undefined, options?: ErrorOptions) {
-    super(
-      timeoutMs === undefined
-        ? 'the database ended the statement because a timeout set on the server passed'
-        : `the transaction did not finish within ${timeoutMs} ms and was rolled back`,
-      options,
-    )
+  /** `waiting`: how many transactions waited for a connection when the time was over. */
+  constructor(timeoutMs: number | undefined, options: ErrorOptions & { readonly waiting?: number } = {}) {
+    const { waiting = 0, ...rest } = options
+    super(textOfTimeout(timeoutMs, waiting), rest)
     this.timeoutMs = timeoutMs
   }
+}
+
+function textOfTimeout(timeoutMs: number | undefined, waiting: number): string {
+  if (timeoutMs === undefined)
+    return 'the database ended the statement because a timeout set on the server passed'
+  const text = `the transaction did not finish within ${timeoutMs} ms and was rolled back`
+  if (waiting === 0) return text
+  return `${text}; ${waiting} waited for a connection meanwhile: inside a transaction use its \`tx\` and not the store, or give the pool more connections`
 }
 
 /** A row does not fit a rule that the schema declares. */
@@ -148,8 +153,10 @@ export class CommitUnknownError extends HoldfastError {
   readonly transactionId: string
   /** True when the transaction wrote a witness row, so that `store.resolve(error)` can find out. */
   readonly witnessed: boolean
+  /** When the answer was missed, on this process's clock. */
+  readonly atMs: number
 
-  constructor(transactionId: string, witnessed: boolean, options: ErrorOptions) {
+  constructor(transactionId: string, witnessed: boolean, atMs: number, options: ErrorOptions) {
     super(
       `no reply to COMMIT of transaction ${transactionId}; ${
         witnessed ? 'ask store.resolve(error)' : 'run it with { witness: true } to be able to ask'
@@ -158,6 +165,24 @@ export class CommitUnknownError extends HoldfastError {
     )
     this.transactionId = transactionId
     this.witnessed = witnessed
+    this.atMs = atMs
+  }
+}
+
+/** The witness may have been removed since, so that its absence says nothing any more. */
+export class WitnessExpiredError extends HoldfastError {
+  static {
+    this.prototype.name = 'WitnessExpiredError'
+  }
+  readonly code = 'WITNESS_EXPIRED'
+  readonly outcome = 'unknown'
+  readonly transactionId: string
+
+  constructor(transactionId: string) {
+    super(
+      `transaction ${transactionId} was asked about later than half of the store's witnessWindowMs; look at the rows it would have written`,
+    )
+    this.transactionId = transactionId
   }
 }
 

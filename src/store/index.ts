@@ -26,6 +26,7 @@ export {
   TransactionAbortedError,
   TransactionStateError,
   TransactionTimeoutError,
+  WitnessExpiredError,
 } from './errors.ts'
 export {
   type Migration,
@@ -61,4 +62,4 @@ export type {
   TransactionBase,
   Where,
 } from './transaction.ts'
-export { pruneWitnesses } from './witness.ts'
+export { type PruneWitnessesOptions, pruneWitnesses } from './witness.ts'

@@ -12,6 +12,8 @@ export const UNDO_WAIT_MS = 2_000
 export interface Ground {
   readonly store: Store
   readonly engine: Engine
+  /** Called after each commit that wrote a witness. */
+  readonly witnessed: () => void
 }
 
 /** A transaction whose work is done, and which is neither committed nor rolled back. */

@@ -28,7 +28,8 @@ export async function runTransaction<T>(
 ): Promise<T> {
   const { timeoutMs, retries, signal } = resolveTransactionOptions(given)
   throwIfAborted(signal)
-  const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
+  const timedOut = () => new TransactionTimeoutError(timeoutMs, { waiting: ground.engine.waiting })
+  const deadline = new Deadline(timeoutMs, timedOut, signal)
   try {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -61,6 +62,7 @@ async function runOnce<T>(
     run,
   )
   await commit()
+  if (transactionId !== undefined) ground.witnessed()
   if (scope.hooks.length > 0) await runHooks(scope, result)
   return result
 
@@ -92,7 +94,8 @@ async function runOnce<T>(
       const answered = refused || found === 'not-applied'
       session.release(!answered || lost)
       if (answered) throw error
-      throw new CommitUnknownError(transactionId ?? randomUUID(), witness, { cause: error })
+      const atMs = ground.store.clock.now()
+      throw new CommitUnknownError(transactionId ?? randomUUID(), witness, atMs, { cause: error })
     }
     session.release(false)
   }

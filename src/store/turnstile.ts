@@ -19,6 +19,11 @@ export class Turnstile {
     return this.#inside < this.#places && this.#queue.length === 0
   }
 
+  /** How many are in the queue. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
   /** Takes a place if one is free, and gives the function that leaves it, which works once. */
   tryEnter(): (() => void) | undefined {
     if (!this.free) return undefined

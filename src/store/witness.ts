@@ -1,6 +1,7 @@
+import { throwIfAborted } from '../core/abort.ts'
 import { ConfigError } from '../core/errors.ts'
 import { checkOptions, isAge } from '../core/options.ts'
-import { type CommitUnknownError, StoreUnavailableError } from './errors.ts'
+import { type CommitUnknownError, StoreUnavailableError, WitnessExpiredError } from './errors.ts'
 import { sql } from './sql.ts'
 import type { Store } from './store.ts'
 import type { Flush } from './transaction.ts'
@@ -29,10 +30,13 @@ export const writeWitness: Flush<string> = async (tx, transactionIds) =>
 export async function resolveWitness(
   store: Store,
   error: CommitUnknownError,
+  windowMs: number,
 ): Promise<'applied' | 'not-applied'> {
   if (!error.witnessed) {
     throw new ConfigError('resolve', ['the transaction wrote no witness row; run it with { witness: true }'])
   }
+  // Half of the window, since clocks of processes differ.
+  if (store.clock.now() - error.atMs > windowMs / 2) throw new WitnessExpiredError(error.transactionId)
   return store.transaction(async (tx) => {
     const inserted = await tx.execute(
       store.dialect.insertRows(
@@ -52,17 +56,40 @@ export async function resolveWitness(
   })
 }
 
+export interface PruneWitnessesOptions {
+  readonly olderThanMs: number
+  readonly signal?: AbortSignal
+}
+
 /**
- * Removes witnesses older than `olderThanMs`, on this process's clock, and gives their number. `resolve` of a
- * transaction whose witness is gone would answer `not-applied`, so leave far more time than anyone takes to ask.
- * Nothing removes witnesses by itself.
+ * Removes witnesses older than `olderThanMs`, on this process's clock, and gives their number. A store that writes
+ * witnesses does this by itself, with its `witnessWindowMs`; this is for processes that end too soon for that.
+ *
+ * `resolve` of a transaction whose witness is gone would answer `not-applied`, so leave no less than twice the time that
+ * anyone takes to ask. Bounds: transactions of 1 000 rows each.
  */
-export async function pruneWitnesses(
-  store: Store,
-  { olderThanMs }: { olderThanMs: number },
-): Promise<number> {
-  checkOptions('pruneWitnesses', { olderThanMs }, ['olderThanMs'], [isAge('olderThanMs', olderThanMs)])
-  return store.execute(
-    sql`delete from ${store.table('witness')} where decided_at_ms < ${Math.floor(store.clock.now() - olderThanMs)}`,
-  )
+export async function pruneWitnesses(store: Store, options: PruneWitnessesOptions): Promise<number> {
+  const { olderThanMs, signal } = options
+  const names = ['olderThanMs', 'signal']
+  checkOptions('pruneWitnesses', options, names, [isAge('olderThanMs', olderThanMs)])
+  const before = Math.floor(store.clock.now() - olderThanMs)
+  for (let removed = 0; ; ) {
+    throwIfAborted(signal)
+    const some = await pruneSome(store, before, signal)
+    removed += some
+    if (some < PRUNE_ROWS) return removed
+  }
+}
+
+const PRUNE_ROWS = 1_000
+
+/** Processes that prune at the same time lock the rows in one order, and find what another one left. */
+function pruneSome(store: Store, beforeMs: number, signal: AbortSignal | undefined): Promise<number> {
+  const table = store.table('witness')
+  const old = sql`select id from ${table} where decided_at_ms < ${beforeMs} order by decided_at_ms, id limit ${PRUNE_ROWS}`
+  const lock = store.dialect.skipLocked ? store.dialect.forUpdate({ skipLocked: true }) : sql``
+  return store.transaction((tx) => tx.execute(sql`delete from ${table} where id in (${old}${lock})`), {
+    isolation: 'read-committed',
+    ...(signal && { signal }),
+  })
 }

@@ -145,7 +145,7 @@ describe('a connection cut around COMMIT', () => {
 
   it('while the witness is there and COMMIT still to come, resolve waits', async () => {
     const lost = await database.pool.connect()
-    const error = new CommitUnknownError('slow', true, { cause: undefined })
+    const error = new CommitUnknownError('slow', true, Date.now(), { cause: undefined })
     await lost.query('begin')
     await lost.query(
       "insert into holdfast_witness (id, decision, decided_at_ms) values ('slow', 'applied', 1)",

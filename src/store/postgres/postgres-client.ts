@@ -9,6 +9,8 @@ export interface PgPoolLike {
   listenerCount?(event: 'error'): number
   /** `max` is the most connections that the pool opens. */
   readonly options?: { readonly max?: number | undefined }
+  /** How many wait for a connection. */
+  readonly waitingCount?: number
   // biome-ignore lint/suspicious/noExplicitAny: pg's Pool carries its Client class without public types
   readonly Client?: any
 }

@@ -78,6 +78,10 @@ class PostgresEngine implements Engine {
     }
   }
 
+  get waiting(): number {
+    return (this.#turns?.waiting ?? 0) + (this.#pool.waitingCount ?? 0)
+  }
+
   adopt(handle: unknown): Statements {
     if (isKysely(handle)) {
       if (!handle.isTransaction) throw noTransaction('Kysely')

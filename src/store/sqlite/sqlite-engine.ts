@@ -46,6 +46,10 @@ export class SqliteEngine implements Engine {
     return new SqliteSession(this, options)
   }
 
+  get waiting(): number {
+    return this.writers.waiting + this.readers.waiting
+  }
+
   adopt(handle: unknown): Statements {
     return adoptSqlite(handle, this.options.prefix)
   }

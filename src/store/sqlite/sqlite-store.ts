@@ -31,7 +31,7 @@ export function sqlite(options: SqliteOptions): Store {
   checkOptions(
     'sqlite',
     options,
-    ['prefix', 'clock', 'open', 'busyWaitMs', 'readersMax', 'synchronous'],
+    ['prefix', 'clock', 'witnessWindowMs', 'open', 'busyWaitMs', 'readersMax', 'synchronous'],
     [
       typeof open === 'function' || 'open must be a function that opens a connection',
       ...storeChecks(options),
