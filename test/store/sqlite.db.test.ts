@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { sqlite } from 'holdfast/sqlite'
 import {
   type CommitUnknownError,
+  type JoinedTransaction,
   migrate,
   type OwnTransaction,
   type Store,
@@ -79,6 +80,22 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
     })
     await expect(failed).rejects.toMatchObject({ code: 'TRANSACTION_ABORTED', outcome: 'not-applied' })
     expect(await ids()).toBe('a')
+  })
+
+  it('a joined transaction that read before another one wrote is refused as a serialization failure', async () => {
+    await put(store, 'a')
+    const mine = openSqlite(path(), driver)
+    mine.exec('begin') // deferred: its snapshot is that of the first read, and it cannot become a writer later
+    const joined = (work: (tx: JoinedTransaction) => Promise<unknown>) => store.join(mine, work)
+    expect(await joined((tx) => ids(tx))).toBe('a')
+    await put(store, 'b')
+    await expect(joined((tx) => put(tx, 'c'))).rejects.toMatchObject({
+      code: 'SERIALIZATION_FAILURE',
+      outcome: 'not-applied',
+    })
+    mine.exec('rollback')
+    mine.close()
+    expect(await ids()).toBe('ab')
   })
 
   it('NaN and arrays are refused, since a driver would store something else', async () => {
