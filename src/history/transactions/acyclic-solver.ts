@@ -1,4 +1,7 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+import { ActivityHeap } from './activity-heap.ts'
+import { IncrementalOrder } from './incremental-order.ts'
+
 /**
  * Chooses one of two alternatives for every pair so that a directed graph stays acyclic: conflict-driven clause
  * learning (Marques-Silva and Sakallah, GRASP) over the choices, with the order of the graph kept while edges come and
@@ -19,23 +22,21 @@ export interface Alternatives {
   hint(pair: number): readonly [number, number]
   /** True when time is up. */
   expired(): boolean
+  /** Conflicts after which the answer is `unknown`. Without it there is no such bound. */
+  readonly conflictsMax?: number
 }
 
 export type Choice =
   | { readonly kind: 'chosen'; readonly first: Uint8Array }
+  /** `pairs` were met in contradictions, the latest first. */
   | { readonly kind: 'impossible'; readonly pairs: readonly number[]; readonly conflicts: number }
   | { readonly kind: 'unknown'; readonly reason: string }
 
 const LEARNED_LITERALS_MAX = 20_000_000
 
 export function chooseAcyclic(problem: Alternatives): Choice {
-  const { nodes, pairs } = problem
-  const position = new Int32Array(nodes)
-  for (let i = 0; i < nodes; i++) position[problem.order[i] as number] = i
-  const back = reverse(problem)
-  const out: number[][] = Array.from({ length: nodes }, () => [])
-  const into: number[][] = Array.from({ length: nodes }, () => [])
-  const edgeStack: number[] = []
+  const { pairs } = problem
+  const order = new IncrementalOrder(problem)
 
   const value = new Int8Array(pairs) // 1 first alternative, -1 second, 0 open
   const level = new Int32Array(pairs)
@@ -69,7 +70,7 @@ export function chooseAcyclic(problem: Alternatives): Choice {
   const undoTo = (target: number): void => {
     if (levelStart.length <= target) return
     const keep = levelStart[target] as number
-    let edgesKept = edgeStack.length
+    let edgesKept = order.edges
     for (let i = trail.length - 1; i >= keep; i--) {
       const v = (trail[i] as number) >> 1
       saved[v] = value[v] as number
@@ -77,87 +78,11 @@ export function chooseAcyclic(problem: Alternatives): Choice {
       heap.push(v)
       if ((trailEdges[i] as number) >= 0) edgesKept = trailEdges[i] as number
     }
-    for (let e = edgeStack.length - 2; e >= edgesKept; e -= 2) {
-      const u = edgeStack[e] as number
-      const v = edgeStack[e + 1] as number
-      out[u]!.length -= 2
-      into[v]!.length -= 1
-    }
-    edgeStack.length = edgesKept
+    order.undoTo(edgesKept)
     trail.length = keep
     trailEdges.length = keep
     levelStart.length = target
     head = Math.min(head, keep)
-  }
-
-  // Pearce and Kelly. Marks carry a generation so that they need no clearing.
-  const mark = new Int32Array(nodes)
-  const parent = new Int32Array(nodes)
-  const parentLiteral = new Int32Array(nodes)
-  let generation = 0
-  const ahead: number[] = []
-  const behind: number[] = []
-  /** Adds u → v; answers the literals on the cycle when there is one. */
-  const insert = (u: number, v: number, literal: number): number[] | undefined => {
-    const low = position[v] as number
-    const high = position[u] as number
-    if (low <= high) {
-      if (u === v) return [literal]
-      generation++
-      ahead.length = 0
-      ahead.push(v)
-      mark[v] = generation
-      for (let i = 0; i < ahead.length; i++) {
-        const x = ahead[i] as number
-        const visit = (y: number, by: number): boolean => {
-          if (mark[y] === generation || (position[y] as number) > high) return false
-          mark[y] = generation
-          parent[y] = x
-          parentLiteral[y] = by
-          ahead.push(y)
-          return y === u
-        }
-        let met = false
-        for (let k = problem.start[x] as number; k < (problem.start[x + 1] as number) && !met; k++)
-          met = visit(problem.to[k] as number, -1)
-        const dynamic = out[x] as number[]
-        for (let k = 0; k < dynamic.length && !met; k += 2)
-          met = visit(dynamic[k] as number, dynamic[k + 1] as number)
-        if (!met) continue
-        const cycle = [literal]
-        for (let y = u; y !== v; y = parent[y] as number) {
-          const by = parentLiteral[y] as number
-          if (by >= 0 && !cycle.includes(by)) cycle.push(by)
-        }
-        return cycle
-      }
-      generation++
-      behind.length = 0
-      behind.push(u)
-      mark[u] = generation
-      for (let i = 0; i < behind.length; i++) {
-        const x = behind[i] as number
-        const visit = (y: number): void => {
-          if (mark[y] === generation || (position[y] as number) < low) return
-          mark[y] = generation
-          behind.push(y)
-        }
-        for (let k = back.start[x] as number; k < (back.start[x + 1] as number); k++)
-          visit(back.to[k] as number)
-        for (const y of into[x] as number[]) visit(y)
-      }
-      const byPosition = (a: number, b: number): number => (position[a] as number) - (position[b] as number)
-      behind.sort(byPosition)
-      ahead.sort(byPosition)
-      const places = [...behind, ...ahead].map((x) => position[x] as number).sort((a, b) => a - b)
-      let p = 0
-      for (const x of behind) position[x] = places[p++] as number
-      for (const x of ahead) position[x] = places[p++] as number
-    }
-    out[u]!.push(v, literal)
-    into[v]!.push(u)
-    edgeStack.push(u, v)
-    return undefined
   }
 
   /** Answers a clause whose literals are all false, or undefined. */
@@ -166,10 +91,10 @@ export function chooseAcyclic(problem: Alternatives): Choice {
       const at = head++
       const literal = trail[at] as number
       if (trailEdges[at] === -1) {
-        trailEdges[at] = edgeStack.length
+        trailEdges[at] = order.edges
         let cycle: number[] | undefined
         problem.edgesOf(literal, (u, v) => {
-          cycle ??= insert(u, v, literal)
+          cycle ??= order.insert(u, v, literal)
         })
         if (cycle !== undefined) return cycle.map((l) => l ^ 1)
       }
@@ -257,8 +182,11 @@ export function chooseAcyclic(problem: Alternatives): Choice {
       let top = 0
       for (const literal of conflict) top = Math.max(top, level[literal >> 1] as number)
       if (top === 0) {
-        const latest = [...involved].sort((a, b) => b[1] - a[1]).slice(0, 32)
+        const latest = [...involved].sort((a, b) => b[1] - a[1])
         return { kind: 'impossible', pairs: latest.map(([v]) => v), conflicts }
+      }
+      if (conflicts === problem.conflictsMax) {
+        return { kind: 'unknown', reason: `more than ${conflicts} conflicts` }
       }
       undoTo(top)
       const clause = analyze(conflict)
@@ -300,7 +228,7 @@ export function chooseAcyclic(problem: Alternatives): Choice {
       }
       levelStart.push(trail.length)
       const [a, b] = problem.hint(v)
-      const prefersFirst = saved[v] !== 0 ? saved[v] === 1 : (position[a] as number) < (position[b] as number)
+      const prefersFirst = saved[v] !== 0 ? saved[v] === 1 : order.isBefore(a, b)
       assign(v * 2 + (prefersFirst ? 0 : 1), undefined)
     }
     if ((steps & 63) === 0 && problem.expired()) {
@@ -312,98 +240,9 @@ export function chooseAcyclic(problem: Alternatives): Choice {
   }
 }
 
-function reverse(graph: { nodes: number; start: Int32Array; to: Int32Array }): {
-  start: Int32Array
-  to: Int32Array
-} {
-  const start = new Int32Array(graph.nodes + 1)
-  for (let i = 0; i < graph.to.length; i++) start[(graph.to[i] as number) + 1]! += 1
-  for (let u = 0; u < graph.nodes; u++) start[u + 1]! += start[u] as number
-  const place = start.slice(0, graph.nodes)
-  const to = new Int32Array(graph.to.length)
-  for (let u = 0; u < graph.nodes; u++) {
-    for (let i = graph.start[u] as number; i < (graph.start[u + 1] as number); i++)
-      to[place[graph.to[i] as number]!++] = u
-  }
-  return { start, to }
-}
-
 /** 1, 1, 2, 1, 1, 2, 4, … (Luby, Sinclair, Zuckerman). */
 function luby(i: number): number {
   let k = 1
   while ((1 << k) - 1 < i) k++
   return (1 << k) - 1 === i ? 1 << (k - 1) : luby(i - (1 << (k - 1)) + 1)
-}
-
-/** The open pairs, most active first. */
-class ActivityHeap {
-  readonly #activity: Float64Array
-  readonly #heap: number[] = []
-  readonly #at: Int32Array
-
-  constructor(activity: Float64Array) {
-    this.#activity = activity
-    this.#at = new Int32Array(activity.length).fill(-1)
-  }
-
-  push(v: number): void {
-    if (this.#at[v] !== -1) return
-    this.#heap.push(v)
-    this.#up(this.#heap.length - 1)
-  }
-
-  pop(): number {
-    const top = this.#heap[0]
-    if (top === undefined) return -1
-    const last = this.#heap.pop() as number
-    this.#at[top] = -1
-    if (last !== top) {
-      this.#heap[0] = last
-      this.#at[last] = 0
-      this.#down(0)
-    }
-    return top
-  }
-
-  changed(v: number): void {
-    if (this.#at[v] !== -1) this.#up(this.#at[v] as number)
-  }
-
-  #up(from: number): void {
-    const heap = this.#heap
-    const v = heap[from] as number
-    let i = from
-    while (i > 0) {
-      const p = (i - 1) >> 1
-      const u = heap[p] as number
-      if ((this.#activity[u] as number) >= (this.#activity[v] as number)) break
-      heap[i] = u
-      this.#at[u] = i
-      i = p
-    }
-    heap[i] = v
-    this.#at[v] = i
-  }
-
-  #down(from: number): void {
-    const heap = this.#heap
-    const v = heap[from] as number
-    let i = from
-    for (;;) {
-      let c = 2 * i + 1
-      if (c >= heap.length) break
-      if (
-        c + 1 < heap.length &&
-        (this.#activity[heap[c + 1] as number] as number) > (this.#activity[heap[c] as number] as number)
-      )
-        c++
-      const u = heap[c] as number
-      if ((this.#activity[u] as number) <= (this.#activity[v] as number)) break
-      heap[i] = u
-      this.#at[u] = i
-      i = c
-    }
-    heap[i] = v
-    this.#at[v] = i
-  }
 }

@@ -4,10 +4,12 @@ import { type AxiomInput, forceCausal, forceReadAtomic, forceReadCommitted } fro
 import { cyclesIn, type FoundCycle, shortestCycle } from './cycles.ts'
 import { dataEdges, openKeyEdges, realTimeEdges, sessionEdges, tellsTime } from './dependencies.ts'
 import { explainCycle, explainStep } from './explain.ts'
+import { forbiddingGraph, joinVirtual } from './forbidding-graph.ts'
 import { components, Edges, outgoing, SO, WR, WW } from './graph.ts'
 import type { TransactionHistory } from './history.ts'
 import { LEVEL_RULES, type Level, type LevelRules } from './levels.ts'
-import { forbiddingGraph, joinVirtual, readersOfOpenKeys, searchOrder } from './order-search.ts'
+import { readersOfOpenKeys } from './open-readers.ts'
+import { searchOrder } from './order-search.ts'
 import { type Finding, type Reads, resolveReads } from './reads.ts'
 import { orderVersions, type Versions } from './versions.ts'
 
@@ -187,16 +189,17 @@ function checkDependencies(
   if (answer.kind === 'unknown') return answer.reason
   if (answer.kind === 'cycle') explainComponents()
   if (answer.kind === 'invalid') {
-    const cycles = answer.cycles.map((steps) => steps.map((s) => explainStep(h, reads, s)))
+    const cases = answer.cases.map(({ when, cycle }) => ({
+      when,
+      steps: cycle.map((s) => explainStep(h, reads, s)),
+    }))
     anomalies.push({
       type: 'cycle-in-every-order',
       transactions: answer.transactions,
-      ...(cycles[0] === undefined ? {} : { steps: cycles[0] }),
+      ...(cases[0] === undefined ? {} : { steps: cases[0].steps }),
       explanation: [
         answer.text,
-        ...cycles.map(
-          (c, i) => `${i === 0 ? 'One way' : 'The other way'}: ${c.map((s) => s.text).join(' ')}`,
-        ),
+        ...cases.map(({ when, steps }) => `If ${when}: ${steps.map((s) => s.text).join(' ')}`),
       ].join(' '),
     })
   }

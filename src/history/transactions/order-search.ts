@@ -1,10 +1,14 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
-import { chooseAcyclic } from './acyclic-solver.ts'
+import { type Alternatives, chooseAcyclic } from './acyclic-solver.ts'
 import type { Step } from './cycles.ts'
-import { components, type Edges, outgoing, RW, topologicalOrder, WW } from './graph.ts'
-import { NIL, type TransactionHistory } from './history.ts'
+import { closure, expand, forbiddingGraph, type Graph } from './forbidding-graph.ts'
+import { components, type Edges, RW, topologicalOrder, WW } from './graph.ts'
+import type { TransactionHistory } from './history.ts'
 import { IntVector } from './int-vector.ts'
+import type { ReadersOf } from './open-readers.ts'
+import { type Candidate, orderCases } from './order-cases.ts'
 import type { Reads } from './reads.ts'
+import { smallestCore } from './smallest-core.ts'
 import type { OpenKey, Versions } from './versions.ts'
 
 /**
@@ -37,87 +41,19 @@ export type OrderAnswer =
       readonly kind: 'invalid'
       readonly text: string
       readonly transactions: readonly number[]
-      readonly cycles: readonly (readonly Step[])[]
+      /** Each way to order the versions that the text names, and the cycle that it closes. */
+      readonly cases: readonly { readonly when: string; readonly cycle: readonly Step[] }[]
     }
   | { readonly kind: 'unknown'; readonly reason: string }
 
-/** The transactions that read a version, or with `NIL` the initial state, of an open key. */
-export type ReadersOf = (write: number, key: number) => Int32Array
-
 const PAIRS_MAX = 3_000_000
 const CLOSURE_BYTES_MAX = 1 << 28
-
-export interface Graph {
-  nodes: number
-  start: Int32Array
-  to: Int32Array
-  edge: Int32Array
-}
-
-/**
- * The graph in which every cycle is forbidden. For serializability that is the graph itself. For snapshot isolation each
- * node is doubled (2u, and 2u + 1 when it was entered by an rw edge, from where only other edges lead on), so that
- * exactly the cycles without neighbouring rw edges remain (Cerone and Gotsman, "Analysing Snapshot Isolation", 2016).
- */
-export function forbiddingGraph(
-  edges: Edges,
-  nodes: number,
-  keyNodesFrom: number,
-  snapshot: boolean,
-  within?: Int32Array,
-): Graph {
-  if (!snapshot && within === undefined) return outgoing(edges, nodes)
-  const from = new IntVector(edges.length + 16)
-  const to = new IntVector(edges.length + 16)
-  const edge = new IntVector(edges.length + 16)
-  for (let e = 0; e < edges.length; e++) {
-    const u = edges.from.at(e)
-    const v = edges.to.at(e)
-    if (within !== undefined && (within[u] === -1 || within[u] !== within[v])) continue
-    expand(u, v, edges.kind.at(e), keyNodesFrom, snapshot, (a, b) => {
-      from.push(a)
-      to.push(b)
-      edge.push(e)
-    })
-  }
-  const count = snapshot ? nodes * 2 : nodes
-  const start = new Int32Array(count + 1)
-  for (let i = 0; i < from.length; i++) start[from.at(i) + 1]! += 1
-  for (let u = 0; u < count; u++) start[u + 1]! += start[u] as number
-  const place = start.slice(0, count)
-  const target = new Int32Array(from.length)
-  const number = new Int32Array(from.length)
-  for (let i = 0; i < from.length; i++) {
-    const at = place[from.at(i)]!++
-    target[at] = to.at(i)
-    number[at] = edge.at(i)
-  }
-  return { nodes: count, start, to: target, edge: number }
-}
-
-function expand(
-  u: number,
-  v: number,
-  kind: number,
-  keyNodesFrom: number,
-  snapshot: boolean,
-  emit: (a: number, b: number) => void,
-): void {
-  if (!snapshot) emit(u, v)
-  else if (kind !== RW) {
-    emit(2 * u, 2 * v)
-    emit(2 * u + 1, 2 * v)
-  } else if (u >= keyNodesFrom) emit(2 * u + 1, 2 * v + 1)
-  else emit(2 * u, 2 * v + 1)
-}
-
-/** An edge that an alternative would bring. */
-interface Candidate {
-  readonly u: number
-  readonly v: number
-  readonly kind: number
-  readonly via: number
-}
+/** Pairs of a core whose cases are gone through, and pairs that are named where no core was found. */
+const CORE_EXPLAINED_MAX = 8
+const INVOLVED_PAIRS_MAX = 32
+const CHAIN_MAX = 32
+/** Decided pairs that are kept for an explanation. */
+const STRUCK_KEPT_MAX = 50_000
 
 interface Pair {
   readonly key: number
@@ -173,15 +109,18 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
   }
 
   let reaches: ((u: number, v: number) => boolean) | undefined
+  const certainEdges = edges.length
+  const struckPairs: Pair[] = []
   let struck = 0
-  /** Strikes out an alternative that closes a cycle with what is certain. Answers `open`, `decided`, or both cycles. */
-  const strike = (pair: Pair): 'open' | 'decided' | readonly [Candidate, Candidate] => {
+  /** Strikes out an alternative that closes a cycle with what is certain. Answers `impossible` where both do. */
+  const strike = (pair: Pair): 'open' | 'decided' | 'impossible' => {
     const first = closes(pair, true)
     const second = closes(pair, false)
-    if (first === undefined && second === undefined) return 'open'
-    if (first !== undefined && second !== undefined) return [first, second]
+    if (!first && !second) return 'open'
+    if (first && second) return 'impossible'
     struck++
-    edgesOf(pair, first === undefined, (u, v, kind, via) => {
+    if (struckPairs.length < STRUCK_KEPT_MAX) struckPairs.push(pair)
+    edgesOf(pair, !first, (u, v, kind, via) => {
       // What can be reached anyway needs no edge of its own.
       let implied = true
       expand(u, v, kind, keyNodesFrom, snapshot, (a, b) => {
@@ -191,12 +130,12 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     })
     return 'decided'
   }
-  const closes = (pair: Pair, isFirst: boolean): Candidate | undefined => {
-    let found: Candidate | undefined
-    edgesOf(pair, isFirst, (u, v, kind, via) => {
-      if (found !== undefined) return
+  const closes = (pair: Pair, isFirst: boolean): boolean => {
+    let found = false
+    edgesOf(pair, isFirst, (u, v, kind) => {
+      if (found) return
       expand(u, v, kind, keyNodesFrom, snapshot, (a, b) => {
-        if (a === b || reaches?.(b, a) === true) found ??= { u, v, kind, via }
+        found ||= a === b || reaches?.(b, a) === true
       })
     })
     return found
@@ -222,7 +161,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
           }
           const outcome = strike(pair)
           if (outcome === 'decided') continue
-          if (outcome !== 'open') return contradiction(pair, outcome)
+          if (outcome === 'impossible') return impossible([pair], 1)
         }
         if (pairKey.length === PAIRS_MAX) {
           return {
@@ -250,7 +189,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
       const pair = pairAt(p)
       const outcome = strike(pair)
       if (outcome === 'decided') continue
-      if (outcome !== 'open') return contradiction(pair, outcome)
+      if (outcome === 'impossible') return impossible([pair], 1)
       pairKey.set(kept, pairKey.at(p))
       pairA.set(kept, pairA.at(p))
       pairB.set(kept, pairB.at(p))
@@ -261,38 +200,30 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
   }
   reaches = undefined
 
-  const node = (op: number): number => (snapshot ? 2 * by(op) : by(op))
-  const choice = chooseAcyclic({
-    nodes: graph.nodes,
-    start: graph.start,
-    to: graph.to,
-    order,
-    pairs: pairKey.length,
-    edgesOf: (literal, emit) => {
-      edgesOf(pairAt(literal >> 1), (literal & 1) === 0, (u, v, kind) =>
-        expand(u, v, kind, keyNodesFrom, snapshot, emit),
-      )
-    },
-    hint: (v) => {
-      const p = pairAt(v)
-      return [node(p.tailA), node(p.headB)]
-    },
-    expired: () => search.expired(),
-  })
+  const choice = chooseAcyclic(problemOf(pairKey.length, pairAt))
   if (choice.kind === 'chosen') return { kind: 'valid' }
   if (choice.kind === 'unknown') return choice
-  const involved = new Set<number>()
-  const names = new Set<string>()
-  for (const v of choice.pairs) {
-    const p = pairAt(v)
-    for (const op of [p.headA, p.tailA, p.headB, p.tailB]) involved.add(by(op))
-    names.add(h.showKey(p.key))
-  }
-  return {
-    kind: 'invalid',
-    transactions: [...involved].sort((a, b) => a - b),
-    cycles: [],
-    text: `Every order of the versions of ${list([...names])} that were not recorded in order leaves a forbidden cycle: ${pairKey.length} open pairs were searched whole (${choice.conflicts} contradictions), ${struck} more followed from the rest.`,
+  return impossible(choice.pairs.map(pairAt), choice.conflicts)
+
+  function problemOf(pairs: number, at: (pair: number) => Pair): Alternatives {
+    const node = (op: number): number => (snapshot ? 2 * by(op) : by(op))
+    return {
+      nodes: graph.nodes,
+      start: graph.start,
+      to: graph.to,
+      order,
+      pairs,
+      edgesOf: (literal, emit) => {
+        edgesOf(at(literal >> 1), (literal & 1) === 0, (u, v, kind) =>
+          expand(u, v, kind, keyNodesFrom, snapshot, emit),
+        )
+      },
+      hint: (v) => {
+        const { tailA, headB } = at(v)
+        return [node(tailA), node(headB)]
+      },
+      expired: () => search.expired(),
+    }
   }
 
   /** Orders the chains of each key by where their writers stand in `order`, and looks whether that is free of cycles. */
@@ -320,70 +251,91 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     return holds
   }
 
-  function contradiction(pair: Pair, edgesOfBoth: readonly [Candidate, Candidate]): OrderAnswer {
+  /**
+   * No order is free of cycles. What was inferred is taken back, so that the explanation stands on what is certain; the
+   * pairs that it was inferred from are looked for after those in which contradictions were met.
+   */
+  function impossible(met: readonly Pair[], conflicts: number): OrderAnswer {
+    edges.truncate(certainEdges)
     graph = graphNow()
-    const cycles = edgesOfBoth.map((edge) => cycleThrough(edge))
-    const [a, b] = [pair.headA, pair.headB].map(
-      (op) => `${h.showTransaction(by(op))}'s ${h.showValue(h.value[op] as number)}`,
-    )
+    order = topologicalOrder(graph, ranks(h, graph.nodes, snapshot))
+    const candidates = [...met, ...struckPairs.toReversed()]
+    const core = smallestCore(
+      problemOf(candidates.length, (pair) => candidates[pair] as Pair),
+      candidates.map((_, i) => i),
+    )?.map((i) => candidates[i] as Pair)
+    const pairs = core ?? met.slice(0, INVOLVED_PAIRS_MAX)
+    const cases = core === undefined || core.length > CORE_EXPLAINED_MAX ? undefined : casesOf(core)
+    const keys = list([...new Set(pairs.map((pair) => h.showKey(pair.key)))])
     return {
       kind: 'invalid',
-      cycles,
-      transactions: [...new Set(cycles.flatMap((cycle) => cycle.map((step) => step.from)))],
-      text: `${a} and ${b} are both versions of ${h.showKey(pair.key)} and their order was not recorded; either order closes a forbidden cycle.`,
+      transactions: inOrder([
+        ...pairs.flatMap((p) => [...chain(p.headA, p.tailA), ...chain(p.headB, p.tailB)]),
+        ...(cases ?? []).flatMap(({ cycle }) => cycle.flatMap((step) => [step.from, ...replaced(step)])),
+      ]),
+      cases: cases ?? [],
+      text:
+        core === undefined
+          ? `Every order of the versions of ${keys} that were not recorded in order leaves a forbidden cycle: ${pairKey.length} open pairs were searched whole (${conflicts} contradictions), ${struck} more followed from the rest.`
+          : `The order of ${core.length === 1 ? 'two versions' : `${core.length} pairs of versions`} of ${keys} was not recorded, and every way to order them closes a forbidden cycle.`,
     }
   }
 
-  /** The shortest way back along certain edges, closed by `edge`. */
-  function cycleThrough(edge: Candidate): Step[] {
-    let best: Step[] = []
-    expand(edge.u, edge.v, edge.kind, keyNodesFrom, snapshot, (a, b) => {
-      const parent = new Int32Array(graph.nodes).fill(-1)
-      const parentEdge = new Int32Array(graph.nodes).fill(-1)
-      const queue = [b]
-      parent[b] = b
-      for (let i = 0; i < queue.length && parent[a] === -1; i++) {
-        const x = queue[i] as number
-        for (let k = graph.start[x] as number; k < (graph.start[x + 1] as number); k++) {
-          const y = graph.to[k] as number
-          if (parent[y] !== -1) continue
-          parent[y] = x
-          parentEdge[y] = graph.edge[k] as number
-          queue.push(y)
-        }
-      }
-      if (parent[a] === -1) return
-      const steps: Step[] = []
-      for (let y = a; y !== b; y = parent[y] as number) {
-        const e = parentEdge[y] as number
-        steps.unshift({
-          from: edges.from.at(e),
-          to: edges.to.at(e),
-          kind: edges.kind.at(e),
-          via: edges.via.at(e),
+  /** The writers of a chain; of a long one its ends. */
+  function chain(head: number, tail: number): number[] {
+    const writers: number[] = []
+    for (let op = head; op !== tail && op !== -1; op = versions.next[op] as number) {
+      if (writers.length === CHAIN_MAX) return [by(head), by(tail)]
+      writers.push(by(op))
+    }
+    return [...writers, by(tail)]
+  }
+
+  /** Whose versions the reader of an rw step saw: without them it would have seen none that was replaced. */
+  function replaced({ from, kind, via }: Step): number[] {
+    if (kind !== RW || via < 0) return []
+    const writers: number[] = []
+    for (let op = h.first[from] as number; op < (h.first[from + 1] as number); op++) {
+      const seen = reads.source[op] as number
+      if (h.key[op] === h.key[via] && seen >= 0) writers.push(by(seen))
+    }
+    return writers
+  }
+
+  function casesOf(pairs: readonly Pair[]): { when: string; cycle: readonly Step[] }[] | undefined {
+    return orderCases({
+      graph,
+      edges,
+      keyNodesFrom,
+      snapshot,
+      transactions: h.transactions,
+      pairs: pairs.length,
+      edgesOf: (literal) => {
+        const found: Candidate[] = []
+        edgesOf(pairs[literal >> 1] as Pair, (literal & 1) === 0, (u, v, kind, via) =>
+          found.push({ u, v, kind, via }),
+        )
+        return found
+      },
+    })?.map(({ chosen, cycle }) => ({
+      cycle,
+      when: chosen
+        .map((literal) => {
+          const { tailA, headB, tailB, headA, key } = pairs[literal >> 1] as Pair
+          const [before, after] = (literal & 1) === 0 ? [tailA, headB] : [tailB, headA]
+          return `${shown(before)} comes before ${shown(after)} in ${h.showKey(key)}`
         })
-      }
-      const whole = joinVirtual(
-        [{ from: edge.u, to: edge.v, kind: edge.kind, via: edge.via }, ...steps],
-        h.transactions,
-      )
-      if (best.length === 0 || whole.length < best.length) best = whole
-    })
-    return best
+        .join(' and '),
+    }))
+  }
+
+  function shown(op: number): string {
+    return `${h.showTransaction(by(op))}'s ${h.showValue(h.value[op] as number)}`
   }
 }
 
-/** Joins the steps over nodes that are no transactions; the cycle must begin at a transaction. */
-export function joinVirtual(steps: readonly Step[], transactions: number): Step[] {
-  const joined: Step[] = []
-  let from = -1
-  for (const step of steps) {
-    if (from === -1) from = step.from
-    if (step.to >= transactions) continue
-    joined.push({ ...step, from })
-    from = -1
-  }
-  return joined
+function inOrder(transactions: readonly number[]): number[] {
+  return [...new Set(transactions)].sort((a, b) => a - b)
 }
 
 function list(names: readonly string[]): string {
@@ -404,63 +356,4 @@ function ranks(h: TransactionHistory, nodes: number, doubled: boolean): Float64A
     else rank[t] = r
   }
   return rank
-}
-
-/** Who reaches whom, as bits: row u has bit v. */
-function closure(graph: Graph, order: Int32Array): (u: number, v: number) => boolean {
-  const words = Math.ceil(graph.nodes / 32)
-  const rows = new Uint32Array(graph.nodes * words)
-  for (let i = order.length - 1; i >= 0; i--) {
-    const u = order[i] as number
-    const row = u * words
-    for (let k = graph.start[u] as number; k < (graph.start[u + 1] as number); k++) {
-      const v = graph.to[k] as number
-      if (((rows[row + (v >>> 5)] as number) & (1 << (v & 31))) !== 0) continue
-      const other = v * words
-      for (let w = 0; w < words; w++) rows[row + w]! |= rows[other + w] as number
-      rows[row + (v >>> 5)]! |= 1 << (v & 31)
-    }
-  }
-  return (u, v) => ((rows[u * words + (v >>> 5)] as number) & (1 << (v & 31))) !== 0
-}
-
-/** Whose reads saw each version, and the initial state, of the open keys. */
-export function readersOfOpenKeys(h: TransactionHistory, reads: Reads, versions: Versions): ReadersOf {
-  const { source, transactionOf } = reads
-  const ops = source.length
-  const isOpen = new Uint8Array(h.keys)
-  for (const { key } of versions.open) isOpen[key] = 1
-  // One row per write, and after those one per key for its initial state.
-  const rowOf = (op: number): number => {
-    const seen = source[op] as number
-    const key = h.key[op] as number
-    if (seen < NIL || isOpen[key] === 0) return -1
-    return seen === NIL ? ops + key : seen
-  }
-  const end = new Int32Array(ops + h.keys + 1)
-  for (let op = 0; op < ops; op++) {
-    const row = rowOf(op)
-    if (row >= 0) end[row]! += 1
-  }
-  let sum = 0
-  for (let row = 0; row < end.length; row++) {
-    const count = end[row] as number
-    end[row] = sum
-    sum += count
-  }
-  const start = end.slice()
-  const readers = new Int32Array(sum)
-  for (let op = 0; op < ops; op++) {
-    const row = rowOf(op)
-    if (row < 0) continue
-    const t = transactionOf[op] as number
-    const at = end[row] as number
-    if (at > (start[row] as number) && readers[at - 1] === t) continue // a second read of it by the same transaction
-    readers[at] = t
-    end[row] = at + 1
-  }
-  return (write, key) => {
-    const row = write === NIL ? ops + key : write
-    return readers.subarray(start[row] as number, end[row] as number)
-  }
 }

@@ -2,10 +2,10 @@
 import type { TransactionAnomaly, TransactionVerdict } from './check.ts'
 import { cyclesIn } from './cycles.ts'
 import { realTimeEdges, sessionEdges, tellsTime } from './dependencies.ts'
+import { forbiddingGraph, joinVirtual } from './forbidding-graph.ts'
 import { components, Edges, outgoing, RW, WR } from './graph.ts'
 import { FAIL, INFO, OK, READ_LIST, type TransactionHistory, WRITE } from './history.ts'
 import { LEVEL_RULES, type Level } from './levels.ts'
-import { forbiddingGraph, joinVirtual } from './order-search.ts'
 
 /**
  * Sets that only grow (Elle's `set-add`): a read that holds an element comes after its addition, one that lacks it comes

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { chooseAcyclic } from '../../../src/history/transactions/acyclic-solver.ts'
+import { type Alternatives, chooseAcyclic } from '../../../src/history/transactions/acyclic-solver.ts'
 import { checkHistory } from '../../../src/history/transactions/check.ts'
 import { Edges, outgoing, topologicalOrder } from '../../../src/history/transactions/graph.ts'
 import {
@@ -9,6 +9,7 @@ import {
   TransactionHistoryBuilder,
 } from '../../../src/history/transactions/history.ts'
 import { checkTransactions } from '../../../src/history/transactions/index.ts'
+import { smallestCore } from '../../../src/history/transactions/smallest-core.ts'
 import { seededRandom } from '../../../src/testing/seeded-random.ts'
 import { type SmallTransaction, serializable } from './oracle.ts'
 
@@ -39,6 +40,49 @@ describe('choosing between alternatives', () => {
       { minLength: 1, maxLength: 9 },
     ),
   })
+  type Pairs = readonly (readonly [readonly Edge[], readonly Edge[]])[]
+  const alternatives = (certain: readonly Edge[], pairs: Pairs): Alternatives => {
+    const known = new Edges()
+    for (const [u, v] of certain) known.add(u, v, 0, -1)
+    const graph = outgoing(known, NODES)
+    return {
+      nodes: NODES,
+      start: graph.start,
+      to: graph.to,
+      order: topologicalOrder(graph),
+      pairs: pairs.length,
+      edgesOf: (literal, emit) => {
+        const [first, second] = pairs[literal >> 1] as Pairs[number]
+        for (const [u, v] of (literal & 1) === 0 ? first : second) emit(u, v)
+      },
+      hint: (pair) => pairs[pair]?.[0][0] as Edge,
+      expired: () => false,
+    }
+  }
+  it('shrinks what has no choice until each pair is needed', () => {
+    let shrunk = 0
+    fc.assert(
+      fc.property(problem, ({ certain, pairs }) => {
+        const whole = alternatives(certain, pairs)
+        const choice = chooseAcyclic(whole)
+        if (choice.kind !== 'impossible') return
+        const core = smallestCore(whole, choice.pairs) ?? []
+        const impossible = (numbers: readonly number[]): boolean =>
+          chooseAcyclic(
+            alternatives(
+              certain,
+              numbers.map((n) => pairs[n] as Pairs[number]),
+            ),
+          ).kind === 'impossible'
+        expect(impossible(core)).toBe(true)
+        for (const one of core)
+          expect(core.length === 1 || !impossible(core.filter((n) => n !== one))).toBe(true)
+        if (core.length < choice.pairs.length) shrunk++
+      }),
+      { numRuns: 500 },
+    )
+    expect(shrunk).toBeGreaterThan(10)
+  })
   it('finds a choice exactly when there is one, and what it chooses is acyclic', () => {
     const seen = { true: 0, false: 0 }
     fc.assert(
@@ -48,22 +92,7 @@ describe('choosing between alternatives', () => {
           possible = acyclic([...certain, ...pairs.flatMap((p, i) => p[(mask >> i) & 1] as Edge[])])
         }
         seen[`${possible}`]++
-        const known = new Edges()
-        for (const [u, v] of certain) known.add(u, v, 0, -1)
-        const graph = outgoing(known, NODES)
-        const choice = chooseAcyclic({
-          nodes: NODES,
-          start: graph.start,
-          to: graph.to,
-          order: topologicalOrder(graph),
-          pairs: pairs.length,
-          edgesOf: (literal, emit) => {
-            const [first, second] = pairs[literal >> 1] as (typeof pairs)[number]
-            for (const [u, v] of (literal & 1) === 0 ? first : second) emit(u, v)
-          },
-          hint: (pair) => pairs[pair]?.[0][0] as Edge,
-          expired: () => false,
-        })
+        const choice = chooseAcyclic(alternatives(certain, pairs))
         expect(choice.kind).toBe(possible ? 'chosen' : 'impossible')
         if (choice.kind === 'chosen') {
           expect(
@@ -78,10 +107,10 @@ describe('choosing between alternatives', () => {
 })
 
 /** A database with snapshots and first-committer-wins; with `serial`, one transaction after the other. */
-function simulate(
+function run(
   seed: number,
   options: { sessions: number; transactions: number; keys: number; serial: boolean },
-): TransactionHistory {
+): Transactions {
   const random = seededRandom(seed)
   const below = (n: number): number => Math.floor(random() * n)
   const versions = new Map<number, [commit: number, value: number][]>()
@@ -117,16 +146,25 @@ function simulate(
     for (const [key, v] of t.wrote) versions.set(key, [...(versions.get(key) ?? []), [commits, v]])
     done[s]?.push(t.ops)
   }
+  return done.flatMap((session, s) => session.map((ops) => ({ session: s, ops })))
+}
+
+const simulate = (...args: Parameters<typeof run>): TransactionHistory => build(run(...args))
+
+type Transactions = readonly {
+  readonly session: number
+  readonly ops: readonly (readonly [f: 'r' | 'w', key: number, value: number | null])[]
+}[]
+
+function build(transactions: Transactions): TransactionHistory {
   const builder = new TransactionHistoryBuilder()
-  done.forEach((session, s) => {
-    for (const ops of session) {
-      builder.begin({ session: s, status: OK, at: 0 })
-      for (const [f, key, v] of ops) {
-        if (f === 'r') builder.read(key, v)
-        else builder.write(key, v as number)
-      }
+  for (const { session, ops } of transactions) {
+    builder.begin({ session, status: OK, at: 0 })
+    for (const [f, key, v] of ops) {
+      if (f === 'r') builder.read(key, v ?? null)
+      else builder.write(key, v as number)
     }
-  })
+  }
   return builder.finish({ definition: 'axiomatic', unit: 'transaction' })
 }
 
@@ -146,6 +184,36 @@ describe('histories of a simulated database, without recorded versions or times'
       expect(checkHistory(h, { level: 'serializable' })).toMatchObject({ verdict: 'invalid' })
     },
   )
+})
+
+describe('a contradiction in every order of versions', () => {
+  it('is explained by a small part of the history, which is invalid alone', () => {
+    let explained = 0
+    for (let seed = 1; seed <= 40; seed++) {
+      const all = run(seed, { sessions: 4, transactions: 12, keys: 6, serial: false })
+      const { anomalies } = checkHistory(build(all), { level: 'serializable', sessionOrder: false })
+      const found = anomalies.find(({ type }) => type === 'cycle-in-every-order')
+      if (found === undefined) continue
+      explained++
+      expect(found.transactions.length).toBeLessThan(all.length / 2)
+      expect(found.explanation).toMatch(/If .* comes before .*: .* If .* comes before .*: /)
+      const part = found.transactions.map((t) => all[t] as Transactions[number])
+      const values = new Set(part.flatMap(({ ops }) => ops.filter(([f]) => f === 'w').map(([, , v]) => v)))
+      // What nobody in this part wrote is not known to it.
+      const alone = part.map(({ session, ops }) => ({
+        session,
+        ops: ops.filter(([f, , v]) => f === 'w' || v === null || values.has(v)),
+      }))
+      expect({
+        seed,
+        verdict: checkHistory(build(alone), { level: 'serializable', sessionOrder: false }).verdict,
+      }).toEqual({
+        seed,
+        verdict: 'invalid',
+      })
+    }
+    expect(explained).toBeGreaterThan(5)
+  })
 })
 
 describe('sets against trying every order', () => {
