@@ -58,6 +58,16 @@ export interface Outbox<T extends Topics = any> {
   ): Promise<Published>
 
   /**
+   * Whether `publish` would take this message in a transaction of `store`: for a message that is sent later, by a
+   * transaction that must not fail.
+   * @throws what `publish` would throw
+   */
+  check<Name extends TopicName<T>>(
+    store: Store,
+    message: OutboundMessage<Name, PayloadOf<T, Name>>,
+  ): Promise<void>
+
+  /**
    * `publish` for a synchronous SQLite transaction: inserts at once. Call `committed()` after the COMMIT, or let the
    * relay's poll find the messages.
    * @throws PayloadError; ConfigError, also when the topic's schema is asynchronous
@@ -122,6 +132,11 @@ class StoreOutbox implements Outbox {
     const row = checked instanceof Promise ? await checked : checked
     tx.beforeCommit(this.#flush, row)
     return { id: row.id }
+  }
+
+  async check(store: Store, message: OutboundMessage): Promise<void> {
+    this.#assertOwn({ store })
+    await checkMessage(this.#options, message)
   }
 
   publishSync(tx: SyncTransaction, message: OutboundMessage): Published
@@ -215,7 +230,7 @@ class StoreOutbox implements Outbox {
     if (!held) this.#announcer?.announce(partitions)
   }
 
-  #assertOwn(tx: Transaction | SyncTransaction): void {
+  #assertOwn(tx: { readonly store: Store }): void {
     if (tx?.store !== this.#store) {
       throw new ConfigError('outbox.publish', [
         'the transaction belongs to another store than the outbox; a message must commit with the rows it tells about',

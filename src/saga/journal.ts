@@ -16,7 +16,7 @@ export class Pending {
   readonly entries: Entry[] = []
   change: Change | undefined
   /** Statements that go with it, in the same transaction. */
-  readonly beside: ((tx: Transaction) => Promise<void>)[] = []
+  readonly beside: ((tx: Transaction) => Promise<unknown>)[] = []
   readonly durable: Promise<{ readonly started: boolean }>
   settle!: (answer: { readonly started: boolean }) => void
   fail!: (error: unknown) => void
@@ -232,8 +232,16 @@ export function stale({ sagaId, guard }: Pick<Pending, 'sagaId' | 'guard'>): Sta
   })
 }
 
-/** The database says no to what is in the batch; sending it again would be answered the same. */
+/** Sent again, it would be answered the same: by the database, or by what goes beside it. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'CONSTRAINT_VIOLATED',
+  'STATEMENT_FAILED',
+  'PAYLOAD_INVALID',
+  'CONFIG_INVALID',
+  'UNSUPPORTED',
+])
+
 function isRefusal(error: unknown): boolean {
   const { code } = error as { code?: string }
-  return code === 'CONSTRAINT_VIOLATED' || code === 'STATEMENT_FAILED'
+  return code !== undefined && REFUSALS.has(code)
 }

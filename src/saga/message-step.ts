@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import type { Message } from '../broker/index.ts'
 import { ConfigError } from '../core/errors.ts'
-import type { Outbox } from '../outbox/index.ts'
+import type { OutboundMessage, Outbox } from '../outbox/index.ts'
 import type { Transaction } from '../store/transaction.ts'
 import type { Phase } from './attempt.ts'
 import type { MessageCall } from './context.ts'
@@ -16,26 +17,34 @@ export const MESSAGE_HEADERS = {
   epoch: 'holdfast-epoch',
 } as const
 
-/** Publishes the message of a step; it leaves when the journal's entry commits. */
-export async function publishStep(
-  tx: Transaction,
+/** The message of a step, in one of its phases. */
+export function stepMessage(
   run: SagaRun,
   step: string,
   phase: Phase,
-  { outbox, topic, key, payload }: Pick<MessageCall<unknown>, 'outbox' | 'topic' | 'key' | 'payload'>,
-): Promise<void> {
-  await outbox.publish(tx, {
+  { topic, key, payload }: Pick<MessageCall<unknown>, 'topic' | 'key' | 'payload'>,
+): OutboundMessage {
+  return {
     topic,
-    key: key ?? run.id,
+    key: key ?? shortened(run.id),
     payload,
-    id: `${run.id}/${step}:${phase}`.slice(-200),
+    id: shortened(`${run.id}/${step}:${phase}`),
     headers: {
       [MESSAGE_HEADERS.saga]: run.id,
       [MESSAGE_HEADERS.step]: step,
       [MESSAGE_HEADERS.phase]: phase,
       [MESSAGE_HEADERS.epoch]: `${run.env.guard.epoch}`,
     },
-  })
+  }
+}
+
+const NAME_MAX = 200
+
+/** A name that brokers take. What would be too long keeps its beginning, and a hash tells it from others. */
+function shortened(name: string): string {
+  if (name.length <= NAME_MAX) return name
+  const hash = createHash('sha256').update(name).digest('base64url')
+  return `${name.slice(0, NAME_MAX - hash.length - 1).toWellFormed()}~${hash}`
 }
 
 /**
@@ -54,7 +63,7 @@ export async function replyToSaga(
     throw new ConfigError('replyToSaga', ['the message has no saga'])
   await outbox.publish(tx, {
     topic: reply.topic,
-    key: saga,
+    key: shortened(saga),
     payload: reply.payload,
     headers: { [MESSAGE_HEADERS.saga]: saga, [MESSAGE_HEADERS.step]: step },
   })

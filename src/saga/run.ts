@@ -283,14 +283,18 @@ export class SagaRun {
   /** The lease is lost: nothing more is done here. */
   lose(reason: unknown): void {
     if (this.#over) return
+    this.#sayLost(reason)
+    this.#stop()
+    this.#root.abort(reason)
+    this.env.onOver(this, undefined)
+  }
+
+  #sayLost(reason: unknown): void {
     const { code } = (reason ?? {}) as { code?: string }
     const { log } = this.env
     const say =
       code === 'STALE_EPOCH' || code === 'LEASE_LOST' || code === 'CONFIG_INVALID' ? log.info : log.error
     say('a saga is not run here any more', { saga: this.id, reason })
-    this.#stop()
-    this.#root.abort(reason)
-    this.env.onOver(this, undefined)
   }
 
   /** Stale: another has the saga. Anything else is a refusal of the database, which no repetition mends. */
@@ -422,11 +426,17 @@ export class SagaRun {
     this.append('stuck', step, -1, JSON.stringify({ phase, error: record, ...place }))
     const share = this.share()
     share.change = this.#change({ state: 'stuck', wakeAtMs: null, held: 0, reason })
-    this.env.log.error('a saga is stuck', { saga: this.id, step, phase, error })
     this.#stop()
+    // Said once it is written: a process that was stopped past its lease may believe it of what its successor has done.
     share.durable.then(
-      () => this.env.onOver(this, { state: 'stuck', output: null, reason }),
-      () => this.env.onOver(this, undefined),
+      () => {
+        this.env.log.error('a saga is stuck', { saga: this.id, step, phase, error })
+        this.env.onOver(this, { state: 'stuck', output: null, reason })
+      },
+      (refused: unknown) => {
+        this.#sayLost(refused)
+        this.env.onOver(this, undefined)
+      },
     )
     this.#root.abort(error)
   }

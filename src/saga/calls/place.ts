@@ -19,7 +19,7 @@ export type CallKind = 'step' | 'child' | 'message' | 'sleep' | 'receive' | 'rac
 const ANSWERS: Readonly<Record<CallKind, readonly EntryKind[]>> = {
   step: ['step', 'failed'],
   child: ['child', 'step', 'failed'],
-  message: ['sent', 'signal', 'timeout'],
+  message: ['sent', 'signal', 'timeout', 'step', 'failed'],
   sleep: ['timer'],
   receive: ['timer', 'signal', 'timeout'],
   race: ['race'],

@@ -1,0 +1,46 @@
+/**
+ * A runner in a process of its own, for one saga whose steps have their effect in the journal's store, in another store
+ * and over HTTP; with `failpoint`, it kills or stops itself there. Says which sagas it may not run any more.
+ */
+import { postgres } from 'holdfast/postgres'
+import { sagaRunner } from 'holdfast/saga'
+import { sqlite } from 'holdfast/sqlite'
+import { armFailpointsFromEnv } from 'holdfast/testing'
+import pg from 'pg'
+import { openSqlite } from '../support/sqlite.ts'
+import { type TripPlaces, tripSaga } from './trip.ts'
+
+const { own, other, url, failpoint, ttlMs } = JSON.parse(process.argv[2] as string) as {
+  own: string
+  other: string
+  url?: string
+  failpoint?: string
+  ttlMs: number
+}
+
+function open(at: string) {
+  if (!at.startsWith('postgres')) return sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
+  // Bounds how long a stopped process can hold what it has locked.
+  const pool = new pg.Pool({ connectionString: at, max: 8, idle_in_transaction_session_timeout: 700 })
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return postgres(pool)
+}
+
+const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const places: TripPlaces = { own: open(own), other: open(other), url }
+const silent = (): void => {}
+const onLost = (text: string, fields?: Readonly<Record<string, unknown>>): void => {
+  if (/not run here any more/.test(text))
+    say({ lost: fields?.saga, code: (fields?.reason as { code?: string } | undefined)?.code })
+}
+armFailpointsFromEnv(failpoint)
+const runner = sagaRunner(places.own, {
+  sagas: [tripSaga(places)],
+  ttlMs,
+  pollMs: 20,
+  parkAfterMs: 5,
+  log: { debug: silent, info: onLost, warn: silent, error: onLost },
+})
+await runner.ready
+say({ ready: true })
