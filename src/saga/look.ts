@@ -6,6 +6,7 @@ import type { Store } from '../store/store.ts'
 import { readEntries } from './claim.ts'
 import { type Entry, IN_HAND, type SagaState, scopeOfPartition } from './entry.ts'
 import { type ErrorRecord, SagaNotFoundError } from './errors.ts'
+import { readStepMs } from './in-flight.ts'
 
 export interface SagaInfo {
   readonly id: string
@@ -51,8 +52,14 @@ export interface SagaCounts {
   readonly stuck: number
   /** Age of the oldest saga that has not ended. */
   readonly oldestAgeMs: number
-  /** From one entry of a saga to the next, over the last thousand steps: milliseconds. */
-  readonly stepMs: { readonly p50: number; readonly p95: number } | undefined
+  /** From one entry of a saga to the next, over the steps of those that ended last. */
+  readonly stepMs: StepMs | undefined
+}
+
+/** Milliseconds. */
+export interface StepMs {
+  readonly p50: number
+  readonly p95: number
 }
 
 export async function listSagas(
@@ -116,24 +123,12 @@ export async function readFigures(store: Store): Promise<SagaCounts> {
         from ${table} group by state`,
   )
   const byState = Object.fromEntries(rows.map((row) => [row.state, Number(row.n)]))
-  const latest = await store.read<{ ms: unknown }>(
-    sql`select e.at_ms - coalesce((select p.at_ms from ${store.table('saga_entry')} as p where p.saga_id = e.saga_id and p.seq = e.seq - 1), s.started_at_ms) as ms
-        from ${store.table('saga_entry')} as e join (select id, started_at_ms from ${table} order by started_at_ms desc limit 300) as s on s.id = e.saga_id
-        where e.kind = 'step' limit 1000`,
-  )
-  const ms = latest.map((row) => Number(row.ms)).sort((a, b) => a - b)
   return {
     byState,
     inFlight: (byState.running ?? 0) + (byState.undoing ?? 0),
     stuck: byState.stuck ?? 0,
     oldestAgeMs: Math.max(0, ...rows.map((row) => Number(row.oldest ?? 0))),
-    stepMs:
-      ms.length === 0
-        ? undefined
-        : {
-            p50: ms[Math.floor(ms.length / 2)] as number,
-            p95: ms[Math.floor(ms.length * 0.95)] as number,
-          },
+    stepMs: await store.transaction(readStepMs, { readOnly: true }),
   }
 }
 
@@ -172,7 +167,8 @@ function toInfo(row: InfoRow): SagaInfo {
   }
 }
 
-function readReason(text: string | null): string | null {
+/** The reason in a saga's row, in words. */
+export function readReason(text: string | null): string | null {
   if (text === null) return null
   try {
     return (JSON.parse(text) as ErrorRecord).message

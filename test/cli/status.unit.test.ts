@@ -12,6 +12,7 @@ const quiet: Status = {
   deadLetters: [],
   twoPhase: [],
   prepared: { count: 0, oldestAgeMs: 0 },
+  sagas: undefined,
 }
 const busy: Status = {
   outboxes: [{ name: 'default', backlog: 12, oldestAgeMs: 61_000, failing: 1, later: 2 }],
@@ -28,6 +29,15 @@ const busy: Status = {
   deadLetters: [{ source: 'outbox/default', topic: 'order.placed', count: 2, oldestAgeMs: 90_000 }],
   twoPhase: [{ log: 'default', open: 1, oldestAgeMs: 4_000 }],
   prepared: { count: 2, oldestAgeMs: 61_000 },
+  sagas: {
+    inFlight: 7,
+    stuck: 1,
+    oldestAgeMs: 90_000,
+    unheld: 2,
+    overdue: 1,
+    stepMs: { p50: 4, p95: 20 },
+    stuckSagas: [{ id: 'order-17', name: 'place-order', ageMs: 90_000, reason: 'undo of step "pay": no' }],
+  },
 }
 
 describe('status', () => {
@@ -56,6 +66,15 @@ default        1               4.0 s
 prepared transactions: 2, the oldest for 61 s
 
 WARNING: a two-phase transaction was left behind and keeps its locks: is a recovery running, and every participant up? See "holdfast two-phase list"
+
+sagas: 7 in flight, 1 stuck, the oldest is 90 s old, a step takes 4 ms (95 %: 20 ms)
+
+stuck saga   id        age   reason
+place-order  order-17  90 s  undo of step "pay": no
+
+WARNING: sagas in partitions that no runner holds: 2; is a runner of their group running?
+
+WARNING: sagas that are due and not taken up: 1; does a runner know their names, and has it room?
 `)
   })
 
@@ -66,10 +85,11 @@ WARNING: a two-phase transaction was left behind and keeps its locks: is a recov
   })
 
   it.each([
-    [busy, { lagMaxMs: 60_000, deadMax: undefined }, ['the outbox "default" lags by 61 s']],
-    [busy, { lagMaxMs: 61_000, deadMax: 2 }, []],
-    [busy, { lagMaxMs: undefined, deadMax: 1 }, ['there are 2 dead letters']],
-    [quiet, { lagMaxMs: 0, deadMax: 0 }, []],
+    [busy, { lagMaxMs: 60_000, deadMax: undefined, stuckMax: 1 }, ['the outbox "default" lags by 61 s']],
+    [busy, { lagMaxMs: 61_000, deadMax: 2, stuckMax: undefined }, []],
+    [busy, { lagMaxMs: undefined, deadMax: 1, stuckMax: undefined }, ['there are 2 dead letters']],
+    [busy, { lagMaxMs: undefined, deadMax: undefined, stuckMax: 0 }, ['1 saga is stuck']],
+    [quiet, { lagMaxMs: 0, deadMax: 0, stuckMax: 0 }, []],
   ])('a bound is passed only beyond it', (status, bounds, problems) => {
     expect(passedBounds(status, bounds)).toEqual(problems)
   })

@@ -8,6 +8,7 @@ import { judgePostgres } from '../doctor/judge-postgres.ts'
 import { judgeRevisions } from '../doctor/judge-revisions.ts'
 import { readPostgresFacts } from '../doctor/postgres-facts.ts'
 import { judgeProxy, readProxyFacts } from '../doctor/proxy.ts'
+import { judgeSagas, readSagaFacts } from '../doctor/sagas.ts'
 import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
 import { judgeTwoPhase, readTwoPhaseFacts } from '../doctor/two-phase.ts'
 import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
@@ -75,12 +76,19 @@ async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
   const revisions = judgeRevisions(await readRevisions(store, allTables))
   const clock = judgeClock(await measureClock(store))
   const twoPhase = judgeTwoPhase(await readTwoPhaseFacts(store))
+  const sagas = judgeSagas(await readSagaFacts(store))
   if (opened.kind === 'sqlite') {
-    return [...revisions, clock, ...twoPhase, ...judgeSqlite(await readSqliteFacts(store, opened.path))]
+    return [
+      ...revisions,
+      clock,
+      ...twoPhase,
+      ...sagas,
+      ...judgeSqlite(await readSqliteFacts(store, opened.path)),
+    ]
   }
   const proxy = judgeProxy(await readProxyFacts(opened.pool))
   const facts = await readPostgresFacts(opened.pool, { prefix: store.tableName(''), schema })
-  return [...revisions, clock, ...twoPhase, proxy, ...judgePostgres(facts, plan)]
+  return [...revisions, clock, ...twoPhase, ...sagas, proxy, ...judgePostgres(facts, plan)]
 }
 
 function poolConnections(given: Given): number | undefined {

@@ -8,10 +8,10 @@ import { readStatus, type Status } from '../status/read-status.ts'
 
 export const status: Command = {
   name: 'status',
-  summary: 'show backlog, lag, leases and dead letters',
+  summary: 'show backlog, lag, leases, dead letters and sagas',
   description: [
     "Reads only. Ages are reckoned on the store's clock.",
-    'With --max-lag or --max-dead it ends with 1 when a bound is passed, so that it can serve as a health check.',
+    'With --max-lag, --max-dead or --max-stuck it ends with 1 when a bound is passed, so that it can serve as a health check.',
   ].join('\n'),
   options: {
     ...STORE_OPTIONS,
@@ -21,6 +21,7 @@ export const status: Command = {
       summary: 'look twice, this far apart, and show messages per second',
     },
     'max-lag': { type: 'string', value: 'AGE', summary: 'end with 1 when a message has waited longer' },
+    'max-stuck': { type: 'string', value: 'N', summary: 'end with 1 when more sagas are stuck' },
     'max-dead': { type: 'string', value: 'N', summary: 'end with 1 when there are more dead letters' },
   },
   examples: [
@@ -55,31 +56,39 @@ export const status: Command = {
 interface Bounds {
   readonly lagMaxMs: number | undefined
   readonly deadMax: number | undefined
+  readonly stuckMax: number | undefined
 }
 
 function readBounds(given: Given): Bounds {
   const lag = textValue(given, 'max-lag')
-  const dead = textValue(given, 'max-dead')
-  if (dead !== undefined && !/^\d{1,9}$/.test(dead)) {
-    throw usageError(`--max-dead must be a whole number, got "${dead}"`)
+  const count = (name: string): number | undefined => {
+    const text = textValue(given, name)
+    if (text !== undefined && !/^\d{1,9}$/.test(text))
+      throw usageError(`--${name} must be a whole number, got "${text}"`)
+    return text === undefined ? undefined : Number(text)
   }
   return {
     lagMaxMs: lag === undefined ? undefined : parseAge('max-lag', lag),
-    deadMax: dead === undefined ? undefined : Number(dead),
+    deadMax: count('max-dead'),
+    stuckMax: count('max-stuck'),
   }
 }
 
 /** The lag of a group of the queue counts like that of an outbox: either way somebody waits. Pure. */
-export function passedBounds(found: Status, { lagMaxMs, deadMax }: Bounds): string[] {
+export function passedBounds(found: Status, { lagMaxMs, deadMax, stuckMax }: Bounds): string[] {
   const lags = [
     ...found.outboxes.map((o) => [`the outbox "${o.name}"`, o.oldestAgeMs] as const),
     ...found.queueGroups.map((g) => [`the group "${g.group}" of topic "${g.topic}"`, g.oldestAgeMs] as const),
   ]
+  const stuck = found.sagas?.stuck ?? 0
   const dead = found.deadLetters.reduce((sum, d) => sum + d.count, 0)
   return [
     ...lags
       .filter(([, ageMs]) => lagMaxMs !== undefined && ageMs > lagMaxMs)
       .map(([what, ageMs]) => `${what} lags by ${printAge(ageMs)}`),
     ...(deadMax !== undefined && dead > deadMax ? [`there are ${dead} dead letters`] : []),
+    ...(stuckMax !== undefined && stuck > stuckMax
+      ? [stuck === 1 ? '1 saga is stuck' : `${stuck} sagas are stuck`]
+      : []),
   ]
 }

@@ -1,5 +1,7 @@
 import type { LeaseInfo } from '../../lease/list.ts'
 import { printAge } from '../age.ts'
+import { printStepMs } from '../sagas/figures.ts'
+import { oneLine } from '../sagas/one-line.ts'
 import { alignColumns } from '../text-table.ts'
 import type { Rates } from './measure-rates.ts'
 import type { Status } from './read-status.ts'
@@ -41,6 +43,7 @@ export function printStatus(status: Status, rates: Rates | undefined): string {
       ? ''
       : `prepared transactions: ${prepared.count}, the oldest for ${printAge(prepared.oldestAgeMs)}\n`,
     oldTwoPhase(status),
+    ...printSagas(status.sagas),
   ]
   return sections.filter((text) => text !== '').join('\n')
 }
@@ -53,6 +56,35 @@ function oldTwoPhase({ twoPhase, prepared }: Status): string {
   return Math.max(open, prepared.oldestAgeMs) < OLD_PREPARED_MS
     ? ''
     : 'WARNING: a two-phase transaction was left behind and keeps its locks: is a recovery running, and every participant up? See "holdfast two-phase list"\n'
+}
+
+/** One line of figures, those that wait for a person, and what keeps the others waiting. */
+function printSagas(sagas: Status['sagas']): string[] {
+  if (sagas === undefined) return []
+  const { inFlight, stuck, oldestAgeMs, stepMs, stuckSagas } = sagas
+  const oldest = inFlight + stuck === 0 ? '' : `, the oldest is ${printAge(oldestAgeMs)} old`
+  const line = `sagas: ${inFlight} in flight, ${stuck} stuck${oldest}${printStepMs(stepMs)}\n`
+  return [
+    line,
+    section(
+      '',
+      ['stuck saga', 'id', 'age', 'reason'],
+      stuckSagas.map((saga) => [saga.name, saga.id, printAge(saga.ageMs), oneLine(saga.reason ?? '')]),
+    ),
+    ...sagaTroubles(sagas).map((text) => `WARNING: ${text}\n`),
+  ]
+}
+
+/** What no runner will mend by itself. Pure. */
+export function sagaTroubles({ unheld, overdue }: NonNullable<Status['sagas']>): string[] {
+  return [
+    ...(unheld > 0
+      ? [`sagas in partitions that no runner holds: ${unheld}; is a runner of their group running?`]
+      : []),
+    ...(overdue > 0
+      ? [`sagas that are due and not taken up: ${overdue}; does a runner know their names, and has it room?`]
+      : []),
+  ]
 }
 
 function age({ backlog, oldestAgeMs }: { backlog: number; oldestAgeMs: number }): string {

@@ -1,6 +1,7 @@
 /** What is stored, whatever the application called it: the command line knows no outbox by name. Reads only. */
 import { type GroupFigures, readGroupFigures } from '../../broker/store-queue/figures.ts'
 import { type LeaseInfo, listLeases } from '../../lease/list.ts'
+import { readInFlight, type SagasInFlight } from '../../saga/in-flight.ts'
 import { type Sql, type Store, sql } from '../../store/index.ts'
 
 export interface OutboxStatus {
@@ -53,6 +54,8 @@ export interface Status {
   readonly deadLetters: readonly DeadLetterCount[]
   readonly twoPhase: readonly TwoPhaseStatus[]
   readonly prepared: PreparedStatus
+  /** Undefined where there are no tables of sagas. */
+  readonly sagas: SagasInFlight | undefined
 }
 
 /** @throws SchemaRevisionError when none of the tables is there */
@@ -79,6 +82,7 @@ export async function readStatus(store: Store): Promise<Status> {
     deadLetters: await part(() => readDeadLetters(store)),
     twoPhase: await part(() => readTwoPhase(store)),
     prepared: await readPrepared(store),
+    sagas: (await part(async () => [await readInFlight(store)]))[0],
   }
   if (!found) throw missing
   return status
