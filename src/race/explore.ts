@@ -8,7 +8,7 @@ import { findTables, type Outcome, outcomeOf, readRows, sameOutcome, type Tables
 import { openControl, poolOf, type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
-import { type Choose, type Run, Scheduler, type WaitEdge } from './scheduler.ts'
+import { type Choose, Pace, type Run, Scheduler, type WaitEdge } from './scheduler.ts'
 import { follow, interleavings, PreemptionSearch, type Prefix, randomWalk, serially } from './search.ts'
 import type { Step } from './task.ts'
 import { realNow, virtualise } from './virtual.ts'
@@ -56,7 +56,7 @@ export async function explore(race: Race, overrides: RaceOptions = {}): Promise<
   try {
     return await new Explorer(race, options, control).run()
   } finally {
-    for (const step of undo) step()
+    for (const step of undo) await step()
     await control.end()
   }
 }
@@ -71,6 +71,7 @@ class Explorer {
   readonly #names: string[]
   readonly #began = realNow()
   readonly #blockedAfterMs: number[] = []
+  readonly #pace = new Pace()
   readonly #outcomes = new Set<string>()
   readonly #search = new PreemptionSearch()
   readonly #oracle: SerialOracle
@@ -189,6 +190,7 @@ class Explorer {
       control: this.#control,
       stallMs,
       blockedAfterMs: this.#blockedAfterMs,
+      pace: this.#pace,
     })
     const run = await scheduler.run(choose)
     const outcome = outcomeOf(run, await readRows(this.#control, this.#tables), this.#before, this.#tables)

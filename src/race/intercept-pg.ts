@@ -1,4 +1,5 @@
 /** Interception at `pg`: the queries and checkouts of a task become steps; everybody else's pass untouched. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { asNobody, currentTask, type DriverClient, type Task } from './task.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
@@ -16,12 +17,32 @@ export interface RawClient extends DriverClient {
   end(): Promise<void>
 }
 
-/** Patches the driver that made `pool`. Nested calls are counted; the returned function undoes one. */
-export function interceptPg(pool: PoolLike, taskCount: number): () => void {
+/**
+ * Patches the driver that made `pool`, until the returned function is called. Each connection that a task gets commits
+ * without waiting for the disk meanwhile: what is explored are orders of statements, not losses of power, and the waits
+ * would be most of the time.
+ */
+export function interceptPg(pool: PoolLike, taskCount: number): () => Promise<void> {
   const client = pool.Client.prototype
   const pools = poolPrototype(pool)
   const { query, connect } = client
-  const checkout = pools.connect
+  const { connect: take } = pools
+  const hurried = new Set<Any>()
+  const checkout = function hurriedCheckout(this: Any, callback?: Any): unknown {
+    const taken = Promise.resolve(take.call(this)).then(async (taken: Any) => {
+      if (!hurried.has(taken)) {
+        hurried.add(taken)
+        await query.call(taken, HURRY)
+      }
+      return taken
+    })
+    if (typeof callback !== 'function') return taken
+    taken.then(
+      (it: Any) => callback(undefined, it, it.release.bind(it)),
+      (error: unknown) => callback(error),
+    )
+    return undefined
+  }
   client.query = function patchedQuery(this: Any, ...args: Any[]) {
     const task = currentTask.getStore()
     return task === undefined ? query.apply(this, args) : askQuery(task, this, query, args)
@@ -36,12 +57,20 @@ export function interceptPg(pool: PoolLike, taskCount: number): () => void {
       ? checkout.call(this, callback)
       : askCheckout(task, this, checkout, callback, taskCount)
   }
-  return () => {
+  return async () => {
     client.query = query
     client.connect = connect
-    pools.connect = checkout
+    pools.connect = take
+    const open = [...hurried].filter((one) => one._ended !== true && one._ending !== true)
+    const reset = Promise.allSettled(open.map((one) => query.call(one, 'reset synchronous_commit')))
+    // One that a failed schedule left behind may never answer.
+    await Promise.race([reset, delay(RESET_MS, undefined, { ref: false })])
   }
 }
+
+const RESET_MS = 1_000
+
+const HURRY = 'set synchronous_commit = off'
 
 /** The prototype that holds `connect`: pg makes a subclass of pg-pool's Pool for each of its faces. */
 function poolPrototype(pool: object): Any {

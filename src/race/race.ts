@@ -100,5 +100,6 @@ export async function openControl(pool: PoolLike & { readonly options: object })
   const { password } = pool.options as { password?: unknown }
   const client = new pool.Client({ ...pool.options, ...(password === undefined ? {} : { password }) })
   await client.connect()
+  await client.query('set synchronous_commit = off')
   return client
 }

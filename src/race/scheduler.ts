@@ -31,6 +31,21 @@ export interface Plan {
   readonly stallMs: number
   /** Milliseconds from sending a statement to knowing that it is blocked, one entry each. */
   readonly blockedAfterMs: number[]
+  /** Shared by the schedules of one exploration. */
+  readonly pace: Pace
+}
+
+/** How long answers take here, so that the server is asked who waits only when an answer is late. */
+export class Pace {
+  #usualMs = 0.15
+
+  note(ms: number): void {
+    this.#usualMs += (Math.min(ms, 5) - this.#usualMs) / 16
+  }
+
+  get lookAfterMs(): number {
+    return Math.min(2, Math.max(0.2, this.#usualMs * 2))
+  }
 }
 
 /** A timer beyond this fires only when nothing else can happen: a limit for a wait, not a pause between two tries. */
@@ -61,6 +76,7 @@ export class Scheduler {
 
   constructor(plan: Plan) {
     this.#plan = plan
+    this.#pace = plan.pace
     this.#tasks = plan.bodies.map(
       (_, index) => new Task(plan.names[index] as string, index, plan.random(index)),
     )
@@ -165,7 +181,8 @@ export class Scheduler {
     this.#steps.push(step)
     task.sent.push(op)
     const sentAt = realNow()
-    asNobody(() => op.send()).then(
+    this.#sent(op)
+    op.settled = asNobody(() => op.send()).then(
       (value) => {
         op.answer = { value }
       },
@@ -184,13 +201,19 @@ export class Scheduler {
   /** Undefined once the answer is there; else who holds it up, once the server says that somebody does. */
   async #untilAnsweredOrBlocked(op: Op, sentAt: number): Promise<string[] | undefined> {
     const { processID } = op.client ?? {}
-    // Looking costs the server time, so a quick answer is waited for first; nobody else active, a longer while.
-    const lookAfterMs = this.#somebodyHolds(op) ? 0.3 : 20
+    if (processID == null || !this.#mayWait(op)) {
+      await this.#answered(op)
+      return undefined
+    }
     const began = realNow()
     for (;;) {
-      if (op.answer !== undefined) return undefined
+      if (op.answer !== undefined) {
+        if (sentAt > 0) this.#pace.note(realNow() - sentAt)
+        return undefined
+      }
       if (realNow() - began > this.#plan.stallMs) throw unanswered(op, this.#plan.stallMs)
-      if (processID == null || realNow() - sentAt < lookAfterMs) await turn()
+      // Looking costs the server time, so a quick answer is waited for first.
+      if (realNow() - sentAt < this.#pace.lookAfterMs) await turn()
       else {
         const blockers = await this.#blockers(processID)
         if (blockers !== undefined && op.answer === undefined) return blockers
@@ -198,10 +221,45 @@ export class Scheduler {
     }
   }
 
-  /** Whether another task has sent anything yet: until then nobody can hold a lock. */
-  #somebodyHolds(op: Op): boolean {
-    return this.#steps.some((step) => step.task !== op.step?.task)
+  /** Nobody among the tasks can hold it up, so nothing has to be asked. */
+  async #answered(op: Op): Promise<void> {
+    const { stallMs } = this.#plan
+    let timer: NodeJS.Timeout | undefined
+    const stall = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(unanswered(op, stallMs)), stallMs)
+    })
+    try {
+      await Promise.race([op.settled, stall])
+    } finally {
+      clearTimeout(timer)
+    }
   }
+
+  /**
+   * Whether another connection can hold a lock: it is in a transaction, or has a statement under way, or has asked for a
+   * lock that outlives transactions. BEGIN and ROLLBACK wait for nobody.
+   */
+  #mayWait(op: Op): boolean {
+    if (/^\s*(begin|start\s+transaction|rollback|savepoint|release|set)\b/i.test(op.text)) return false
+    for (const client of this.#holding) if (client !== op.client) return true
+    return false
+  }
+
+  #sent({ client, text }: Op): void {
+    if (client === undefined) return
+    this.#holding.add(client)
+    if (/advisory|prepare\s+transaction/i.test(text)) this.#keeps.add(client)
+  }
+
+  /** Where the driver does not say whether a transaction is open, it is taken to be. */
+  #wasAnswered({ client }: Op): void {
+    if (client?.getTransactionStatus?.() === 'I' && !this.#keeps.has(client)) this.#holding.delete(client)
+  }
+
+  readonly #holding = new Set<DriverClient>()
+  /** Clients with locks that outlive their transactions. */
+  readonly #keeps = new Set<DriverClient>()
+  readonly #pace: Pace
 
   async #blockers(pid: number): Promise<string[] | undefined> {
     const { rows } = await this.#plan.control.query(
@@ -233,6 +291,7 @@ export class Scheduler {
     const { answer, step } = op
     if (answer === undefined || step === undefined) return
     this.#pids()
+    this.#wasAnswered(op)
     task.sent.splice(task.sent.indexOf(op), 1)
     task.virtualMs += op.kind === 'statement' ? 1 : 0
     if ('error' in answer) {

@@ -11,6 +11,8 @@ export function asNobody<T>(use: () => T): T {
 /** The part of pg's Client that the explorer uses beyond queries. */
 export interface DriverClient {
   readonly processID?: number | null
+  /** 'I' outside of a transaction. Older drivers do not say. */
+  getTransactionStatus?(): string | null
 }
 
 export type StepKind = 'start' | 'statement' | 'checkout' | 'timer' | 'yield'
@@ -33,6 +35,8 @@ export interface Op {
   reject(error: unknown): void
   /** Once sent: what came back, held until the scheduler hands it to the task. */
   answer?: { readonly value: unknown } | { readonly error: unknown }
+  /** Once sent: fulfils when `answer` is there. */
+  settled?: Promise<void>
   /** The step in the trace, once sent. */
   step?: Step
 }
