@@ -1,10 +1,19 @@
 import type { RaceReport } from './explore.ts'
+import {
+  answerText,
+  coverageText,
+  oneLine,
+  outcomeTexts,
+  preemptionsText,
+  statementText,
+  waitText,
+} from './report-text.ts'
 import type { Step } from './task.ts'
 
 /** The report for a terminal: one column per task, the finding, the schedule string, what was covered. */
 export function renderReport(report: RaceReport, width = 100): string {
   const { finding } = report
-  if (finding === undefined) return `${report.name}: no race found\n  ${coverage(report)}\n`
+  if (finding === undefined) return `${report.name}: no race found\n  coverage: ${coverageText(report)}\n`
   const column = Math.max(24, Math.floor((width - 6) / report.tasks.length) - 2)
   const line = (cells: readonly string[], first: string): string =>
     `${first.padStart(4)}  ${cells.map((cell) => cell.padEnd(column)).join('  ')}`.trimEnd()
@@ -34,63 +43,22 @@ export function renderReport(report: RaceReport, width = 100): string {
     ...outcomes(report),
     '',
     `  remedy:   ${finding.remedy}`,
-    `  replay:   --replay ${finding.schedule}   (${finding.preemptions} preemption${finding.preemptions === 1 ? '' : 's'})`,
-    `  ${coverage(report)}`,
+    `  replay:   --replay ${finding.schedule}   (${preemptionsText(finding.preemptions)})`,
+    `  coverage: ${coverageText(report)}`,
     '',
   ].join('\n')
 }
 
-function outcomes({ finding, tasks }: RaceReport): string[] {
-  if (finding === undefined) return []
-  const all = [
-    { title: 'this schedule', outcome: finding.outcome },
-    ...finding.serial.map(({ order, outcome }) => ({ title: order.join(', then '), outcome })),
-  ]
-  // Rows that every outcome has say nothing.
-  const sets = all.map(({ outcome }) => new Set(outcome.rows.split('\n')))
-  return all.map(({ title, outcome }) => {
-    const own = outcome.rows.split('\n').filter((row) => row !== '' && !sets.every((set) => set.has(row)))
-    const values = outcome.values.map((value, index) =>
-      value === undefined || value === 'undefined' ? '' : `; ${tasks[index]} returned ${value.slice(0, 80)}`,
-    )
-    const rows = own.length === 0 ? 'no row differs' : own.slice(0, 4).join(', ')
-    return `  ${title}: ${rows}${values.join('')}${errors(outcome.errors, tasks)}`
+function outcomes(report: RaceReport): string[] {
+  return outcomeTexts(report).map(({ title, rows, values, errors }) => {
+    const shown = rows.length === 0 ? 'no row differs' : rows.slice(0, 4).join(', ')
+    return `  ${title}: ${[shown, ...values, ...errors].join('; ')}`
   })
 }
 
-function errors(list: readonly (string | undefined)[], tasks: readonly string[]): string {
-  return list
-    .map((error, index) => (error === undefined ? '' : `; ${tasks[index]} failed (${oneLine(error)})`))
-    .join('')
-}
-
 function describe(step: Step): string {
-  const text = oneLine(
-    step.text.replace(/\$(\d+)/g, (all, n) =>
-      Number(n) <= step.values.length ? show(step.values[Number(n) - 1]) : all,
-    ),
-  )
-  const waited =
-    step.waitedFor === undefined
-      ? ''
-      : ` [waits for ${step.waitedFor.join(', ') || 'a lock'}${step.wokenAfter === undefined ? '' : ` until step ${step.wokenAfter}`}]`
-  const rows = step.result?.rows ?? []
-  const answer =
-    step.error !== undefined
-      ? ` -> ERROR ${step.error}`
-      : rows.length > 0
-        ? ` -> ${rows.map(show).join(', ')}`
-        : ''
-  return text + waited + answer
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`
-  return JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item)) ?? 'null'
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').trim()
+  const [waited, answer] = [waitText(step), answerText(step)]
+  return `${statementText(step)}${waited === undefined ? '' : ` [${waited}]`}${answer === undefined ? '' : ` -> ${answer}`}`
 }
 
 function wrap(text: string, width: number): string[] {
@@ -103,11 +71,4 @@ function wrap(text: string, width: number): string[] {
     } else line = line === '' ? word : `${line} ${word}`
   }
   return [...lines, line]
-}
-
-function coverage({ coverage: c }: RaceReport): string {
-  const extent = c.exhaustive
-    ? 'every schedule was run'
-    : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones`
-  return `coverage: ${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, at most ${c.estimatedSpace} schedules exist, ${c.seconds.toFixed(2)} s; ${extent}`
 }

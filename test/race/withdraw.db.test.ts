@@ -3,7 +3,16 @@ import { createServer } from 'node:http'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sql } from '../../src/index.ts'
-import { explore, type RaceOptions, race } from '../../src/race/index.ts'
+import {
+  assertNoRace,
+  explore,
+  type RaceFoundError,
+  type RaceOptions,
+  race,
+  raceHtml,
+  raceMatchers,
+  renderReport,
+} from '../../src/race/index.ts'
 import { postgres } from '../../src/store/postgres/index.ts'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 
@@ -63,6 +72,20 @@ describe('withdraw', () => {
     }
   })
 
+  it('fails a test with the report, by assertion and by matcher', async () => {
+    const two = race('two withdrawals', { store: pool, setup, tasks })
+    const failed = (await assertNoRace(two).catch((error: unknown) => error)) as RaceFoundError
+    expect(failed).toMatchObject({
+      code: 'RACE_FOUND',
+      message: expect.stringMatching(/LOST UPDATE[\s\S]*--replay r1:/),
+    })
+    expect(await raceMatchers.toHaveNoRace(two)).toMatchObject({ pass: false })
+    const page = raceHtml([failed.report], { title: '<two>' })
+    expect(page).toContain('&lt;two&gt;')
+    expect(page.match(/<tr><th>\d+<\/th>/g)).toHaveLength(failed.report.finding?.steps.length ?? 0)
+    expect(page).not.toMatch(/<script|src=|href=/)
+  })
+
   it('replays 100 of 100 times', async () => {
     const { finding } = await look(tasks)
     const replay = finding?.schedule as string
@@ -105,6 +128,11 @@ describe('the other classic races', () => {
   }
   it('check-then-insert', async () => {
     expect((await look({ a: book('a'), b: book('b') })).finding?.anomaly).toBe('check-then-insert')
+  })
+  it('two equal rows are not one, in the report either', async () => {
+    const report = await look({ a: book('same'), b: book('same') })
+    expect(report.finding?.anomaly).toBe('check-then-insert')
+    expect(renderReport(report)).toMatch(/this schedule: 2 × .*same/)
   })
 
   const leave = (name: string, begin: string) => () =>

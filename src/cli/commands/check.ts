@@ -1,4 +1,4 @@
-import { statSync, writeFileSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import {
   FORMATS,
@@ -14,6 +14,7 @@ import type { CheckJob } from '../check/job.ts'
 import { runWatched } from '../check/watched.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type Report, textValue } from '../command.ts'
+import { writePage } from '../write-page.ts'
 
 const MEMORY_DEFAULT_MB = 4096
 const MEMORY_MIN_MB = 64
@@ -125,17 +126,7 @@ async function runCheck(given: Given): Promise<Report> {
 
 function reportOf(verdict: Verdict, path: string, given: Given): Report {
   const html = textValue(given, 'html')
-  if (html !== undefined) {
-    try {
-      writeFileSync(html, htmlReport(verdict, { title: basename(path) }))
-    } catch (error) {
-      throw new CliError(
-        'CHECK_HTML',
-        EXIT.unreachable,
-        `${html} cannot be written: ${(error as Error).message}`,
-      )
-    }
-  }
+  if (html !== undefined) writePage(html, htmlReport(verdict, { title: basename(path) }))
   return { exitCode: EXIT_OF[verdict.verdict], text: textOf(verdict, html), data: verdict }
 }
 

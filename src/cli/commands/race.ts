@@ -1,14 +1,22 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { explore, type Race, type RaceOptions, type RaceReport, renderReport } from '../../race/index.ts'
+import {
+  explore,
+  type Race,
+  type RaceOptions,
+  type RaceReport,
+  raceHtml,
+  renderReport,
+} from '../../race/index.ts'
 import { poolOfStore } from '../../store/pool-of.ts'
 import type { Store } from '../../store/store.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { type Command, EXIT, type Given, type OptionSpec, textValue } from '../command.ts'
 import { STORE_OPTIONS } from '../open-store.ts'
 import { runSpecCommand, SPEC_OPTION } from '../race-spec.ts'
+import { writePage } from '../write-page.ts'
 
 export const raceCommand: Command = {
   name: 'race',
@@ -23,6 +31,7 @@ export const raceCommand: Command = {
     schedules: { type: 'string', value: 'N', summary: 'how many schedules at most; default 1000' },
     seconds: { type: 'string', value: 'N', summary: 'how many seconds at most; default 60' },
     replay: { type: 'string', value: 'SCHEDULE', summary: 'run this schedule only, as a finding printed it' },
+    html: { type: 'string', value: 'OUT', summary: 'write the reports as one page' },
     spec: SPEC_OPTION,
     store: { ...STORE_OPTIONS.store, summary: 'for --spec: the database, postgres://…' } as OptionSpec,
   },
@@ -53,9 +62,11 @@ export const raceCommand: Command = {
     } finally {
       await Promise.all(races.map(end))
     }
+    const html = textValue(given, 'html')
+    if (html !== undefined) writePage(html, raceHtml(reports, { title: basename(file) }))
     return {
       exitCode: reports.every(({ ok }) => ok) ? EXIT.ok : EXIT.problem,
-      text: reports.map((report) => renderReport(report)).join('\n'),
+      text: `${reports.map((report) => renderReport(report)).join('\n')}${html === undefined ? '' : `\nwritten to ${html}\n`}`,
       data: { ok: reports.every(({ ok }) => ok), races: reports },
     }
   },

@@ -1,0 +1,87 @@
+/** What a report says in words, for a terminal and for a page. */
+import type { RaceReport } from './explore.ts'
+import type { Step } from './task.ts'
+
+/** The statement in one line, with its values in it. */
+export function statementText(step: Step): string {
+  return oneLine(
+    step.text.replace(/\$(\d+)/g, (all, n) =>
+      Number(n) <= step.values.length ? show(step.values[Number(n) - 1]) : all,
+    ),
+  )
+}
+
+/** What the database answered: rows, or an error; undefined where it says nothing of interest. */
+export function answerText(step: Step): string | undefined {
+  if (step.error !== undefined) return `ERROR ${step.error}`
+  const rows = step.result?.rows ?? []
+  return rows.length > 0 ? rows.map(show).join(', ') : undefined
+}
+
+/** `waits for bob until step 7`; undefined where it did not wait. */
+export function waitText(step: Step): string | undefined {
+  if (step.waitedFor === undefined) return undefined
+  const until = step.wokenAfter === undefined ? '' : ` until step ${step.wokenAfter}`
+  return `waits for ${step.waitedFor.join(', ') || 'a lock'}${until}`
+}
+
+/** One outcome, told by what the others do not share. */
+export interface OutcomeText {
+  /** `this schedule`, or the serial order. */
+  readonly title: string
+  readonly rows: readonly string[]
+  /** `bob returned 20`. */
+  readonly values: readonly string[]
+  /** `bob failed (…)`. */
+  readonly errors: readonly string[]
+}
+
+/** The outcome that was found, then those of the serial orders. Rows that all of them have as often are left out. */
+export function outcomeTexts({ finding, tasks }: RaceReport): OutcomeText[] {
+  if (finding === undefined) return []
+  const all = [
+    { title: 'this schedule', outcome: finding.outcome },
+    ...finding.serial.map(({ order, outcome }) => ({ title: order.join(', then '), outcome })),
+  ]
+  const counts = all.map(({ outcome }) => countOf(outcome.rows.split('\n').filter((row) => row !== '')))
+  const differs = (row: string): boolean => counts.some((count) => count.get(row) !== counts[0]?.get(row))
+  return all.map(({ title, outcome }, at) => ({
+    title,
+    rows: [...(counts[at] ?? [])]
+      .filter(([row]) => differs(row))
+      .map(([row, count]) => (count === 1 ? row : `${count} × ${row}`)),
+    values: outcome.values.flatMap((value, index) =>
+      value === undefined || value === 'undefined' ? [] : [`${tasks[index]} returned ${value.slice(0, 80)}`],
+    ),
+    errors: outcome.errors.flatMap((error, index) =>
+      error === undefined ? [] : [`${tasks[index]} failed (${oneLine(error)})`],
+    ),
+  }))
+}
+
+/** How often each row is there: two equal rows are not one. */
+function countOf(rows: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const row of rows) counts.set(row, (counts.get(row) ?? 0) + 1)
+  return counts
+}
+
+export function preemptionsText(count: number): string {
+  return `${count} preemption${count === 1 ? '' : 's'}`
+}
+
+export function coverageText({ coverage: c }: RaceReport): string {
+  const extent = c.exhaustive
+    ? 'every schedule was run'
+    : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones`
+  return `${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, at most ${c.estimatedSpace} schedules exist, ${c.seconds.toFixed(2)} s; ${extent}`
+}
+
+export function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim()
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  return JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item)) ?? 'null'
+}
