@@ -208,7 +208,8 @@ function toWritten(rows: readonly HeldRow[]): Written {
 
 /** Writes the batch as a transaction of its own. */
 export async function commitBatch(store: Store, batch: Batch): Promise<Written> {
-  if (store.dialect.writableCte) return toWritten(await store.query<HeldRow>(batchStatement(store, batch)))
+  if (store.dialect.writableCte)
+    return toWritten(await store.autocommit<HeldRow>(batchStatement(store, batch), { urgent: true }))
   return store.transaction((tx) => writeBatch(tx, batch), { urgent: true })
 }
 

@@ -76,6 +76,8 @@ class Runner implements SagaRunner, LocalRunner {
   readonly #retention: Retention | undefined
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, stuck: 0 }
   #active = 0
+  /** Something was due and not taken up, since there was no room. */
+  #isBehind = false
   #starting = 0
   #offsetMs = 0
   #gone: (() => void)[] = []
@@ -190,6 +192,7 @@ class Runner implements SagaRunner, LocalRunner {
     const guard = this.#partitions.guardOf(saga.partition)
     const ready = saga.flowKey === null && saga.wakeAtMs <= saga.startedAtMs
     const full = this.#active + this.#starting >= this.#options.concurrency
+    if (full) this.#isBehind = true
     if (guard === undefined || !ready || full || !this.#known.has(saga.name) || this.#runs.has(saga.id)) {
       this.#bell.ring()
       return
@@ -253,6 +256,7 @@ class Runner implements SagaRunner, LocalRunner {
     // Those in memory are looked at too, so that what is sent to them arrives though there is no room for more.
     const room = Math.max(0, this.#options.concurrency - this.#active - this.#starting)
     const limit = room + 20
+    this.#isBehind = false
     // What is told something must not be laid down before it has been told: the news would be lost with it.
     const kept = new Set<SagaRun>()
     try {
@@ -284,7 +288,10 @@ class Runner implements SagaRunner, LocalRunner {
         kept.add(run)
         return 'poke'
       }
-      if (left === 0) return 'leave'
+      if (left === 0) {
+        this.#isBehind = true
+        return 'leave'
+      }
       left -= 1
       return 'take'
     }
@@ -328,7 +335,7 @@ class Runner implements SagaRunner, LocalRunner {
       onOver: (run, ended) => this.#over(run, ended),
       onIdle: (_run, idle) => {
         this.#active += idle ? -1 : 1
-        if (idle) this.#bell.ring()
+        if (idle && this.#isBehind) this.#bell.ring()
       },
       besideEnd: ({ row }) => {
         if (row.parentId === null && !definition.isLimited) return undefined
@@ -361,7 +368,8 @@ class Runner implements SagaRunner, LocalRunner {
       held.settle({ state: 'running', output: null, reason: null })
     }
     for (const gone of this.#gone.splice(0)) gone()
-    this.#bell.ring()
+    // With room for all, nobody waits for this one's end: but for its own next life, and those that share a limit with it.
+    if (ended === undefined || this.#isBehind || run.row.flowKey !== null) this.#bell.ring()
   }
 
   // --- the end -----------------------------------------------------------------------------------------------------

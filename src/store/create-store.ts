@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { ConfigError } from '../core/errors.ts'
 import { type Check, isAge, isName } from '../core/options.ts'
+import { autocommit } from './autocommit.ts'
 import type { Engine } from './engine.ts'
 import { noTransactionToLockIn, refuseLoneLock } from './lock-clause.ts'
 import type { Ground } from './open-transaction.ts'
@@ -75,6 +76,8 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     transaction: (work, given = DEFAULTS) => runTransaction(ground, work, given),
 
     read: (statement, values) => runTransaction(ground, (tx) => tx.query(statement, values), READ_ONLY, true),
+
+    autocommit: (statement, given = {}) => autocommit(ground, statement, given),
 
     async query(statement, values) {
       refuseLoneLock(textOf(statement))

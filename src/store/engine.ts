@@ -28,7 +28,7 @@ export interface Engine {
 export interface BeginOptions {
   readonly isolation: Isolation | undefined
   readonly readOnly: boolean
-  /** One statement that only reads is the whole transaction, so BEGIN and COMMIT may be left out. */
+  /** One statement is the whole transaction, so BEGIN and COMMIT may be left out. */
   readonly alone: boolean
   /** Goes before all that wait and are not urgent. */
   readonly urgent: boolean

@@ -26,7 +26,7 @@ export interface OpenTransaction<T> {
 export interface OpenOptions {
   readonly mode: Pick<TransactionOptions, 'isolation' | 'readOnly' | 'urgent'>
   readonly attempt: number
-  /** One statement that only reads is the whole transaction. */
+  /** One statement is the whole transaction. */
   readonly alone?: boolean
   readonly deadline: Deadline
 }

@@ -63,6 +63,16 @@ export interface Store extends AsyncDisposable {
   read<R extends object = Row>(statement: Sql | string, values?: readonly SqlValue[]): Promise<R[]>
 
   /**
+   * One statement that is a transaction by itself, in one round trip where the database can: without BEGIN, so at the
+   * connection's own isolation level. Run again when the database asks for it.
+   * @throws CommitUnknownError, outcome `unknown`: no answer came, for whatever reason
+   */
+  autocommit<R extends object = Row>(
+    statement: Sql,
+    options?: Pick<TransactionOptions, 'urgent' | 'timeoutMs' | 'signal'>,
+  ): Promise<R[]>
+
+  /**
    * One statement in a transaction of its own.
    * @throws UnsupportedError when all it does is lock (`select … for update`): the lock would end with the statement
    */

@@ -152,6 +152,19 @@ export function describeStoreContract(kit: TestKit, name: string, open: () => Pr
         expect(await codeOf(store.read('select nonsense from item'))).toBe('STATEMENT_FAILED')
       })
 
+      it('autocommit is one statement that stands at once, or not at all', async () => {
+        const insert = (id: string) =>
+          store.autocommit(sql`insert into item (id, amount) values (${id}, 1) returning id`)
+        expect(await insert('a')).toEqual([{ id: 'a' }])
+        expect(await insert('a').catch((e) => e)).toMatchObject({
+          code: 'CONSTRAINT_VIOLATED',
+          outcome: 'not-applied',
+        })
+        const signal = AbortSignal.abort(new Error('no more'))
+        await expect(store.autocommit(sql`delete from item`, { signal })).rejects.toThrow('no more')
+        expect(await ids()).toEqual(['a'])
+      })
+
       it('a broken rule of the schema has a kind and no value of the row in its message', async () => {
         await put(store, 'secret-id')
         const error = await put(store, 'secret-id').catch((e) => e)

@@ -73,6 +73,16 @@ describe('a connection cut around COMMIT', () => {
     await pool.end()
   })
 
+  it('autocommit without an answer is unknown, and has no COMMIT of its own', async () => {
+    await store.read('select 1 as connected')
+    cutReply = true
+    const error = await store
+      .autocommit(sql`insert into item (id) values (7) returning id`)
+      .catch((e: unknown) => e)
+    expect(error).toMatchObject({ code: 'COMMIT_UNKNOWN', outcome: 'unknown' })
+    await until(async () => (await ids()).includes(7), { what: 'the row that was written all the same' })
+  })
+
   const attempt = (options: TransactionOptions = {}): Promise<CommitUnknownError> =>
     store
       .transaction((tx) => put(tx, 1), { witness: true, ...options })
