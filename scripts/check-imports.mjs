@@ -31,7 +31,7 @@ const MAY_IMPORT = {
   'two-phase': ['inbox', 'outbox', ...base],
   saga: ['two-phase', 'participant', 'inbox', 'outbox', ...base],
   lock: base,
-  replica: ['causality', ...base],
+  replica: ['causality', 'version', 'inbox', 'outbox', ...base], // changes travel by outbox and inbox; If-Match is read once
   tables: [...capabilities, ...pure, ...base, 'store-queue'],
   server: [...capabilities, ...pure, ...base],
   race: ['history', 'store', 'core'],

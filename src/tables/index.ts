@@ -6,6 +6,7 @@ import { inboxTables } from '../inbox/tables.ts'
 import { leaseTables } from '../lease/tables.ts'
 import { lockTables } from '../lock/store/tables.ts'
 import { deadLetterTables, outboxTables } from '../outbox/tables.ts'
+import { replicaTables } from '../replica/tables.ts'
 import { sagaTables } from '../saga/tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 import { storeTables } from '../store/tables.ts'
@@ -28,6 +29,7 @@ export const allTables: readonly TableSet[] = [
   lockTables,
   idTables,
   sagaTables,
+  replicaTables,
 ]
 
 export { migrate, type TableSet } from '../store/migrations.ts'
@@ -41,6 +43,7 @@ export {
   lockTables,
   outboxTables,
   queueTables,
+  replicaTables,
   sagaTables,
   storeTables,
   twoPhaseTables,

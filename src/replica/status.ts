@@ -1,0 +1,55 @@
+import type { ReplicaId } from '../causality/index.ts'
+import type { Outbox } from '../outbox/index.ts'
+import type { Store } from '../store/store.ts'
+import { countConflicts } from './conflicts.ts'
+import { type PeerStatus, readPeers } from './members.ts'
+import { countRecords, type RecordCounts } from './records.ts'
+
+export interface Staleness {
+  /** Each other member, and whoever else was heard of. */
+  readonly peers: readonly PeerStatus[]
+  /**
+   * Every read here contains all that every other member held so long ago; null while one of them was never pulled
+   * from. It grows while a member cannot be reached.
+   */
+  readonly staleMs: number | null
+}
+
+export interface ReplicaStatus extends RecordCounts, Staleness {
+  readonly replica: ReplicaId
+  readonly conflicts: number
+  /** Changes that are not with the broker yet, and the age of the oldest. */
+  readonly outbox: { readonly backlog: number; readonly oldestAgeMs: number }
+}
+
+/** One statement. */
+export async function readStaleness(
+  store: Store,
+  { id, members }: { id: ReplicaId; members: readonly ReplicaId[] },
+): Promise<Staleness> {
+  const found = await readPeers(store)
+  const known = new Map(found.map(({ hasOursAtMs: _, ...peer }) => [peer.replica, peer]))
+  for (const replica of members) {
+    if (replica === id || known.has(replica)) continue
+    known.set(replica, { replica, heardAgoMs: null, pulledAgoMs: null, hasOursAgoMs: null })
+  }
+  const peers = [...known.values()].sort((a, b) => (a.replica < b.replica ? -1 : 1))
+  const others = peers
+    .filter(({ replica }) => members.includes(replica))
+    .map(({ pulledAgoMs }) => pulledAgoMs)
+  return { peers, staleMs: others.includes(null) ? null : Math.max(0, ...(others as number[])) }
+}
+
+export async function readStatus(
+  store: Store,
+  { id, members, outbox }: { id: ReplicaId; members: readonly ReplicaId[]; outbox: Outbox },
+): Promise<ReplicaStatus> {
+  const { backlog, oldestAgeMs } = await outbox.figures()
+  return {
+    replica: id,
+    ...(await readStaleness(store, { id, members })),
+    ...(await countRecords(store)),
+    conflicts: await countConflicts(store),
+    outbox: { backlog, oldestAgeMs },
+  }
+}
