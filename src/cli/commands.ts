@@ -8,6 +8,7 @@ import { lockCommands } from './commands/locks.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { participantCheck } from './commands/participant.ts'
 import { raceCommand } from './commands/race.ts'
+import { replicaCommands } from './commands/replicas.ts'
 import { sagaCommands } from './commands/sagas.ts'
 import { status } from './commands/status.ts'
 import { twoPhaseCommands } from './commands/two-phase.ts'
@@ -22,6 +23,7 @@ export const commands: readonly (Command | ForeignCommand)[] = [
   ...sagaCommands,
   ...twoPhaseCommands,
   ...lockCommands,
+  ...replicaCommands,
   participantCheck,
   ...idCommands,
   check,

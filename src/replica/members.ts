@@ -24,7 +24,7 @@ type Instant = 'heard_at_ms' | 'pulled_at_ms' | 'has_ours_at_ms'
  * @throws ConfigError where the store is another replica
  */
 export async function identify(tx: Transaction, id: ReplicaId): Promise<boolean> {
-  const found = await readSelf(tx)
+  const found = await readOwnId(tx)
   if (found !== undefined) return assertSelf(found, id)
   const { dialect } = tx.store
   const table = tx.store.table('replica_member')
@@ -34,13 +34,15 @@ export async function identify(tx: Transaction, id: ReplicaId): Promise<boolean>
       onConflict: 'ignore',
     }),
   )
-  assertSelf(await readSelf(tx), id)
+  assertSelf(await readOwnId(tx), id)
   return false
 }
 
-async function readSelf(tx: Transaction): Promise<string | undefined> {
-  const [row] = await tx.query<{ replica: string }>(
-    sql`select replica from ${tx.store.table('replica_member')} where is_self = 1`,
+/** The id of the replica that this store is; undefined while nothing was written in one. */
+export async function readOwnId(on: Store | Transaction): Promise<ReplicaId | undefined> {
+  const store = 'store' in on ? on.store : on
+  const [row] = await on.query<{ replica: string }>(
+    sql`select replica from ${store.table('replica_member')} where is_self = 1`,
   )
   return row?.replica
 }

@@ -21,6 +21,11 @@ export function topicOf(set: string): string {
   return `replica.${set}`
 }
 
+/** Of the outbox that carries the changes of a set. */
+export function outboxName(set: string): string {
+  return set === 'default' ? 'replica' : `replica.${set}`
+}
+
 export function encodeMessage(message: ReplicaMessage): object {
   if (message.kind !== 'change') return { v: 1, ...message }
   const { kind, from, at, collection, key, state, ack } = message

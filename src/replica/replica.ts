@@ -11,7 +11,7 @@ import { type ConfirmOptions, noteAck, waitForMembers } from './confirm.ts'
 import { type Conflict, type ConflictFilter, listConflicts, showConflict } from './conflicts.ts'
 import { identify, notePeer } from './members.ts'
 import { type Merged, mergeIncoming } from './merge-incoming.ts'
-import { decodeMessage, encodeMessage, topicOf } from './message.ts'
+import { decodeMessage, encodeMessage, outboxName, topicOf } from './message.ts'
 import { isMergeable, readRecord } from './policy.ts'
 import { type Found, type ReadOptions, readHere } from './read.ts'
 import type { RecordId } from './record.ts'
@@ -138,7 +138,7 @@ class StoreReplica implements Replica {
     this.id = options.id
     this.members = options.members
     this.outbox = createOutbox(store, {
-      name: options.set === 'default' ? 'replica' : `replica.${options.set}`,
+      name: outboxName(options.set),
       // Several versions of the largest value, with their contexts.
       payloadLimitBytes: 32 * options.valueLimitBytes + 1_048_576,
     })

@@ -1,8 +1,9 @@
 import type { ReplicaId } from '../causality/index.ts'
-import type { Outbox } from '../outbox/index.ts'
+import { createOutbox, type Outbox } from '../outbox/index.ts'
 import type { Store } from '../store/store.ts'
 import { countConflicts } from './conflicts.ts'
-import { type PeerStatus, readPeers } from './members.ts'
+import { type PeerStatus, readOwnId, readPeers } from './members.ts'
+import { outboxName } from './message.ts'
 import { countRecords, type RecordCounts } from './records.ts'
 
 export interface Staleness {
@@ -38,6 +39,14 @@ export async function readStaleness(
     .filter(({ replica }) => members.includes(replica))
     .map(({ pulledAgoMs }) => pulledAgoMs)
   return { peers, staleMs: others.includes(null) ? null : Math.max(0, ...(others as number[])) }
+}
+
+/** What a store says of itself, without its application: the peers are those it has heard of. Undefined: no replica. */
+export async function readReplicaStatus(store: Store, set = 'default'): Promise<ReplicaStatus | undefined> {
+  const id = await readOwnId(store)
+  if (id === undefined) return undefined
+  const members = (await readPeers(store)).map(({ replica }) => replica)
+  return readStatus(store, { id, members, outbox: createOutbox(store, { name: outboxName(set) }) })
 }
 
 export async function readStatus(

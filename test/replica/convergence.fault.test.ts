@@ -3,7 +3,7 @@ import { runCampaign } from './campaign.ts'
 import type { StoreKind } from './stores.ts'
 import { MEMBERS, openSite, type Site } from './world.ts'
 
-const operations = Number(process.env.HOLDFAST_REPLICA_OPERATIONS ?? 10_000)
+const operations = Number(process.env.HOLDFAST_REPLICA_OPERATIONS ?? 3_000)
 const seed = Number(process.env.HOLDFAST_REPLICA_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 async function withSites<T>(
