@@ -8,6 +8,7 @@ export interface Flow {
 }
 
 const FLOWS: Readonly<Record<string, () => Promise<Flow>>> = {
+  replicas: () => import('./replicas/main.ts'),
   'two-phase': () => import('./two-phase/main.ts'),
 }
 

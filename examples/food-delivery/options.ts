@@ -26,7 +26,7 @@ Usage: holdfast demo [options]
   --orders N         orders that customers place; default 1000, with --ablation 300
   --seed N           seed of the workload and of the faults; default 1
   --faults LEVEL     none, default or heavy; default "default", with --ablation "heavy"
-  --flow NAME        another way through the system, with options of its own: two-phase (holdfast demo --flow NAME --help)
+  --flow NAME        another way through the system, with options of its own: replicas, two-phase (holdfast demo --flow NAME --help)
   --kill-at NAMES    end each service's first life at the first of these failpoints, its second at the second, and
                      so on (Holdfast only), as a crash at that very line: inbox.handle.worked,outbox.relay.published
   --store URL        postgres://…: five databases on that server, removed at the end; default: SQLite files
