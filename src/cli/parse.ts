@@ -38,7 +38,7 @@ export function parse(argv: readonly string[], commands: readonly (Command | For
     return { kind: 'foreign', command: exact, argv: argv.slice(1) }
   }
   const group = commands.filter((c) => c.name.startsWith(`${first} `))
-  const command = exact ?? group.find((c) => c.name === `${first} ${second}`)
+  const command = exact ?? group.find((c) => c.name.split(' ').every((word, i) => argv[i] === word))
   if (command === undefined && group.length > 0) {
     const asked = second === '--help' || second === '-h'
     if (second !== undefined && !asked) {
