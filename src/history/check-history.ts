@@ -54,6 +54,7 @@ export interface CheckHistoryOptions {
 /** Where a history comes from: the content of a file, or the logs of a folder, or operations at hand. */
 export type HistorySource =
   | { readonly bytes: Uint8Array }
+  /** `head` is where it begins; a chunk need stay as it is only until the next one is asked for. */
   | { readonly chunks: Iterable<Uint8Array>; readonly head: Uint8Array }
   | { readonly logs: readonly CobraLog[] }
   | { readonly events: readonly HistoryEvent[] }
@@ -184,7 +185,9 @@ function chunksOf(source: HistorySource): Iterable<Uint8Array> {
 
 function bytesOf(source: HistorySource): Uint8Array {
   if ('bytes' in source) return source.bytes
-  const chunks = [...chunksOf(source)].map((chunk) => chunk.slice())
+  // Copied one by one, since the next chunk may come in the same buffer.
+  const chunks: Uint8Array[] = []
+  for (const chunk of chunksOf(source)) chunks.push(chunk.slice())
   const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
   let at = 0
   for (const chunk of chunks) {

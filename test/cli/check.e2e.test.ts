@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { afterAll, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
 
@@ -9,8 +10,18 @@ const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const folder = tempFolder('cli-check')
 afterAll(folder.remove)
 
-async function check(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+const check = (...args: string[]): Promise<Ended> => checkInput('', ...args)
+
+async function checkInput(input: string | Uint8Array, ...args: string[]): Promise<Ended> {
   const child = spawn(process.execPath, [main, 'check', ...args], { cwd: folder.path })
+  child.stdin.on('error', () => {}) // a command that does not read it may have ended
+  child.stdin.end(input)
   let [out, err] = ['', '']
   child.stdout.on('data', (data) => {
     out += String(data)
@@ -50,6 +61,32 @@ it('ends with 0 for a valid history', async () => {
     out: expect.stringMatching(/^valid: 2 operations, model register/),
     err: '',
   })
+})
+
+it('reads a history of several megabytes, whichever way it comes', async () => {
+  // Longer than any piece in which a file is read, with a mistake at its very end.
+  const lines: string[] = []
+  for (let i = 0; i < 20_000; i++) {
+    lines.push(event(i % 3, 'invoke', 'write', i), event(i % 3, 'ok', 'write', i))
+  }
+  const text = `${lines.join('')}${event(5, 'invoke', 'read')}${event(5, 'ok', 'read', 3)}`
+  expect(text.length).toBeGreaterThan(2 ** 21)
+  const large = file('large.jsonl', text)
+  const packed = folder.file('large.jsonl.gz')
+  writeFileSync(packed, gzipSync(text))
+  const invalid = { code: 1, out: expect.stringContaining('line 40001  process 5  read → 3') }
+  expect(await check(large, '--model', 'register')).toMatchObject(invalid)
+  expect(await check(packed, '--model', 'register')).toMatchObject(invalid)
+  expect(await checkInput(text, '-', '--model', 'register')).toMatchObject(invalid)
+  expect(await checkInput(gzipSync(text), '-', '--model', 'register')).toMatchObject(invalid)
+  writeFileSync(packed, gzipSync(text).subarray(0, 1000))
+  expect(await check(packed, '--model', 'register')).toMatchObject({ code: 65, out: '' })
+  expect(await checkInput('', '-', '--model', 'register')).toMatchObject({ code: 65 })
+})
+
+it('a format without transfers is no bank', async () => {
+  const sessions = file('sessions.txt', 'w(x,1)\n-----\nr(x,1)\n')
+  expect(await check(sessions, '--model', 'bank', '--format', 'text')).toMatchObject({ code: 64 })
 })
 
 it('ends with 1 for an invalid one, in JSON and as a page', async () => {

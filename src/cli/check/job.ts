@@ -1,8 +1,11 @@
 import type { CheckHistoryOptions, Format, Level, ModelName, Verdict } from '../../history/index.ts'
 
+/** The path that stands for standard input. */
+export const STANDARD_INPUT = '-'
+
 /** What the command hands to the process that checks. Plain data. */
 export interface CheckJob {
-  /** A file, or a folder of Cobra's logs. */
+  /** A file, a folder of Cobra's logs, or `-`. */
   readonly path: string
   readonly model: ModelName
   /** A module that exports a model, in place of `model`. */

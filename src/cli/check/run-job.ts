@@ -1,9 +1,10 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { gunzipSync } from 'node:zlib'
 import { isHoldfastError } from '../../core/errors.ts'
 import { checkHistory, type HistorySource, type Model } from '../../history/index.ts'
-import type { CheckAnswer, CheckJob } from './job.ts'
+import { type CheckAnswer, type CheckJob, STANDARD_INPUT } from './job.ts'
 
 const CHUNK_BYTES = 1 << 20
 
@@ -41,17 +42,30 @@ export async function runJob(job: CheckJob, orphaned: () => boolean): Promise<Ch
   }
 }
 
+/** Reads a file in pieces; what can be read but once, and what is packed, as a whole. */
 function sourceOf(path: string): HistorySource {
-  if (statSync(path).isDirectory()) {
+  if (path === STANDARD_INPUT) return { bytes: unpacked(readFileSync(0)) }
+  const stats = statSync(path)
+  if (stats.isDirectory()) {
     const names = readdirSync(path).filter((name) => name.endsWith('.log'))
     if (names.length === 0) throw new Error('the folder holds no *.log, which is what Cobra writes')
     return { logs: names.map((name) => ({ name, bytes: readFileSync(join(path, name)) })) }
   }
+  if (!stats.isFile()) return { bytes: unpacked(readFileSync(path)) }
   const fd = openSync(path, 'r')
   const head = new Uint8Array(4096)
   const length = readSync(fd, head, 0, head.length, 0)
   closeSync(fd)
+  if (isGzip(head)) return { bytes: gunzipSync(readFileSync(path)) }
   return { head: head.subarray(0, length), chunks: { [Symbol.iterator]: () => chunksOf(path) } }
+}
+
+function unpacked(bytes: Uint8Array): Uint8Array {
+  return isGzip(bytes) ? gunzipSync(bytes) : bytes
+}
+
+function isGzip(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b
 }
 
 function* chunksOf(path: string): Generator<Uint8Array> {

@@ -1,7 +1,7 @@
 import { fork, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { CheckAnswer, CheckJob } from './job.ts'
+import { type CheckAnswer, type CheckJob, STANDARD_INPUT } from './job.ts'
 
 export type Watched = CheckAnswer | { readonly kind: 'stopped'; readonly reason: string }
 
@@ -26,7 +26,7 @@ export function runWatched(job: CheckJob, limits: Limits): Promise<Watched> {
     [JSON.stringify(timeoutMs === undefined ? job : { ...job, timeoutMs: timeoutMs * STOPS_ITSELF_AT })],
     {
       execArgv: [`--max-old-space-size=${memoryMb}`],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      stdio: [job.path === STANDARD_INPUT ? 'inherit' : 'ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'advanced',
     },
   )

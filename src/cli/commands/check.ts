@@ -10,7 +10,7 @@ import {
   type ModelName,
   type Verdict,
 } from '../../history/index.ts'
-import type { CheckJob } from '../check/job.ts'
+import { type CheckJob, STANDARD_INPUT } from '../check/job.ts'
 import { runWatched } from '../check/watched.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type Report, textValue } from '../command.ts'
@@ -23,7 +23,8 @@ const EXIT_OF = { valid: EXIT.ok, invalid: EXIT.problem, unknown: EXIT.unreachab
 export const check: Command = {
   name: 'check',
   summary: 'check a recorded history against a model',
-  description: `Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the reason.
+  description: `FILE may be packed with gzip; - is standard input.
+Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the reason.
 64: the command was not understood. 65: the history cannot be read, with the line.`,
   positionals: ['FILE'],
   options: {
@@ -80,7 +81,7 @@ async function runCheck(given: Given): Promise<Report> {
   const timeoutS = numberOf(given, 'timeout', 0.001, 2_000_000)
   const memoryMb = numberOf(given, 'memory', MEMORY_MIN_MB, 1_000_000) ?? MEMORY_DEFAULT_MB
   const total = numberOf(given, 'total', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
-  statOrComplain(path)
+  if (path !== STANDARD_INPUT) statOrComplain(path)
   if (own) statOrComplain(modelText)
   const job: CheckJob = {
     path,
