@@ -4,6 +4,7 @@ import type { Step } from './cycles.ts'
 import { closure, expand, forbiddingGraph, type Graph } from './forbidding-graph.ts'
 import { components, type Edges, RW, topologicalOrder, WW } from './graph.ts'
 import type { TransactionHistory } from './history.ts'
+import { imaginedRun } from './imagined-run.ts'
 import { IntVector } from './int-vector.ts'
 import type { ReadersOf } from './open-readers.ts'
 import { type Candidate, orderCases } from './order-cases.ts'
@@ -82,7 +83,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
 
   let graph = graphNow()
   let order = topologicalOrder(graph, ranks(h, graph.nodes, snapshot))
-  if (guessHolds(order)) return { kind: 'valid' }
+  if (guessHolds(order) || runHolds()) return { kind: 'valid' }
 
   // The pairs whose order is open, as positions in `versions.open` and in its chains.
   const pairKey = new IntVector()
@@ -199,6 +200,7 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     if (struck === before) break
   }
   reaches = undefined
+  if (struck > 0 && runHolds()) return { kind: 'valid' }
 
   const choice = chooseAcyclic(problemOf(pairKey.length, pairAt))
   if (choice.kind === 'chosen') return { kind: 'valid' }
@@ -226,16 +228,41 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
     }
   }
 
-  /** Orders the chains of each key by where their writers stand in `order`, and looks whether that is free of cycles. */
+  /** The guess that versions were written in the order of `order`. */
   function guessHolds(order: Int32Array): boolean {
     if (order.length < graph.nodes) return false
     const position = new Int32Array(graph.nodes)
     for (let i = 0; i < order.length; i++) position[order[i] as number] = i
+    return holds((t) => position[snapshot ? 2 * t : t] as number)
+  }
+
+  /** The guesses that imagined runs give: a serial one, which suits snapshots too, and one on snapshots. */
+  function runHolds(): boolean {
+    for (const snapshots of snapshot ? [false, true] : [false]) {
+      const rank = ranks(h, h.transactions, false)
+      const expired = (): boolean => search.expired()
+      const moments = imaginedRun({
+        history: h,
+        reads,
+        versions,
+        edges,
+        nodes,
+        snapshots,
+        rank,
+        expired,
+      })
+      if (moments !== undefined && holds((t) => moments[t] as number)) return true
+    }
+    return false
+  }
+
+  /** Orders the chains of each key by when their writers wrote, and looks whether that is free of cycles. */
+  function holds(moment: (transaction: number) => number): boolean {
     const certain = edges.length
     for (const { key, heads, tails, firstIsFirst } of versions.open) {
       const from = firstIsFirst ? 1 : 0
       const chains = heads.slice(from).map((_, i) => i + from)
-      const at = (op: number): number => position[snapshot ? 2 * by(op) : by(op)] as number
+      const at = (op: number): number => moment(by(op))
       chains.sort((a, b) => at(tails[a] as number) - at(tails[b] as number))
       let previous = firstIsFirst ? 0 : -1
       for (const chain of chains) {
@@ -246,9 +273,9 @@ export function searchOrder(search: OrderSearch): OrderAnswer {
         previous = chain
       }
     }
-    const holds = components(forbiddingGraph(edges, nodes, keyNodesFrom, snapshot)).length === 0
+    const acyclic = components(forbiddingGraph(edges, nodes, keyNodesFrom, snapshot)).length === 0
     edges.truncate(certain)
-    return holds
+    return acyclic
   }
 
   /**
