@@ -73,6 +73,7 @@ class Stage {
   readonly #place: Int32Array
   readonly #done: number[] = []
   readonly #replaced: number[] = []
+  #looks = 0
   #hash = 0
   #hash2 = 0
 
@@ -86,7 +87,8 @@ class Stage {
     }
     sessionEdges(h, reads.committed, edges)
     this.#nodes = input.nodes + realTimeEdges(h, reads.committed, edges, input.nodes)
-    this.#events = snapshots ? 2 * this.#nodes : this.#nodes
+    // Only transactions have an end of their own.
+    this.#events = this.#nodes + (snapshots ? h.transactions : 0)
     const isOpen = new Uint8Array(h.keys)
     for (const { key } of versions.open) isOpen[key] = 1
     const readsOf: number[][] = Array.from({ length: this.#nodes }, () => [])
@@ -150,10 +152,9 @@ class Stage {
   search(): Int32Array | undefined {
     const choices: ChoicePoint[] = []
     const failed = new Set<string>()
-    let looks = Math.min(LOOKS_MAX, LOOKS_PER_EVENT * this.#events)
+    const looksMax = Math.min(LOOKS_MAX, LOOKS_PER_EVENT * this.#events)
     for (let steps = 0; this.#done.length < this.#events; steps++) {
-      looks -= this.#front.length
-      if (looks < 0 || ((steps & 1023) === 0 && this.#input.expired())) return undefined
+      if (this.#looks > looksMax || ((steps & 1023) === 0 && this.#input.expired())) return undefined
       const options = this.#options()
       if (options.length === 1 && this.#safe[options[0] as number] === 1) {
         this.#do(options[0] as number)
@@ -191,6 +192,7 @@ class Stage {
   #options(): number[] {
     const options: number[] = []
     for (const event of this.#front) {
+      this.#looks++
       const t = event % this.#nodes
       if (event < this.#nodes) {
         const missing = this.#readsOf[t]!.find((v) => this.#current[this.#keyOf[v]!] !== v)
@@ -277,8 +279,8 @@ class Stage {
 
   /** Puts a number in or out of what tells states apart; two states with the same mark only cost a guess. */
   #mix(n: number): void {
-    this.#hash ^= Math.imul((n + 1) ^ ((n + 1) >>> 15), 0x2c1b3c6d) ^ Math.imul(n + 0x1234567, 0x297a2d39)
-    this.#hash2 ^= Math.imul((n + 7) ^ ((n + 7) >>> 13), 0x85ebca6b) ^ (Math.imul(n + 3, 0xc2b2ae35) >>> 11)
+    this.#hash ^= scrambled(n)
+    this.#hash2 ^= scrambled(n ^ 0x5bd1e995)
   }
 
   #enter(event: number): void {
@@ -295,4 +297,12 @@ class Stage {
     }
     this.#place[event] = -1
   }
+}
+
+/** Spreads a number over 32 bits (the finalizer of MurmurHash3). */
+function scrambled(n: number): number {
+  let x = n
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return x ^ (x >>> 16)
 }
