@@ -39,6 +39,19 @@ it('errors.md lists each code once', () => {
   expect(listed).toEqual(expect.arrayContaining([...new Set(codes)]))
 })
 
+it('failpoints.md lists each failpoint once', () => {
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && file !== 'core/failpoint.ts')
+    .map((file) => readFileSync(join(root, 'src', file), 'utf8'))
+  const places = /\b(?:failpoint|failpointSync|orLeave)\((?:[^()']*, )?'([^']+)'/g
+  const names = sources.flatMap((text) => [...text.matchAll(places)].map(([, name]) => name as string))
+  expect(names.length).toBeGreaterThan(40)
+  const listed = [...page('reference/failpoints.md').matchAll(/^\| `([a-z.-]+)` \|/gm)].map(
+    ([, name]) => name,
+  )
+  expect(listed.sort()).toEqual([...new Set(names)].sort())
+})
+
 describe('cli.md', () => {
   const text = page('reference/cli.md')
   it.each(commands.map((command) => [command.name, command] as const))(
