@@ -1,5 +1,6 @@
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
+import type { TwoPhase } from '../two-phase/index.ts'
 import type { AttemptContext } from './attempt.ts'
 import { type Branches, callAll, callRace } from './calls/branches.ts'
 import { callChild } from './calls/child.ts'
@@ -11,6 +12,7 @@ import { Place, type PlaceOptions } from './calls/place.ts'
 import { callStep } from './calls/step.ts'
 import { callTcc } from './calls/tcc.ts'
 import { callTransaction } from './calls/transaction.ts'
+import { callTwoPhase } from './calls/two-phase.ts'
 import { callReceive, callSleep } from './calls/wait.ts'
 import type {
   ForwardContext,
@@ -21,6 +23,7 @@ import type {
   StepOptions,
   Tcc,
   TransactionStepOptions,
+  TwoPhaseStepOptions,
 } from './context.ts'
 import type { SagaRun } from './run.ts'
 import type { Saga } from './saga.ts'
@@ -78,6 +81,16 @@ export class Branch {
     options?: TransactionStepOptions<unknown>,
   ): Promise<unknown> {
     return callTransaction(this.#place, name, store, work, options)
+  }
+
+  twoPhase(
+    name: string,
+    twoPhase: TwoPhase,
+    stores: readonly Store[],
+    work: (txs: readonly OwnTransaction[], context: AttemptContext) => Promise<unknown>,
+    options?: TwoPhaseStepOptions<readonly Store[], unknown>,
+  ): Promise<unknown> {
+    return callTwoPhase(this.#place, name, twoPhase, stores, work, options)
   }
 
   tcc(name: string, phases: Tcc<unknown>): Promise<unknown> {

@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from '../core/standard-schema.ts'
 import type { Outbox } from '../outbox/index.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
+import type { RunOptions, TransactionsOf, TwoPhase } from '../two-phase/index.ts'
 import type { AttemptContext } from './attempt.ts'
 import type { RetryPolicy } from './policy.ts'
 import type { Saga } from './saga.ts'
@@ -31,6 +32,19 @@ export type ForwardOptions = Omit<StepOptions<unknown, unknown>, 'undo' | 'undoR
 
 export interface TransactionStepOptions<Result> extends Omit<StepOptions<undefined, Result>, 'undo'> {
   readonly undo?: (tx: OwnTransaction, context: UndoContext<undefined, Result>) => Promise<unknown>
+}
+
+/** Options of a two-phase step behind the pivot. */
+export type TwoPhaseForwardOptions = ForwardOptions & Pick<RunOptions, 'isolation'>
+
+export interface TwoPhaseStepOptions<Stores extends readonly Store[], Result>
+  extends Omit<StepOptions<undefined, Result>, 'undo'>,
+    Pick<RunOptions, 'isolation'> {
+  /** Runs in a transaction over the same stores, with exactly one effect. */
+  readonly undo?: (
+    transactions: TransactionsOf<Stores>,
+    context: UndoContext<undefined, Result>,
+  ) => Promise<unknown>
 }
 
 export interface Tcc<Tried> {
@@ -138,6 +152,19 @@ export interface SagaContext extends Common<SagaContext> {
     work: (tx: OwnTransaction, context: AttemptContext) => Promise<Result>,
     options?: TransactionStepOptions<Result>,
   ): Promise<Result>
+  /**
+   * One transaction over several stores by two-phase commit, with exactly one effect: what all attempts of the step
+   * compete for commits with the decision, in the log of `twoPhase`. The log needs the tables of the effects as well.
+   * `twoPhase.recovery()` has to run somewhere: after a crash, the next attempt waits for what it settles.
+   * Bounds: up to the decision, an attempt has the smaller of `timeoutMs` and 30 000.
+   */
+  twoPhase<const Stores extends readonly Store[], Result>(
+    name: string,
+    twoPhase: TwoPhase,
+    stores: Stores,
+    work: (transactions: TransactionsOf<Stores>, context: AttemptContext) => Promise<Result>,
+    options?: TwoPhaseStepOptions<Stores, Result>,
+  ): Promise<Result>
   /** Try, confirm, cancel. */
   tcc<Tried>(name: string, phases: Tcc<Tried>): Promise<Tried>
   /** Calls a participant over HTTP. */
@@ -183,6 +210,13 @@ export interface ForwardContext extends Common<ForwardContext> {
     store: Store,
     work: (tx: OwnTransaction, context: AttemptContext) => Promise<Result>,
     options?: ForwardOptions,
+  ): Promise<Result>
+  twoPhase<const Stores extends readonly Store[], Result>(
+    name: string,
+    twoPhase: TwoPhase,
+    stores: Stores,
+    work: (transactions: TransactionsOf<Stores>, context: AttemptContext) => Promise<Result>,
+    options?: TwoPhaseForwardOptions,
   ): Promise<Result>
   http<Result = unknown>(name: string, call: Omit<HttpCall<Result>, 'undo' | 'undoRetry'>): Promise<Result>
   message<Reply = unknown>(name: string, call: Omit<MessageCall<Reply>, 'undo'>): Promise<Reply>

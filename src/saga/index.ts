@@ -10,6 +10,8 @@ export type {
   StepOptions,
   Tcc,
   TransactionStepOptions,
+  TwoPhaseForwardOptions,
+  TwoPhaseStepOptions,
   UndoContext,
 } from './context.ts'
 export type { Entry, EntryKind, SagaState } from './entry.ts'

@@ -173,6 +173,8 @@ export async function runTwoPhase<Result>(
       await giveUp(shares)
       throw await whyNot(error)
     }
+    // Nobody else has prepared anything, so there was no decision to write, and there is none to ask for.
+    if (keepers.length === 0) throw error
     let decision: Decision
     try {
       decision = await ask()

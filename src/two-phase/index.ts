@@ -4,4 +4,4 @@ export type { RecoverOptions, RecoveryOptions, RunOptions, TwoPhaseOptions } fro
 export type { PendingShare, RecoveryReport, Share } from './recover.ts'
 export type { Recovery } from './recovery.ts'
 export { twoPhaseTables } from './tables.ts'
-export { createTwoPhase, type TwoPhase } from './two-phase.ts'
+export { createTwoPhase, type TransactionsOf, type TwoPhase } from './two-phase.ts'

@@ -19,10 +19,14 @@ import { type RecoverContext, type RecoveryReport, readShares, recover, type Sha
 import { type Recovery, startRecovery } from './recovery.ts'
 import { checkParticipant, type LogIdentity, openLog } from './setup.ts'
 
-type TransactionsOf<Stores extends readonly unknown[]> = { [I in keyof Stores]: OwnTransaction }
+/** One transaction for each store, in their order. */
+export type TransactionsOf<Stores extends readonly unknown[]> = { [I in keyof Stores]: OwnTransaction }
 
 /** One log of decisions, with the stores whose transactions it decides. */
 export interface TwoPhase extends AsyncDisposable {
+  /** Where the decisions stand. It may be among the stores of a transaction, though it has no name of a participant. */
+  readonly decisionStore: Store
+
   /**
    * Runs `work` in a transaction on each of `stores`, and commits all of them or none.
    *
@@ -141,7 +145,11 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
   }
 
   function partsOf(stores: readonly Store[]): Part[] {
-    const parts = stores.map((store) => ({ store, name: names.get(store) }))
+    // The log prepares nothing, so there is nothing of it that recovery would have to know by a name.
+    const parts = stores.map((store) => ({
+      store,
+      name: names.get(store) ?? (store === log ? '' : undefined),
+    }))
     const problems = [
       stores.length > 0 || 'name at least one store',
       new Set(stores).size === stores.length || 'a store is named twice',
@@ -174,6 +182,7 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     recover(await context(given))
 
   return Object.assign(run, {
+    decisionStore: log,
     async check() {
       await identity()
       await checkParts(Object.entries(participants).map(([name, store]) => ({ name, store })))

@@ -1,9 +1,9 @@
-import { createParticipant, type Participant } from '../../participant/index.ts'
 import type { Store } from '../../store/store.ts'
 import type { OwnTransaction } from '../../store/transaction.ts'
 import type { AttemptContext } from '../attempt.ts'
 import type { TransactionStepOptions } from '../context.ts'
 import type { SagaRun } from '../run.ts'
+import { barrierOf } from './barrier.ts'
 import { isCommitLost, ownTransaction, type TransactionAttempt } from './own-transaction.ts'
 import { type Attempted, commonSpec, perform } from './perform.ts'
 import type { Place } from './place.ts'
@@ -36,18 +36,6 @@ export function callTransaction(
       ...(own && { isLost: () => isCommitLost(run, call.step) }),
     })
   })
-}
-
-const participants = new WeakMap<Store, Participant>()
-
-/** The barrier of the sagas in a store that is not the journal's. */
-export function barrierOf(store: Store): Participant {
-  let participant = participants.get(store)
-  if (participant === undefined) {
-    participant = createParticipant(store, { name: 'saga' })
-    participants.set(store, participant)
-  }
-  return participant
 }
 
 /** Behind the barrier, each attempt has its effect once or not at all. */

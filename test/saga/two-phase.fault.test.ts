@@ -1,0 +1,157 @@
+import { migrate, sql } from 'holdfast'
+import { SagaFailedError } from 'holdfast/saga'
+import { allTables } from 'holdfast/tables'
+import { failpoints, isStopped } from 'holdfast/testing'
+import { afterEach, describe, expect, expectTypeOf, it } from 'vitest'
+import { startFixture } from '../support/process.ts'
+import { until } from '../support/wait.ts'
+import { openWorld, type World } from '../two-phase/world.ts'
+import { startRunner } from './stores.ts'
+import { audit, EFFECTS, type Moved, moveSaga, openTwoPhase, PLACES } from './two-phase-saga.ts'
+
+afterEach(() => failpoints.reset())
+
+const PROCESS = new URL('./two-phase-process.ts', import.meta.url)
+
+/** The journal is in `orders`; the log of the decisions is where `place` says. */
+async function open(place: (typeof PLACES)[number]) {
+  const world = await openWorld(place)
+  for (const store of new Set([world.orders, world.log])) await migrate(store, allTables)
+  for (const store of [world.orders, world.payments]) await store.execute(EFFECTS)
+  return world
+}
+
+const launch = (world: World, mode: 'crash' | 'stop', points: readonly string[]) =>
+  startFixture<{ ended?: boolean; stuck?: string[] }>(PROCESS, {
+    args: [JSON.stringify({ at: world.at, mode, points })],
+  })
+
+const preparedLeft = async (world: World) => (await world.audit()).prepared
+
+describe.each(PLACES)('a step over two stores, with the log %s', (place) => {
+  it('gives its result and has one effect in each, also when its answer was lost', async () => {
+    await using world = await open(place)
+    const mine = openTwoPhase(world.at)
+    const definition = moveSaga(mine)
+    const runner = await startRunner(mine.orders, [definition])
+    failpoints.arm('saga.step.after', 'throw', { times: 2 })
+    const handle = await definition.start(mine.orders, { fails: false }, { id: 'a' })
+    const result = await handle.result()
+    expectTypeOf(result).toEqualTypeOf<Moved>()
+    expect(result).toEqual({ from: 'orders', to: 'payments' })
+    expect(await audit(world, 'a')).toEqual({ orders: ['do'], payments: ['do'] })
+    await runner.stop()
+    await mine.close()
+  })
+
+  it('is undone in both, with what it gave, and once', async () => {
+    await using world = await open(place)
+    const mine = openTwoPhase(world.at)
+    const definition = moveSaga(mine)
+    const runner = await startRunner(mine.orders, [definition])
+    const handle = await definition.start(mine.orders, { fails: true }, { id: 'a' })
+    failpoints.arm('saga.step.after', 'throw', { skip: 1, times: 2 })
+    await expect(handle.result()).rejects.toThrow(SagaFailedError)
+    const both = ['do', 'undo payments']
+    expect(await audit(world, 'a')).toEqual({ orders: both, payments: both })
+    await runner.stop()
+    await mine.close()
+  })
+
+  it('that was never decided leaves a mark when it is undone, and nothing else', async () => {
+    await using world = await open(place)
+    const mine = openTwoPhase(world.at)
+    const definition = moveSaga(mine)
+    const runner = await startRunner(mine.orders, [definition])
+    failpoints.arm('two-phase.deciding', 'throw', { times: 1_000 })
+    failpoints.arm('two-phase.worked', 'throw', { times: 50 })
+    const handle = await definition.start(mine.orders, { fails: false }, { id: 'a' })
+    await expect(handle.result()).rejects.toThrow(SagaFailedError)
+    expect(await audit(world, 'a')).toEqual({ orders: [], payments: [] })
+    const marks = await world.log.read<{ phase: string }>(
+      sql`select phase from ${world.log.table('effect')} where id = ${'a'} and phase <> '' order by phase`,
+    )
+    expect(marks.map((row) => row.phase)).toEqual(['move/do', 'move/undo'])
+    await runner.stop()
+    await mine.close()
+  })
+})
+
+const POINTS = [
+  'saga.step.before',
+  'two-phase.begun',
+  'participant.begun',
+  'participant.recorded',
+  'participant.worked',
+  'two-phase.worked',
+  'two-phase.preparing',
+  'store.prepare.before',
+  'store.prepare.after',
+  'two-phase.prepared',
+  'two-phase.deciding',
+  'store.commit.before',
+  'store.commit.after',
+  'two-phase.decided',
+  'two-phase.committing',
+  'two-phase.committed',
+  'saga.step.after',
+  'saga.step.recorded',
+]
+
+describe.each(['apart', 'orders'] as const)('the process of the step, with the log %s,', (place) => {
+  it('is killed at every place: each saga has one effect in each database, or none after it was given back', async () => {
+    await using world = await open(place)
+    const { signal } = await launch(world, 'crash', POINTS).exited
+    expect(signal).toBe('SIGKILL')
+    const mine = openTwoPhase(world.at)
+    const definition = moveSaga(mine)
+    const recovery = mine.twoPhase.recovery({ everyMs: 100, inDoubtMs: 0 })
+    const runner = await startRunner(mine.orders, [definition])
+    for (const point of POINTS) {
+      const failed = await definition
+        .get(mine.orders, point)
+        .result()
+        .then(
+          () => false,
+          () => true,
+        )
+      const fails = point.length % 2 === 1
+      expect(failed, point).toBe(fails)
+      const expected = fails ? ['do', 'undo payments'] : ['do']
+      expect(await audit(world, point), point).toEqual({ orders: expected, payments: expected })
+    }
+    await until(async () => (await preparedLeft(world)).length === 0, {
+      deadlineMs: 20_000,
+      what: 'no prepared transaction',
+    })
+    await runner.stop()
+    await recovery.stop()
+    await mine.close()
+  }, 90_000)
+
+  it.each(['two-phase.prepared', 'two-phase.decided'])(
+    'is paused at %s, and wakes when its successor is done',
+    async (point) => {
+      await using world = await open(place)
+      const child = launch(world, 'stop', [point])
+      await until(() => isStopped(child.pid), { deadlineMs: 30_000, everyMs: 50 })
+      const mine = openTwoPhase(world.at)
+      const definition = moveSaga(mine)
+      const recovery = mine.twoPhase.recovery({ everyMs: 100, inDoubtMs: 0 })
+      const runner = await startRunner(mine.orders, [definition])
+      const handle = definition.get(mine.orders, 'stopped')
+      expect(await handle.result()).toEqual({ from: 'orders', to: 'payments' })
+      child.thaw()
+      await child.line((line) => line.ended === true, { deadlineMs: 20_000 })
+      await until(async () => (await preparedLeft(world)).length === 0, {
+        deadlineMs: 20_000,
+        what: 'no prepared transaction',
+      })
+      expect(await audit(world, 'stopped')).toEqual({ orders: ['do'], payments: ['do'] })
+      await runner.stop()
+      await recovery.stop()
+      await mine.close()
+    },
+    60_000,
+  )
+})
