@@ -338,7 +338,10 @@ describe('names', () => {
       /a cannot prepare a transaction: a store of that kind can only be the log itself/,
     )
     const twoPhase = createTwoPhase(orders, { participants: { payments } })
-    await expect(twoPhase([orders], async () => {})).rejects.toThrow(/recovery would not know it/)
+    await expect(twoPhase([sqliteWorld.payments], async () => {})).rejects.toThrow(
+      /recovery would not know it/,
+    )
+    expect(await twoPhase([orders], async () => 'the log needs no name')).toBe('the log needs no name')
     await expect(twoPhase([payments, payments], async () => {})).rejects.toThrow(/named twice/)
     await expect(twoPhase([], async () => {})).rejects.toThrow(/at least one store/)
   })

@@ -47,7 +47,7 @@ export function postgresPrepared(pool: PgPoolLike, prefix: string): PreparedEngi
     }
   }
   return {
-    end: (gid, how, signal) => withClient(signal, (client) => endPrepared(client, gid, how)),
+    end: (gid, how, signal) => withClient(signal, (client) => endWhenFree(client, gid, how, signal)),
     list: (like, signal) => withClient(signal, (client) => listPrepared(client, like)),
     obstacles: (signal) =>
       withClient(signal, async (client) => [
@@ -73,6 +73,23 @@ export async function endPrepared(
   } catch (error) {
     if ((error as { code?: string }).code === '42704') return 'absent'
     throw error
+  }
+}
+
+/** 55000 says that another session is ending it at this moment: waits for that one, as for a lock. */
+async function endWhenFree(
+  client: PgClientLike,
+  gid: string,
+  how: 'commit' | 'rollback',
+  signal: AbortSignal,
+): Promise<PreparedEnd> {
+  for (;;) {
+    try {
+      return await endPrepared(client, gid, how)
+    } catch (error) {
+      if ((error as { code?: string }).code !== '55000' || signal.aborted) throw error
+      await client.query('select pg_sleep(0.02)')
+    }
   }
 }
 
