@@ -47,7 +47,7 @@ export async function answerPeer(
 export async function readSums(store: Store): Promise<{ readonly atMs: number; readonly sums: Sums }> {
   const atMs = await readStoreNow(store)
   const rows = await store.read<{ bucket: unknown; count: unknown; sum: unknown }>(
-    sql`select bucket, count(*) as count, sum(digest) as sum from ${store.table('replica_record')} group by bucket`,
+    sql`select bucket, count(*) as count, cast(sum(digest) as varchar(40)) as sum from ${store.table('replica_record')} group by bucket`,
   )
   const sums = new Array<string>(BUCKETS).fill('0:0')
   for (const { bucket, count, sum } of rows) sums[Number(bucket)] = `${count}:${sum}`
