@@ -21,7 +21,8 @@ import {
   type ResolvedReplica,
   resolveReplicaOptions,
 } from './replica-options.ts'
-import { type Running, type StartOptions, startReplica } from './running.ts'
+import { type Running, startReplica } from './running.ts'
+import type { StartOptions } from './start-options.ts'
 import { type ReplicaStatus, readStaleness, readStatus, type Staleness } from './status.ts'
 import { type Change, type Decide, type WriteOptions, write } from './write.ts'
 

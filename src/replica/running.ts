@@ -4,7 +4,6 @@ import type { ReplicaId } from '../causality/index.ts'
 import type { Background } from '../core/background.ts'
 import { ConfigError, isForPeople } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
-import { checkOptions, isAge, isCount, isDuration } from '../core/options.ts'
 import { type ConsumerFigures, createInbox } from '../inbox/index.ts'
 import type { RelayFigures } from '../outbox/index.ts'
 import { requireRevision } from '../store/migrations.ts'
@@ -12,40 +11,12 @@ import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import type { MergeSettings } from './merge-incoming.ts'
 import { encodeMessage, topicOf } from './message.ts'
-import type { PeerLink } from './peer-link.ts'
 import { prune } from './prune.ts'
 import { type PullReport, pull } from './pull.ts'
 import type { Replica } from './replica.ts'
 import type { ResolvedReplica } from './replica-options.ts'
+import { type ResolvedStart, resolveStartOptions, type StartOptions } from './start-options.ts'
 import { replicaTables } from './tables.ts'
-
-export interface StartOptions {
-  /** What carries the changes. Without one, they travel by pulls alone. */
-  readonly broker?: Broker
-  /** A link to each other member. Without links nothing is caught up but by the broker, and no deleted record is pruned. */
-  readonly peers?: Readonly<Record<ReplicaId, PeerLink>>
-  /** Between two pulls from a peer, about. Default 10 000. */
-  readonly pullEveryMs?: number
-  /** Bound of one pull. Default 300 000. */
-  readonly pullTimeoutMs?: number
-  /** Between two signs of life over the broker. Default 5 000. */
-  readonly pulseEveryMs?: number
-  /**
-   * The longest age at which a message is merged into a record that is not here. The longer, the longer deleted records
-   * are kept. The same at all members. Default: one day.
-   */
-  readonly messageAgeMaxMs?: number
-  /** How long conflicts are kept. Default: 30 days. */
-  readonly conflictsKeptMs?: number
-  /** Default 60 000. */
-  readonly pruneEveryMs?: number
-  /** Messages merged at once. Default 16. */
-  readonly concurrency?: number
-  /** How long a process that died keeps others from its partitions. Default 10 000. */
-  readonly ttlMs?: number
-  readonly log?: Log
-  readonly signal?: AbortSignal
-}
 
 export interface RunningFigures {
   readonly relay: RelayFigures | undefined
@@ -71,8 +42,6 @@ export interface RunningParts extends MergeSettings {
 export function startReplica(replica: Replica, given: StartOptions, parts: RunningParts): Running {
   return new RunningReplica(replica, resolveStartOptions(given, parts.options), parts)
 }
-
-type ResolvedStart = ReturnType<typeof resolveStartOptions>
 
 class RunningReplica implements Running {
   readonly done: Promise<void>
@@ -229,53 +198,3 @@ class RunningReplica implements Running {
 
 /** Merging twice does no harm, so that the inbox's memory only spares work. */
 const DUPLICATES_MS = 3_600_000
-
-const KNOWN = [
-  'broker',
-  'peers',
-  'pullEveryMs',
-  'pullTimeoutMs',
-  'pulseEveryMs',
-  'messageAgeMaxMs',
-  'conflictsKeptMs',
-  'pruneEveryMs',
-  'concurrency',
-  'ttlMs',
-  'log',
-  'signal',
-]
-
-function resolveStartOptions(given: StartOptions, { id, members }: ResolvedReplica) {
-  const { broker, peers = {}, pullEveryMs = 10_000, pullTimeoutMs = 300_000, pulseEveryMs = 5_000 } = given
-  const { messageAgeMaxMs = 86_400_000, conflictsKeptMs = 2_592_000_000, pruneEveryMs = 60_000 } = given
-  const { concurrency = 16, ttlMs = 10_000, signal } = given
-  checkOptions('replica.start', given, KNOWN, [
-    broker === undefined || typeof broker.publish === 'function' || 'broker must be a Broker',
-    broker !== undefined || Object.keys(peers).length > 0 || 'give a broker, links to peers, or both',
-    ...Object.entries(peers).flatMap(([peer, link]) => [
-      (peer !== id && members.includes(peer)) || `peers names "${peer}", which is no other member`,
-      typeof link?.ask === 'function' || `peers["${peer}"] must be a PeerLink`,
-    ]),
-    isDuration('pullEveryMs', pullEveryMs),
-    isDuration('pullTimeoutMs', pullTimeoutMs),
-    isDuration('pulseEveryMs', pulseEveryMs),
-    isAge('messageAgeMaxMs', messageAgeMaxMs),
-    isAge('conflictsKeptMs', conflictsKeptMs),
-    isDuration('pruneEveryMs', pruneEveryMs),
-    isCount('concurrency', concurrency, 1, 10_000),
-    isDuration('ttlMs', ttlMs),
-  ])
-  return Object.freeze({
-    broker,
-    peers,
-    pullEveryMs,
-    pullTimeoutMs,
-    pulseEveryMs,
-    messageAgeMaxMs,
-    conflictsKeptMs,
-    pruneEveryMs,
-    concurrency,
-    ttlMs,
-    signal,
-  })
-}
