@@ -174,7 +174,8 @@ export function resolveReads(h: TransactionHistory): Reads {
     let clean = true
     for (let i = from; i < to; i++) {
       const item = h.items[i] as number
-      if (seenIn[item] === op) {
+      // Of a value that several appended, twice is not once too often.
+      if (seenIn[item] === op && writer[item] !== MANY) {
         clean = false
         note(
           'duplicate',
@@ -273,7 +274,8 @@ export function resolveReads(h: TransactionHistory): Reads {
         const start = h.listFirst[whole] as number
         let i = 0
         while (i < length && i < lengthOf(whole) && h.items[from + i] === h.items[start + i]) i++
-        if (i < length) {
+        // A list of values that several appended is not the longest, and may be longer.
+        if (i < length && i < lengthOf(whole)) {
           source[op] = NOTHING
           note(
             'incompatible-order',

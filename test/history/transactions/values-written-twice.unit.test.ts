@@ -1,0 +1,91 @@
+/** Values that several transactions wrote: what was read does not tell who wrote it, so only what cannot be wrong is said. */
+import { describe, expect, it } from 'vitest'
+import { checkHistory } from '../../../src/history/transactions/check.ts'
+import { FAIL, INFO, OK, TransactionHistoryBuilder } from '../../../src/history/transactions/history.ts'
+import { seededRandom } from '../../../src/testing/seeded-random.ts'
+
+interface Operation {
+  readonly f: 'r' | 'w' | 'append' | 'list'
+  readonly key: number
+  readonly value: number | null | readonly number[]
+}
+
+interface Transaction {
+  readonly session: number
+  readonly status: 'ok' | 'info' | 'fail'
+  readonly operations: readonly Operation[]
+}
+
+/** Is there an order in which each read answers what was last written? Those without an answer may have happened. */
+function serializable(all: readonly Transaction[], session: boolean): boolean {
+  const go = (left: readonly Transaction[], state: ReadonlyMap<number, unknown>): boolean => {
+    if (left.every(({ status }) => status === 'info')) return true
+    return left.some((t, at) => {
+      const earlier = left.slice(0, at).some((o) => o.session === t.session && o.status === 'ok')
+      if (session && earlier) return false
+      const after = new Map(state)
+      for (const { f, key, value } of t.operations) {
+        const now = after.get(key) ?? (f === 'append' || f === 'list' ? [] : null)
+        if (f === 'w') after.set(key, value)
+        else if (f === 'append') after.set(key, [...(now as number[]), value])
+        else if (t.status === 'ok' && JSON.stringify(now) !== JSON.stringify(value)) return false
+      }
+      return go(left.toSpliced(at, 1), after)
+    })
+  }
+  return go(
+    all.filter(({ status }) => status !== 'fail'),
+    new Map(),
+  )
+}
+
+function draw(seed: number, lists: boolean): Transaction[] {
+  const random = seededRandom(seed)
+  const below = (n: number): number => Math.floor(random() * n)
+  const operation = (): Operation => {
+    const key = below(2)
+    const value = 1 + below(2)
+    if (below(2) === 0) return { f: lists ? 'append' : 'w', key, value }
+    if (lists) return { f: 'list', key, value: Array.from({ length: below(3) }, () => 1 + below(2)) }
+    return { f: 'r', key, value: below(3) === 0 ? null : value }
+  }
+  return Array.from({ length: 1 + below(5) }, () => ({
+    session: below(3),
+    status: (['ok', 'ok', 'ok', 'ok', 'info', 'fail'] as const)[below(6)] as Transaction['status'],
+    operations: Array.from({ length: below(4) }, operation),
+  }))
+}
+
+function build(all: readonly Transaction[]) {
+  const builder = new TransactionHistoryBuilder()
+  all.forEach(({ session, status, operations }, at) => {
+    builder.begin({ session, status: { ok: OK, info: INFO, fail: FAIL }[status], at })
+    for (const { f, key, value } of operations) {
+      if (f === 'w' || f === 'append') builder.write(key, value as number)
+      else if (f === 'r') builder.read(key, status === 'ok' ? (value as number | null) : undefined)
+      else if (status === 'ok') builder.readList(key, value as number[])
+    }
+  })
+  return builder.finish({ definition: 'adya', unit: 'transaction' })
+}
+
+/** `HOLDFAST_CHECK_RUNS=100000` makes a campaign of it. */
+const runs = Number(process.env.HOLDFAST_CHECK_RUNS ?? 3_000)
+
+describe.each([
+  ['registers', false],
+  ['lists', true],
+])('%s', (_, lists) => {
+  it.each(['serializable', 'strong-session-serializable'] as const)('no verdict of %s is wrong', (level) => {
+    const seen: Record<string, number> = {}
+    for (let seed = 1; seed <= runs; seed++) {
+      const all = draw(seed, lists)
+      const truth = serializable(all, level !== 'serializable')
+      const { verdict, reason } = checkHistory(build(all), { level })
+      seen[verdict] = (seen[verdict] ?? 0) + 1
+      if (verdict === 'unknown') expect(reason).toBeTruthy()
+      else expect({ seed, verdict, all }).toMatchObject({ verdict: truth ? 'valid' : 'invalid' })
+    }
+    expect(Math.min(seen.valid ?? 0, seen.invalid ?? 0)).toBeGreaterThan(runs / 20)
+  })
+})
