@@ -9,7 +9,8 @@ import { LEVEL_RULES, type Level } from './levels.ts'
 
 /**
  * Sets that only grow (Elle's `set-add`): a read that holds an element comes after its addition, one that lacks it comes
- * before. Additions commute, so there is no order of versions to find and the verdict is exact.
+ * before. Additions commute, so there is no order of versions to find and the verdict is exact, unless reads hold what
+ * several transactions added.
  *
  * Levels from snapshot isolation on; below, and between, the weaker ones only forbid what needs no cycle, and cycles of
  * wr edges. Cost: reads times the additions that they do not hold.
@@ -31,6 +32,8 @@ export function checkSets(
   }
 
   const adder = new Int32Array(h.values.size).fill(-1)
+  /** Additions of what more than one transaction added: who saw it came after one of them, who did not before all. */
+  const several = new Map<number, readonly number[]>()
   const additions: number[][] = Array.from({ length: h.keys }, () => [])
   const ownerOf = new Int32Array(h.kind.length)
   for (let t = 0; t < h.transactions; t++) {
@@ -40,6 +43,9 @@ export function checkSets(
       const value = h.value[op] as number
       const other = adder[value] as number
       if (other === -1 || h.status[ownerOf[other] as number] === FAIL) adder[value] = op
+      else if (h.status[t] !== FAIL && ownerOf[other] !== t) {
+        several.set(value, [...(several.get(value) ?? [other]), op])
+      }
     }
   }
   const committed = new Uint8Array(h.transactions)
@@ -57,12 +63,14 @@ export function checkSets(
           [by, t],
           `${h.showTransaction(t)} read ${h.showValue(item)}, which ${h.showTransaction(by)} added and rolled back.`,
         )
-      } else if (h.status[by] === INFO) committed[by] = 1
+      } else if (h.status[by] === INFO && !several.has(item)) committed[by] = 1
     }
   }
   for (let value = 0; value < adder.length; value++) {
-    const op = adder[value] as number
-    if (op !== -1 && committed[ownerOf[op] as number] === 1) additions[h.key[op] as number]!.push(value)
+    const first = adder[value] as number
+    for (const op of several.get(value) ?? (first === -1 ? [] : [first])) {
+      if (committed[ownerOf[op] as number] === 1) additions[h.key[op] as number]!.push(op)
+    }
   }
 
   const edges = new Edges()
@@ -70,6 +78,7 @@ export function checkSets(
   const instants = rules.realTime ? realTimeEdges(h, committed, edges, h.transactions) : 0
   const atomic = rules.cycles.includes('G-single')
   let stamp = 0
+  let ambiguous = 0
   for (let t = 0; t < h.transactions; t++) {
     if (h.status[t] !== OK) continue
     if ((t & 255) === 0 && options.expired?.() === true) {
@@ -84,15 +93,21 @@ export function checkSets(
         if (holds[item] === stamp)
           note('duplicate', [t], `${h.showTransaction(t)} read ${h.showValue(item)} twice.`)
         holds[item] = stamp
-        if (adder[item] !== -1)
+        if (several.has(item)) ambiguous++
+        else if (adder[item] !== -1)
           edges.add(ownerOf[adder[item] as number] as number, t, WR, adder[item] as number)
-        if (adder[item] !== -1 && ownerOf[adder[item] as number] === t && (adder[item] as number) > op) {
+        if (
+          adder[item] !== -1 &&
+          !several.has(item) &&
+          ownerOf[adder[item] as number] === t &&
+          (adder[item] as number) > op
+        ) {
           note('future-read', [t], `${h.showTransaction(t)} read ${h.showValue(item)} before it added it.`)
         }
       }
-      for (const value of additions[h.key[op] as number] as number[]) {
+      for (const addition of additions[h.key[op] as number] as number[]) {
+        const value = h.value[addition] as number
         if (holds[value] === stamp) continue
-        const addition = adder[value] as number
         const by = ownerOf[addition] as number
         if (by !== t) {
           if (atomic) edges.add(t, by, RW, addition)
@@ -150,6 +165,13 @@ export function checkSets(
       anomalies.push({ type: 'cycle', transactions: [], explanation: 'No order explains what was read.' })
   }
   if (anomalies.length > 0) return { verdict: 'invalid', anomalies }
+  if (ambiguous > 0) {
+    return {
+      verdict: 'unknown',
+      anomalies,
+      reason: `${ambiguous} reads hold an element that several transactions added, so it is not known whose addition they saw`,
+    }
+  }
   if (rules.realTime && !tellsTime(h, committed)) {
     return {
       verdict: 'unknown',

@@ -1,11 +1,11 @@
 /** Values that several transactions wrote: what was read does not tell who wrote it, so only what cannot be wrong is said. */
 import { describe, expect, it } from 'vitest'
-import { checkHistory } from '../../../src/history/transactions/check.ts'
+import { checkTransactions } from '../../../src/history/transactions/check-transactions.ts'
 import { FAIL, INFO, OK, TransactionHistoryBuilder } from '../../../src/history/transactions/history.ts'
 import { seededRandom } from '../../../src/testing/seeded-random.ts'
 
 interface Operation {
-  readonly f: 'r' | 'w' | 'append' | 'list'
+  readonly f: 'r' | 'w' | 'append' | 'list' | 'add' | 'set'
   readonly key: number
   readonly value: number | null | readonly number[]
 }
@@ -25,9 +25,10 @@ function serializable(all: readonly Transaction[], session: boolean): boolean {
       if (session && earlier) return false
       const after = new Map(state)
       for (const { f, key, value } of t.operations) {
-        const now = after.get(key) ?? (f === 'append' || f === 'list' ? [] : null)
+        const now = after.get(key) ?? (f === 'w' || f === 'r' ? null : [])
         if (f === 'w') after.set(key, value)
         else if (f === 'append') after.set(key, [...(now as number[]), value])
+        else if (f === 'add') after.set(key, [...new Set([...(now as number[]), value as number])].sort())
         else if (t.status === 'ok' && JSON.stringify(now) !== JSON.stringify(value)) return false
       }
       return go(left.toSpliced(at, 1), after)
@@ -39,14 +40,19 @@ function serializable(all: readonly Transaction[], session: boolean): boolean {
   )
 }
 
-function draw(seed: number, lists: boolean): Transaction[] {
+type Kind = 'registers' | 'lists' | 'sets'
+
+function draw(seed: number, kind: Kind): Transaction[] {
   const random = seededRandom(seed)
   const below = (n: number): number => Math.floor(random() * n)
   const operation = (): Operation => {
     const key = below(2)
     const value = 1 + below(2)
-    if (below(2) === 0) return { f: lists ? 'append' : 'w', key, value }
-    if (lists) return { f: 'list', key, value: Array.from({ length: below(3) }, () => 1 + below(2)) }
+    if (below(2) === 0)
+      return { f: ({ registers: 'w', lists: 'append', sets: 'add' } as const)[kind], key, value }
+    if (kind === 'lists')
+      return { f: 'list', key, value: Array.from({ length: below(3) }, () => 1 + below(2)) }
+    if (kind === 'sets') return { f: 'set', key, value: [1, 2].filter(() => below(2) === 0) }
     return { f: 'r', key, value: below(3) === 0 ? null : value }
   }
   return Array.from({ length: 1 + below(5) }, () => ({
@@ -56,32 +62,31 @@ function draw(seed: number, lists: boolean): Transaction[] {
   }))
 }
 
-function build(all: readonly Transaction[]) {
+function build(all: readonly Transaction[], kind: Kind) {
   const builder = new TransactionHistoryBuilder()
   all.forEach(({ session, status, operations }, at) => {
     builder.begin({ session, status: { ok: OK, info: INFO, fail: FAIL }[status], at })
     for (const { f, key, value } of operations) {
-      if (f === 'w' || f === 'append') builder.write(key, value as number)
+      if (f === 'w' || f === 'append' || f === 'add') builder.write(key, value as number)
       else if (f === 'r') builder.read(key, status === 'ok' ? (value as number | null) : undefined)
       else if (status === 'ok') builder.readList(key, value as number[])
     }
   })
-  return builder.finish({ definition: 'adya', unit: 'transaction' })
+  return builder.finish({ definition: 'adya', unit: 'transaction', unordered: kind === 'sets' })
 }
 
 /** `HOLDFAST_CHECK_RUNS=100000` makes a campaign of it. */
 const runs = Number(process.env.HOLDFAST_CHECK_RUNS ?? 3_000)
 
-describe.each([
-  ['registers', false],
-  ['lists', true],
-])('%s', (_, lists) => {
+const MODELS = { registers: 'rw-register', lists: 'list-append', sets: 'set' } as const
+
+describe.each(['registers', 'lists', 'sets'] as const)('%s', (kind) => {
   it.each(['serializable', 'strong-session-serializable'] as const)('no verdict of %s is wrong', (level) => {
     const seen: Record<string, number> = {}
     for (let seed = 1; seed <= runs; seed++) {
-      const all = draw(seed, lists)
+      const all = draw(seed, kind)
       const truth = serializable(all, level !== 'serializable')
-      const { verdict, reason } = checkHistory(build(all), { level })
+      const { verdict, reason } = checkTransactions(build(all, kind), { model: MODELS[kind], level })
       seen[verdict] = (seen[verdict] ?? 0) + 1
       if (verdict === 'unknown') expect(reason).toBeTruthy()
       else expect({ seed, verdict, all }).toMatchObject({ verdict: truth ? 'valid' : 'invalid' })
