@@ -5,6 +5,7 @@ import type { Row } from './generated-ids.ts'
 import { interceptPg, type RawClient } from './intercept-pg.ts'
 import { SerialOracle } from './oracle.ts'
 import { findTables, type Outcome, outcomeOf, readRows, sameOutcome, type Tables } from './outcome.ts'
+import { type PriorityBound, PrioritySearch } from './priorities.ts'
 import { openControl, poolOf, type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
@@ -42,6 +43,10 @@ export interface RaceReport {
     readonly exhaustive: boolean
     /** Every schedule with at most so many preemptions was run. */
     readonly preemptionBound: number
+    /** What the schedules of random priorities show of races with few ordering constraints, among runs of `prioritySteps`. */
+    readonly priorities: readonly PriorityBound[]
+    /** The choices of the longest serial run: `priorities` speaks of races within so many. */
+    readonly prioritySteps: number
     readonly seconds: number
     readonly blockedP50Ms: number | undefined
   }
@@ -79,6 +84,8 @@ class Explorer {
   #before: readonly Row[] = []
   #schedules = 0
   #space = 0
+  #steps = 1
+  #priorities: PrioritySearch | undefined
   #exhaustive = false
 
   constructor(race: Race, options: ReturnType<typeof resolveOptions>, control: RawClient) {
@@ -100,6 +107,7 @@ class Explorer {
       const first = await this.#oracle.serial(order)
       const { run, outcome: again } = await this.#execute(serially(order))
       this.#space = Math.max(this.#space, interleavings(run.choices))
+      this.#steps = Math.max(this.#steps, run.choices.length)
       if (!sameOutcome(first, again))
         throw new ScheduleDivergedError(
           0,
@@ -119,14 +127,17 @@ class Explorer {
 
   async #explore(): Promise<RaceFinding | undefined> {
     const random = seeded(this.#options.seed)
+    const priorities = new PrioritySearch({ tasks: this.#names.length, steps: this.#steps, random })
+    this.#priorities = priorities
     while (this.#schedules < this.#options.schedules && this.#seconds() < this.#options.seconds) {
       const turn = this.#search.next()
       if (turn === undefined) {
         this.#exhaustive = true
         return undefined
       }
-      if (turn.kind === 'walk') {
-        const { run, finding } = await this.#try(randomWalk(random))
+      if (turn.kind !== 'prefix') {
+        const choose = turn.kind === 'walk' ? randomWalk(random) : priorities.next()
+        const { run, finding } = await this.#try(choose)
         if (finding !== undefined) return this.#shrink(finding, preemptions(run.choices, run.ready))
       } else {
         const finding = await this.#follow(turn.prefix)
@@ -237,6 +248,8 @@ class Explorer {
         estimatedSpace: this.#space,
         exhaustive: this.#exhaustive,
         preemptionBound: this.#search.bound,
+        priorities: this.#priorities?.bounds() ?? [],
+        prioritySteps: this.#steps,
         seconds: this.#seconds(),
         blockedP50Ms: sorted[Math.floor(sorted.length / 2)],
       },

@@ -73,8 +73,18 @@ export function preemptionsText(count: number): string {
 export function coverageText({ coverage: c }: RaceReport): string {
   const extent = c.exhaustive
     ? 'every schedule was run'
-    : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones`
+    : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones${missed(c)}`
   return `${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, at most ${c.estimatedSpace} schedules exist, ${c.seconds.toFixed(2)} s; ${extent}`
+}
+
+/** What random priorities say of the rest; nothing where the bound is so weak that it says nothing. */
+function missed({ priorities, prioritySteps }: RaceReport['coverage']): string {
+  const said = priorities
+    .filter(({ missedAtMost }) => missedAtMost < 0.5)
+    .map(({ depth, missedAtMost }) => `depth ${depth} with probability ${missedAtMost.toPrecision(2)}`)
+  return said.length === 0
+    ? ''
+    : `; among runs of ${prioritySteps} steps they miss a race of ${said.join(', of ')} at most`
 }
 
 export function oneLine(text: string): string {

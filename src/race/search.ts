@@ -8,14 +8,17 @@ export interface Prefix {
   readonly preemptions: number
 }
 
-/** What to run next: a prefix of the systematic search, or a random walk. */
-export type Turn = { readonly kind: 'prefix'; readonly prefix: Prefix } | { readonly kind: 'walk' }
+/** What to run next: a prefix of the systematic search, a random walk, or a schedule of random priorities. */
+export type Turn =
+  | { readonly kind: 'prefix'; readonly prefix: Prefix }
+  | { readonly kind: 'walk' }
+  | { readonly kind: 'priorities' }
 
 /** Every so many schedules one is random: deep races do not have to wait for the systematic search. */
-const WALK_EVERY = 3
+const RANDOM_EVERY = 3
 
 /**
- * Which schedule comes next: those with no preemption, then with one, with two, and so on, and random walks in between.
+ * Which schedule comes next: those with no preemption, then with one, with two, and so on, and random ones in between.
  * Each run that followed a prefix yields one longer prefix per choice that it could have made otherwise. Pure.
  * @see Musuvathi, Qadeer 2007, Iterative Context Bounding for Systematic Testing of Multithreaded Programs
  */
@@ -27,7 +30,10 @@ export class PreemptionSearch {
   next(): Turn | undefined {
     const prefix = this.fewest()
     if (prefix === undefined) return undefined
-    if (this.#turns++ % WALK_EVERY === WALK_EVERY - 1) return { kind: 'walk' }
+    const turn = this.#turns++
+    if (turn % RANDOM_EVERY === RANDOM_EVERY - 1) {
+      return { kind: turn % (2 * RANDOM_EVERY) < RANDOM_EVERY ? 'walk' : 'priorities' }
+    }
     return { kind: 'prefix', prefix: this.take() as Prefix }
   }
 

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { EXIT } from '../../src/cli/command.ts'
 import { raceCommand } from '../../src/cli/commands/race.ts'
 import type { RaceReport } from '../../src/race/index.ts'
 import { type TempFolder, tempFolder } from '../support/files.ts'
@@ -80,13 +81,15 @@ it('a file that exports no race is a usage error', async () => {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const main = join(root, 'dist/cli/main.js')
 
-it.each(['module', 'commonjs'])('runs TypeScript in the folder of a "%s" package', (type) => {
+const strips = Boolean((process.features as { typescript?: unknown }).typescript)
+
+/** A project of a user with the README's race, run as a user does. */
+function runInProject({ type, packages }: { type: string; packages: readonly string[] }) {
   expect(existsSync(main), 'dist is built: npm run build').toBe(true)
-  const user = folder.file(type)
+  const user = folder.file([type, ...packages].join('-'))
   mkdirSync(join(user, 'node_modules'), { recursive: true })
   symlinkSync(root, join(user, 'node_modules/holdfast'))
-  for (const name of ['pg', 'tsx'])
-    symlinkSync(join(root, 'node_modules', name), join(user, 'node_modules', name))
+  for (const name of packages) symlinkSync(join(root, 'node_modules', name), join(user, 'node_modules', name))
   writeFileSync(join(user, 'package.json'), JSON.stringify({ type }))
   writeFileSync(
     join(user, 'withdraw.ts'),
@@ -112,6 +115,24 @@ it.each(['module', 'commonjs'])('runs TypeScript in the folder of a "%s" package
     env: { ...process.env, DATABASE_URL: db.url },
     encoding: 'utf8',
   })
-  expect(stdout + stderr).toContain('two withdrawals: LOST UPDATE')
+  return { status, text: stdout + stderr }
+}
+
+it.each(['module', 'commonjs'])('runs TypeScript with tsx in the folder of a "%s" package', (type) => {
+  const { status, text } = runInProject({ type, packages: ['pg', 'tsx'] })
+  expect(text).toContain('two withdrawals: LOST UPDATE')
   expect(status).toBe(1)
+})
+
+it('runs TypeScript without tsx where Node strips types, and names tsx elsewhere', () => {
+  const { status, text } = runInProject({ type: 'module', packages: ['pg'] })
+  expect(text).toContain(strips ? 'two withdrawals: LOST UPDATE' : 'npm install --save-dev tsx')
+  expect(status).toBe(strips ? EXIT.problem : EXIT.unreachable)
+})
+
+it('says what a "commonjs" package needs where there is no tsx', () => {
+  const { status, text } = runInProject({ type: 'commonjs', packages: ['pg'] })
+  expect(text).toContain('npm install --save-dev tsx')
+  expect(text).not.toContain('unexpected')
+  expect(status).toBe(EXIT.unreachable)
 })
