@@ -13,11 +13,31 @@ export interface TableIds {
   readonly refs: readonly { readonly column: string; readonly table: string }[]
 }
 
+/** `order_id` refers to `order` or `orders`, although no foreign key says so. */
+export function refsByName(
+  columns: readonly string[],
+  tables: Iterable<string>,
+): { readonly column: string; readonly table: string }[] {
+  const byName = new Map([...tables].map((table) => [bareName(table), table]))
+  return columns.flatMap((column) => {
+    const [, stem] = /^(.+?)_?id$/i.exec(column) ?? []
+    if (stem === undefined) return []
+    const singular = stem.toLowerCase()
+    const plurals = [singular, `${singular}s`, `${singular}es`, singular.replace(/y$/, 'ies')]
+    const table = plurals.map((name) => byName.get(name)).find((found) => found !== undefined)
+    return table === undefined ? [] : [{ column, table }]
+  })
+}
+
+function bareName(table: string): string {
+  return (table.split('.').at(-1) ?? table).replaceAll('"', '').toLowerCase()
+}
+
 /** Names in place of the ids that were generated during the schedule. */
 export interface Names {
   /** For a column of ids: the name, or the value as it is where the set-up made it. Undefined for other columns. */
   ofColumn(table: string, column: string, value: unknown): { readonly named: unknown } | undefined
-  /** For a value that stands outside of a column of ids: in JSON, in a returned value, under this name there. */
+  /** For a value in JSON or in what a task returned, under this name there. */
   ofValue(value: unknown, under: string): string | undefined
 }
 

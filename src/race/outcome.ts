@@ -1,5 +1,5 @@
 /** What a schedule left behind, in a form that can be compared. */
-import { type Names, nameIds, type Row, type TableIds } from './generated-ids.ts'
+import { type Names, nameIds, type Row, refsByName, type TableIds } from './generated-ids.ts'
 import type { RawClient } from './intercept-pg.ts'
 import type { Run } from './scheduler.ts'
 import { EPOCH_MS } from './virtual.ts'
@@ -26,6 +26,8 @@ export async function findTables(control: RawClient): Promise<Tables> {
   const { rows } = await control.query(`
     select format('%I.%I', n.nspname, c.relname) as name,
            coalesce((select json_agg(a.attname) from pg_attribute a
+              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as columns,
+           coalesce((select json_agg(a.attname) from pg_attribute a
               left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
               where a.attrelid = c.oid and a.attnum > 0
                 and (a.attidentity <> '' or pg_get_expr(d.adbin, d.adrelid) ~ 'nextval|uuid')), '[]') as own,
@@ -35,13 +37,23 @@ export async function findTables(control: RawClient): Promise<Tables> {
               where k.contype = 'f' and k.conrelid = c.oid), '[]') as refs
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r') and not c.relispartition and n.nspname !~ '^(pg_|information_schema)' order by 1`)
-  const tables = rows as TableIds[]
+  const tables = rows as (TableIds & { readonly columns: readonly string[] })[]
   const generating = new Set(tables.filter(({ own }) => own.length > 0).map(({ name }) => name))
   return {
     statement: tables
       .map(({ name }) => `select '${name.replaceAll("'", "''")}' as t, to_jsonb(x) as r from ${name} x`)
       .join(' union all '),
-    ids: tables.map((table) => ({ ...table, refs: table.refs.filter((ref) => generating.has(ref.table)) })),
+    ids: tables.map(({ name, own, refs, columns }) => ({
+      name,
+      own,
+      refs: [
+        ...refs.filter((ref) => generating.has(ref.table)),
+        ...refsByName(
+          columns.filter((column) => !own.includes(column) && !refs.some((ref) => ref.column === column)),
+          generating,
+        ),
+      ],
+    })),
   }
 }
 
@@ -61,7 +73,7 @@ export function outcomeOf(
   const lines = after.map(({ t, r }) => {
     const named = Object.entries(r).map(([column, value]) => [
       column,
-      (names.ofColumn(t, column, value) ?? { named: masked(value, names, column) }).named,
+      (names.ofColumn(t, column, value) ?? { named: masked(value, names) }).named,
     ])
     return `${t} ${JSON.stringify(Object.fromEntries(named))}`
   })

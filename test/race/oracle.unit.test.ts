@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Row } from '../../src/race/generated-ids.ts'
+import { type Row, refsByName } from '../../src/race/generated-ids.ts'
 import { SerialOracle } from '../../src/race/oracle.ts'
 import { type Outcome, outcomeOf, type Tables } from '../../src/race/outcome.ts'
 import { isRefusal } from '../../src/race/refusal.ts'
@@ -36,6 +36,26 @@ describe('outcomes', () => {
   it('take an id for new although another table has that number already', () => {
     const before: Row[] = [{ t: 'other', r: { id: 7 } }]
     expect(of([...before, order(7, 'ann')], { before })).toEqual(of([...before, order(3, 'ann')], { before }))
+  })
+
+  it('leave a number alone that only happens to be a new id somewhere', () => {
+    const room: Row = { t: 'room', r: { id: 7, seats: 1 } }
+    expect(of([room, order(7, 'ann')], { before: [room] })).toEqual(
+      of([room, order(3, 'ann')], { before: [room] }),
+    )
+  })
+
+  it('find references without a foreign key by their names', () => {
+    expect(
+      refsByName(
+        ['order_id', 'category_id', 'userId', 'id', 'paid', 'note'],
+        ['public.orders', 'public.categories', 'public."User"'],
+      ),
+    ).toEqual([
+      { column: 'order_id', table: 'public.orders' },
+      { column: 'category_id', table: 'public.categories' },
+      { column: 'userId', table: 'public."User"' },
+    ])
   })
 
   it('keep the ids of rows that the set-up made', () => {
