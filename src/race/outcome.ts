@@ -99,11 +99,15 @@ function masked(value: unknown, names?: Names, under = ''): unknown {
   }
   const name = names?.ofValue(value, under)
   if (name !== undefined) return name
-  if (typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/.test(value)) {
-    const at = Date.parse(value)
-    if ([Date.now(), EPOCH_MS].some((now) => Math.abs(at - now) < 2 * DAY_MS)) return '<clock>'
-  }
-  return value
+  if (typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/.test(value))
+    return isNear(Date.parse(value)) ? '<clock>' : value
+  // A number of milliseconds since 1970: no other number is likely to lie just there.
+  return typeof value === 'number' && isNear(value) ? '<clock>' : value
+}
+
+/** Within two days of the clock, or of that of the tasks. */
+function isNear(atMs: number): boolean {
+  return [Date.now(), EPOCH_MS].some((now) => Math.abs(atMs - now) < 2 * DAY_MS)
 }
 
 /** As JSON would carry it, bigints as text. */
