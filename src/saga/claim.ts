@@ -14,11 +14,14 @@ import {
 import { admit } from './flow.ts'
 import type { Saga } from './saga.ts'
 import { readSignals, type Signal } from './signals.ts'
+import { isSuspect, SUSPECT_WAIT_MS, takeOneSuspect } from './suspects.ts'
 
 export interface Claimed {
   readonly row: SagaRow
   readonly entries: readonly Entry[]
   readonly signals: readonly Signal[]
+  /** It may be what killed the process that ran it. */
+  readonly suspect?: boolean
 }
 
 export interface ClaimRequest {
@@ -26,6 +29,8 @@ export interface ClaimRequest {
   /** The sagas that this runner knows, by name. */
   readonly known: ReadonlyMap<string, Saga<never, unknown>>
   readonly limit: number
+  /** Whether one that may kill the process can be taken. */
+  readonly suspectMayRun: boolean
   /** `leave`: its row is about to be written, so it is not touched. `poke`: it is in memory and only wants news. */
   whatOf(id: string): 'take' | 'poke' | 'leave'
 }
@@ -71,23 +76,29 @@ export async function claim(store: Store, request: ClaimRequest): Promise<ClaimA
       const what = new Map(due.map((row) => [row.id, request.whatOf(row.id)]))
       const fresh = due.filter((row) => what.get(row.id) === 'take')
       const admitted = await admit(tx, fresh, request.known)
-      const taken = fresh.filter((row) => admitted.has(row.id))
+      const candidates = fresh.filter((row) => admitted.has(row.id))
+      const history = await readEntries(
+        tx,
+        candidates.map((row) => row.id),
+      )
+      const { taken, putOff } = takeOneSuspect(
+        candidates.map((row) => {
+          const entries = history.get(row.id) ?? []
+          return { row, entries, suspect: isSuspect(Number(row.held) === 1, entries) }
+        }),
+        request.suspectMayRun,
+      )
+      for (const { row } of putOff) await putOffFor(tx, row.id, SUSPECT_WAIT_MS)
       const poked = due.filter((row) => what.get(row.id) === 'poke')
-      const ids = [...taken, ...poked].map((row) => row.id)
+      const ids = [...taken.map(({ row }) => row.id), ...poked.map((row) => row.id)]
       if (ids.length === 0) return { taken: [], news: [] }
       await markHeld(tx, ids)
       const signals = await readSignals(tx, ids)
-      const entries =
-        taken.length > 0
-          ? await readEntries(
-              tx,
-              taken.map((row) => row.id),
-            )
-          : new Map()
       return {
-        taken: taken.map((row) => ({
+        taken: taken.map(({ row, entries, suspect }) => ({
           row: toSagaRow(row),
-          entries: entries.get(row.id) ?? [],
+          entries,
+          suspect,
           signals: signals.get(row.id) ?? [],
         })),
         news: poked.map((row) => ({
@@ -161,6 +172,13 @@ async function markHeld(tx: OwnTransaction, ids: readonly string[]): Promise<voi
   )
 }
 
+async function putOffFor(tx: OwnTransaction, id: string, ms: number): Promise<void> {
+  const { dialect } = tx.store
+  await tx.execute(
+    sql`update ${tx.store.table('saga')} set wake_at_ms = ${dialect.nowMs} + ${ms} where id = ${id}`,
+  )
+}
+
 interface EntryRow {
   readonly saga_id: string
   readonly seq: number | string
@@ -178,6 +196,7 @@ export async function readEntries(
   ids: readonly string[],
 ): Promise<Map<string, Entry[]>> {
   const { store } = tx
+  if (ids.length === 0) return new Map()
   const rows = await tx.query<EntryRow>(
     sql`select saga_id, seq, kind, step, pos, hash, data, at_ms from ${store.table('saga_entry')}
       where ${store.dialect.isOneOf(sql.ident('saga_id'), 'text', ids)} order by saga_id, seq`,

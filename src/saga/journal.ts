@@ -147,7 +147,7 @@ export class Journal {
       this.#underWay.set(share.sagaId, share)
     }
     this.#inFlight++
-    void this.#write(shares).finally(() => {
+    void this.#write([...shares]).finally(() => {
       this.#inFlight--
       for (const share of shares) this.#underWay.delete(share.sagaId)
       this.#schedule()
@@ -155,6 +155,7 @@ export class Journal {
     this.#schedule()
   }
 
+  /** Takes out of `shares` those that need not be tried any more. */
   async #write(shares: Pending[]): Promise<void> {
     const { log } = this.#options
     for (let failures = 0; ; ) {

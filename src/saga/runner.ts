@@ -75,6 +75,8 @@ class Runner implements SagaRunner, LocalRunner {
   readonly #recurrence: Recurrence | undefined
   readonly #retention: Retention | undefined
   readonly #counts = { completed: 0, failed: 0, cancelled: 0, stuck: 0 }
+  /** Of those that may kill the process, the one that is run now. */
+  #suspect: SagaRun | undefined
   #active = 0
   /** Something was due and not taken up, since there was no room. */
   #isBehind = false
@@ -264,6 +266,7 @@ class Runner implements SagaRunner, LocalRunner {
         held,
         known: this.#known,
         limit,
+        suspectMayRun: this.#suspect === undefined || this.#suspect.over || this.#suspect.idle,
         whatOf: this.#chooser(room, kept),
       })
       await failpoint('saga.claimed')
@@ -315,6 +318,7 @@ class Runner implements SagaRunner, LocalRunner {
     })
     const run = new SagaRun(row, this.#environment(guard, definition), { ...claimed, claimed: isMarked })
     this.#runs.set(row.id, { run, ended, settle })
+    if (claimed.suspect === true) this.#suspect = run
     this.#active += 1
     const root = Branch.root(run, { lastMs: row.startedAtMs })
     void execute(run, root, async () => definition.code(root as never, decodeValue(row.input)))

@@ -8,14 +8,25 @@ import { sqlite } from 'holdfast/sqlite'
 import { armFailpointsFromEnv } from 'holdfast/testing'
 import pg from 'pg'
 import { openSqlite } from '../support/sqlite.ts'
-import { type TripPlaces, tripSaga } from './trip.ts'
+import { askSaga, type TripPlaces, tickSaga, tripSaga } from './trip.ts'
 
-const { own, other, url, failpoint, ttlMs } = JSON.parse(process.argv[2] as string) as {
+const {
+  own,
+  other,
+  url,
+  failpoint,
+  ttlMs,
+  ticks,
+  parkAfterMs = 5,
+} = JSON.parse(process.argv[2] as string) as {
   own: string
   other: string
   url?: string
   failpoint?: string
   ttlMs: number
+  /** Starts a saga each second as well. */
+  ticks?: boolean
+  parkAfterMs?: number
 }
 
 function open(at: string) {
@@ -35,11 +46,15 @@ const onLost = (text: string, fields?: Readonly<Record<string, unknown>>): void 
     say({ lost: fields?.saga, code: (fields?.reason as { code?: string } | undefined)?.code })
 }
 armFailpointsFromEnv(failpoint)
+const tick = tickSaga(places)
 const runner = sagaRunner(places.own, {
-  sagas: [tripSaga(places)],
+  sagas: [tripSaga(places), tick, askSaga(places)],
+  recurring: ticks
+    ? [{ name: 'each second', cron: '* * * * * *', saga: tick, input: (at) => at.toISOString() }]
+    : [],
   ttlMs,
   pollMs: 20,
-  parkAfterMs: 5,
+  parkAfterMs,
   log: { debug: silent, info: onLost, warn: silent, error: onLost },
 })
 await runner.ready

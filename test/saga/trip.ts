@@ -1,5 +1,6 @@
 /** One saga with a step of each kind that has an effect, and one that may be let wait, or may kill its process. */
 import { type OwnTransaction, type Store, sql } from 'holdfast'
+import { createOutbox } from 'holdfast/outbox'
 import { type Saga, saga } from 'holdfast/saga'
 import { failpoint } from 'holdfast/testing'
 
@@ -37,4 +38,15 @@ export function tripSaga({ own, other, url }: TripPlaces): Saga<Trip, string> {
     await s.step('last', () => 'there')
     return 'arrived'
   })
+}
+
+/** Notes the tick that it was started for. */
+export function tickSaga({ own }: Pick<TripPlaces, 'own'>): Saga<string, number> {
+  return saga('tick', (s, at: string) => s.transaction('note', own, (tx) => note(tx, 'tick', at)))
+}
+
+/** Asks by message, and gives the answer. */
+export function askSaga({ own }: Pick<TripPlaces, 'own'>): Saga<undefined, number> {
+  const outbox = createOutbox(own)
+  return saga('ask', (s) => s.message<number>('ask', { outbox, topic: 'question', payload: {}, reply: {} }))
 }

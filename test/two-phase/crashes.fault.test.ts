@@ -4,6 +4,7 @@ import { failpoints, isStopped } from 'holdfast/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 import { startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
+import { DECIDED, POINTS } from './points.ts'
 import { move, moved, openWorld, places, type World } from './world.ts'
 
 afterEach(() => failpoints.reset())
@@ -28,22 +29,6 @@ const inSource = readdirSync(new URL('../../src/two-phase/', import.meta.url))
   ])
   .map(([, name]) => name as string)
   .filter((name) => !/recover|giving-up/.test(name))
-
-const POINTS = [
-  'two-phase.begun',
-  'two-phase.worked',
-  'two-phase.preparing',
-  'store.prepare.before',
-  'store.prepare.after',
-  'two-phase.prepared',
-  'two-phase.deciding',
-  'store.commit.before',
-  'store.commit.after',
-  'two-phase.decided',
-  'two-phase.committing',
-  'two-phase.committed',
-]
-const DECIDED = new Set(POINTS.slice(POINTS.indexOf('store.commit.after')))
 
 /** What the survivors agree on: what was decided is there, all else is not. */
 const decided = (points: readonly string[]) => moved(...points.filter((p) => DECIDED.has(p)).sort())

@@ -13,6 +13,9 @@ import { openSqlite } from '../support/sqlite.ts'
 export const places = ['apart', 'orders', 'sqlite'] as const
 export type Place = (typeof places)[number]
 
+/** What may go down. */
+export type Victim = 'orders' | 'payments' | 'log'
+
 /** How another process reaches the same databases. */
 export interface Addresses {
   readonly place: Place
