@@ -29,12 +29,19 @@ const {
   parkAfterMs?: number
 }
 
+const closing: (() => Promise<unknown>)[] = []
+
 function open(at: string) {
-  if (!at.startsWith('postgres')) return sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
+  if (!at.startsWith('postgres')) {
+    const store = sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
+    closing.push(() => store.close())
+    return store
+  }
   // Bounds how long a stopped process can hold what it has locked.
   const pool = new pg.Pool({ connectionString: at, max: 8, idle_in_transaction_session_timeout: 700 })
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
+  closing.push(() => pool.end())
   return postgres(pool)
 }
 
@@ -59,3 +66,10 @@ const runner = sagaRunner(places.own, {
 })
 await runner.ready
 say({ ready: true })
+
+// Ends by itself, once all that was under way has been answered.
+process.stdin.once('data', async () => {
+  process.stdin.destroy()
+  await runner.stop()
+  for (const close of closing) await close()
+})

@@ -37,7 +37,7 @@ interface Line {
 
 /** Where it is stopped, and what the zombie was about to do, or had done without having said so. */
 const PLACES = [
-  ['saga.journal.before@2', 'an entry of the journal'],
+  ['saga.journal.before@3', 'the last entry and the end of the saga'],
   ['saga.journal.after@2', 'an entry of the journal that it does not know to be written'],
   ['participant.begun', 'a step in a store participant'],
   ['participant.worked', 'a step in a store participant, its work done and not committed'],
@@ -87,6 +87,9 @@ describe.each(stores)('a zombie on $name', ({ name, open }) => {
       own: await effectsOf(own, id),
       other: await effectsOf(second.store, id),
       account: await readAccount(accounts, id),
+      saga: await own.query(
+        sql`select state, output, reason, wake_at_ms, held from ${own.table('saga')} where id = ${id}`,
+      ),
       journal: await own.query(
         sql`select seq, kind, step, data from ${own.table('saga_entry')} where saga_id = ${id} order by seq`,
       ),
@@ -109,6 +112,8 @@ describe.each(stores)('a zombie on $name', ({ name, open }) => {
     zombie.thaw()
     // It says so once it has met the newer epoch, wherever that was.
     await zombie.line((line) => line.lost === id, { deadlineMs: 20_000 })
+    zombie.send('stop')
+    expect(await zombie.exited).toMatchObject({ code: 0 })
     expect(await look()).toEqual(before)
   }
 })

@@ -65,7 +65,8 @@ async function dies(
   for (const [down, stay] of pairs) {
     const id = `${down} ${stay}`
     const end = ends[id]
-    if (end === 'applied' || (end === 'stayed' && hasLog && DECIDED.has(stay))) expect(orders, id).toContain(id)
+    if (end === 'applied' || (end === 'stayed' && hasLog && DECIDED.has(stay)))
+      expect(orders, id).toContain(id)
     if (end === 'not-applied') expect(orders, id).not.toContain(id)
   }
 }
