@@ -24,8 +24,8 @@ function journalOn({ inFlightMax = 1, batchMax = 100 } = {}) {
   const store = {
     dialect: postgresDialect,
     table: (name: string) => sql.ident(name),
-    clock: { sleep: () => Promise.resolve(), random: () => 0.5 },
-    query: (statement: Sql) =>
+    clock: { sleep: () => new Promise((resolve) => setImmediate(resolve)), random: () => 0.5 },
+    autocommit: (statement: Sql) =>
       new Promise((resolve, reject) => {
         const values = statement.parts.flatMap((part) => (part.kind === 'value' ? [part.value].flat(2) : []))
         sent.push({
