@@ -127,7 +127,7 @@ describe.each(stores)('traps on $name', ({ open }) => {
     expect(await effectsOf(other, 'n')).toEqual(['booked', 'gave back'])
   })
 
-  it('select-then-insert: a hundred starts of one id at once make one saga', async () => {
+  it('select-then-insert deadlock: a hundred starts of one id at once make one saga', async () => {
     await using opened = await open()
     const { store } = opened
     let ran = 0

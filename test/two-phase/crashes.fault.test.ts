@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
 import { DECIDED, POINTS } from './points.ts'
-import { move, moved, openWorld, places, type World } from './world.ts'
+import { move, moved, openWorld, places, settles, type World } from './world.ts'
 
 afterEach(() => failpoints.reset())
 
@@ -157,18 +157,6 @@ describe('the coordinator is paused while recovery runs', () => {
     expect(await world.audit()).toEqual(moved(...ids))
   })
 })
-
-/** A connection of the dead is still at work at the server for a moment; recovery comes again, as it does in life. */
-async function settles(world: World): Promise<void> {
-  const twoPhase = world.coordinator()
-  await until(
-    async () => {
-      await twoPhase.recover({ inDoubtMs: 0, timeoutMs: 1_000 })
-      return (await world.audit()).prepared.length === 0 && (await twoPhase.decisions()).length === 0
-    },
-    { deadlineMs: 15_000, everyMs: 50, what: 'recovery to settle everything' },
-  )
-}
 
 async function untilRolledBack(world: World): Promise<void> {
   await until(

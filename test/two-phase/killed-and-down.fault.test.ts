@@ -2,11 +2,10 @@
 import { failpoints } from 'holdfast/testing'
 import { afterEach, describe, expect, it } from 'vitest'
 import { startFixture } from '../support/process.ts'
-import { until } from '../support/wait.ts'
 import { behindProxy } from './behind-proxy.ts'
 import { DECIDED, POINTS } from './points.ts'
 import { coordinatorOf, move, openStores, type Place, type Victim } from './stores.ts'
-import { openWorld, type World } from './world.ts'
+import { openWorld, settles, type World } from './world.ts'
 
 afterEach(() => failpoints.reset())
 
@@ -69,17 +68,6 @@ async function dies(
       expect(orders, id).toContain(id)
     if (end === 'not-applied') expect(orders, id).not.toContain(id)
   }
-}
-
-async function settles(world: World): Promise<void> {
-  const twoPhase = world.coordinator()
-  await until(
-    async () => {
-      await twoPhase.recover({ inDoubtMs: 0, timeoutMs: 1_000 })
-      return (await world.audit()).prepared.length === 0 && (await twoPhase.decisions()).length === 0
-    },
-    { deadlineMs: 15_000, everyMs: 50, what: 'recovery to settle everything' },
-  )
 }
 
 describe('the coordinator is paused at every place while recovery runs', () => {

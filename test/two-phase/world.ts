@@ -3,6 +3,7 @@ import { migrate, type Store } from 'holdfast'
 import { type TwoPhase, type TwoPhaseOptions, twoPhaseTables } from 'holdfast/two-phase'
 import { tempFolder } from '../support/files.ts'
 import { freshPool } from '../support/postgres.ts'
+import { until } from '../support/wait.ts'
 import { type Addresses, coordinatorOf, openStores, type Place } from './stores.ts'
 
 export { move, type Place, places } from './stores.ts'
@@ -65,3 +66,15 @@ export async function openWorld(place: Place): Promise<World> {
 
 export const NOTHING = { orders: [], payments: [], prepared: [] }
 export const moved = (...ids: string[]) => ({ orders: ids, payments: ids, prepared: [] })
+
+/** A connection of the dead is still at work at the server for a moment; recovery comes again, as it does in life. */
+export async function settles(world: World): Promise<void> {
+  const twoPhase = world.coordinator()
+  await until(
+    async () => {
+      await twoPhase.recover({ inDoubtMs: 0, timeoutMs: 1_000 })
+      return (await world.audit()).prepared.length === 0 && (await twoPhase.decisions()).length === 0
+    },
+    { deadlineMs: 15_000, everyMs: 50, what: 'recovery to settle everything' },
+  )
+}
