@@ -57,6 +57,8 @@ export class SpecConnection {
   #running = false
   #sql = ''
   #lost = false
+  /** An error was the answer, and the server is not ready yet. */
+  #failed = false
 
   constructor(name: string, client: SpecClient, onNotice: (text: string) => void) {
     this.name = name
@@ -69,6 +71,7 @@ export class SpecConnection {
     client.on('notification', ({ processId, channel, payload }: Notification) =>
       this.#push({ kind: 'notification', notification: { processId, channel, payload: payload ?? '' } }),
     )
+    client.on('drain', () => this.#drained())
     client.on('error', () => this.#end())
     client.on('end', () => this.#end())
   }
@@ -93,7 +96,10 @@ export class SpecConnection {
     if (this.#lost) return false
     this.#sql = sql
     this.#running = true
-    this.#client.query(new Submission(sql, (event) => this.#push(event)))
+    const failed = (): void => {
+      this.#failed = true
+    }
+    this.#client.query(new Submission(sql, (event) => this.#push(event), failed))
     return true
   }
 
@@ -166,6 +172,15 @@ export class SpecConnection {
     this.#arrived.emit('event')
   }
 
+  /**
+   * The server is ready again. A query object is not told so after an error, and the error itself comes too early: the
+   * server sends it before it releases the locks of the transaction, so that others would still be seen to wait.
+   */
+  #drained(): void {
+    if (this.#failed) this.#push({ kind: 'ready' })
+    this.#failed = false
+  }
+
   #end(): void {
     if (this.#lost) return
     this.#lost = true
@@ -179,12 +194,14 @@ export class SpecConnection {
 class Submission {
   readonly #sql: string
   readonly #push: (event: Event) => void
+  readonly #failed: () => void
   #columns: string[] | undefined
   #rows: (string | null)[][] = []
 
-  constructor(sql: string, push: (event: Event) => void) {
+  constructor(sql: string, push: (event: Event) => void, failed: () => void) {
     this.#sql = sql
     this.#push = push
+    this.#failed = failed
   }
 
   submit(connection: { query(sql: string): void }): void {
@@ -219,12 +236,12 @@ class Submission {
 
   handleCopyData(): void {}
 
-  /** After an error `pg` no longer calls `handleReadyForQuery`, and nothing but the end follows. */
+  /** After an error `pg` does not call `handleReadyForQuery`. After a fatal one nothing but the end follows. */
   handleError(message: ServerMessage & { readonly severity?: string }): void {
     // Without a severity it is the driver's own error of a lost connection, which the connection reports.
     if (message.severity === undefined) return
     this.#result({ kind: 'error', message })
-    if (message.severity !== 'FATAL' && message.severity !== 'PANIC') this.#push({ kind: 'ready' })
+    if (message.severity !== 'FATAL' && message.severity !== 'PANIC') this.#failed()
   }
 
   handleReadyForQuery(): void {
