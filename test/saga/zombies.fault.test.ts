@@ -73,7 +73,7 @@ describe.each(stores)('a zombie on $name', ({ name, open }) => {
           other: second.at,
           url: places.url,
           failpoint: `${point}=stop@${hit ?? 1}`,
-          ttlMs: 1_000,
+          ttlMs: 2_000,
         }),
       ],
     })
