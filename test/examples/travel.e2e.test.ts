@@ -43,7 +43,8 @@ it('the tutorial leads from an empty folder to a saga that survives its worker',
   let worker: ReturnType<typeof start> | undefined
   let later: ReturnType<typeof start> | undefined
   const command = (line: string): string[] => {
-    const [, program, ...args] = line.split(' ')
+    const [launcher, program = '', ...args] = line.split(' ')
+    if (launcher === 'node') return [program, ...args]
     return program === 'holdfast' ? [join(root, 'dist/cli/main.js'), ...args] : ['--import', 'tsx', ...args]
   }
   const run = async (line: string): Promise<string> => {
