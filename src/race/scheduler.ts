@@ -1,6 +1,7 @@
 import { UncontrolledAwaitError } from './errors.ts'
 import type { RawClient } from './intercept-pg.ts'
-import { asNobody, type DriverClient, type Op, type Step, Task } from './task.ts'
+import { LockWatch, type Pace } from './lock-watch.ts'
+import { asNobody, type Op, type Step, Task } from './task.ts'
 import { realImmediate, realNow } from './virtual.ts'
 
 /** Chooses among the tasks that are ready; `last` is the one that took the step before. */
@@ -35,19 +36,6 @@ export interface Plan {
   readonly pace: Pace
 }
 
-/** How long answers take here, so that the server is asked who waits only when an answer is late. */
-export class Pace {
-  #usualMs = 0.15
-
-  note(ms: number): void {
-    this.#usualMs += (Math.min(ms, 5) - this.#usualMs) / 16
-  }
-
-  get lookAfterMs(): number {
-    return Math.min(2, Math.max(0.2, this.#usualMs * 2))
-  }
-}
-
 /** A timer beyond this fires only when nothing else can happen: a limit for a wait, not a pause between two tries. */
 const PAUSE_MS_MAX = 5_000
 /** Turns of the event loop without a step, an answer or driver work, after which a task waits for another one's code. */
@@ -70,13 +58,14 @@ const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve
 export class Scheduler {
   readonly #plan: Plan
   readonly #tasks: Task[]
+  readonly #locks: LockWatch
   readonly #steps: Step[] = []
   #deadlock: WaitEdge[] | undefined
   #limitsFired = 0
 
   constructor(plan: Plan) {
     this.#plan = plan
-    this.#pace = plan.pace
+    this.#locks = new LockWatch(plan.control)
     this.#tasks = plan.bodies.map(
       (_, index) => new Task(plan.names[index] as string, index, plan.random(index)),
     )
@@ -181,12 +170,13 @@ export class Scheduler {
     this.#steps.push(step)
     task.sent.push(op)
     const sentAt = realNow()
-    this.#sent(op)
+    this.#locks.sent(task.name, op)
     op.settled = asNobody(() => op.send()).then(
       (value) => {
         op.answer = { value }
       },
-      (error: unknown) => {
+      async (error: unknown) => {
+        await this.#untilReady(op)
         op.answer = { error }
       },
     )
@@ -201,23 +191,35 @@ export class Scheduler {
   /** Undefined once the answer is there; else who holds it up, once the server says that somebody does. */
   async #untilAnsweredOrBlocked(op: Op, sentAt: number): Promise<string[] | undefined> {
     const { processID } = op.client ?? {}
-    if (processID == null || !this.#mayWait(op)) {
+    if (processID == null || !this.#locks.mayWait(op)) {
       await this.#answered(op)
       return undefined
     }
     const began = realNow()
     for (;;) {
       if (op.answer !== undefined) {
-        if (sentAt > 0) this.#pace.note(realNow() - sentAt)
+        if (sentAt > 0) this.#plan.pace.note(realNow() - sentAt)
         return undefined
       }
       if (realNow() - began > this.#plan.stallMs) throw unanswered(op, this.#plan.stallMs)
       // Looking costs the server time, so a quick answer is waited for first.
-      if (realNow() - sentAt < this.#pace.lookAfterMs) await turn()
+      if (realNow() - sentAt < this.#plan.pace.lookAfterMs) await turn()
       else {
-        const blockers = await this.#blockers(processID)
+        const blockers = await this.#locks.blockers(processID)
         if (blockers !== undefined && op.answer === undefined) return blockers
       }
+    }
+  }
+
+  /**
+   * The server sends an error before it releases the locks of the transaction that failed. Only when it is ready again is a
+   * waiter that is let go no longer seen to wait, and a replay exact. A connection that is lost is never ready.
+   */
+  async #untilReady({ client }: Op): Promise<void> {
+    const began = realNow()
+    while (client?.readyForQuery === false && client._ended !== true && client._ending !== true) {
+      if (realNow() - began > this.#plan.stallMs) return
+      await turn()
     }
   }
 
@@ -235,63 +237,11 @@ export class Scheduler {
     }
   }
 
-  /**
-   * Whether another connection can hold a lock: it is in a transaction, or has a statement under way, or has asked for a
-   * lock that outlives transactions. BEGIN and ROLLBACK wait for nobody.
-   */
-  #mayWait(op: Op): boolean {
-    if (/^\s*(begin|start\s+transaction|rollback|savepoint|release|set)\b/i.test(op.text)) return false
-    for (const client of this.#holding) if (client !== op.client) return true
-    return false
-  }
-
-  #sent({ client, text }: Op): void {
-    if (client === undefined) return
-    this.#holding.add(client)
-    if (/advisory|prepare\s+transaction/i.test(text)) this.#keeps.add(client)
-  }
-
-  /** Where the driver does not say whether a transaction is open, it is taken to be. */
-  #wasAnswered({ client }: Op): void {
-    if (client?.getTransactionStatus?.() === 'I' && !this.#keeps.has(client)) this.#holding.delete(client)
-  }
-
-  readonly #holding = new Set<DriverClient>()
-  /** Clients with locks that outlive their transactions. */
-  readonly #keeps = new Set<DriverClient>()
-  readonly #pace: Pace
-
-  async #blockers(pid: number): Promise<string[] | undefined> {
-    const { rows } = await this.#plan.control.query(
-      `select pg_catalog.pg_isolation_test_session_is_blocked($1, $2) as blocked, pg_catalog.pg_blocking_pids($1) as pids`,
-      [pid, this.#pids()],
-    )
-    const [row] = rows as { blocked: boolean; pids: number[] }[]
-    if (row?.blocked !== true) return undefined
-    const owners = new Set(row.pids.map((blocker) => this.#ownerOf(blocker)))
-    return [...owners].filter((name) => name !== undefined).sort()
-  }
-
-  readonly #clients = new Map<DriverClient, string>()
-
-  #pids(): number[] {
-    for (const task of this.#tasks) {
-      for (const { client } of task.sent) if (client !== undefined) this.#clients.set(client, task.name)
-    }
-    return [...this.#clients.keys()].flatMap(({ processID }) => processID ?? [])
-  }
-
-  #ownerOf(pid: number): string | undefined {
-    for (const [client, name] of this.#clients) if (client.processID === pid) return name
-    return undefined
-  }
-
   /** Gives the answer to the task and lets its code run until it asks for the next thing, waits or ends. */
   async #hand(task: Task, op: Op): Promise<void> {
     const { answer, step } = op
     if (answer === undefined || step === undefined) return
-    this.#pids()
-    this.#wasAnswered(op)
+    this.#locks.answered(op)
     task.sent.splice(task.sent.indexOf(op), 1)
     task.virtualMs += op.kind === 'statement' ? 1 : 0
     if ('error' in answer) {

@@ -11,6 +11,10 @@ export function asNobody<T>(use: () => T): T {
 /** The part of pg's Client that the explorer uses beyond queries. */
 export interface DriverClient {
   readonly processID?: number | null
+  /** False while the server works. What the driver keeps under its own names may be missing. */
+  readonly readyForQuery?: boolean
+  readonly _ending?: boolean
+  readonly _ended?: boolean
   /** 'I' outside of a transaction. Older drivers do not say. */
   getTransactionStatus?(): string | null
 }
