@@ -117,7 +117,7 @@ export function casesOn(pool: pg.Pool): Case[] {
     },
     {
       name: 'check-then-insert',
-      anomaly: 'phantom',
+      anomaly: 'check-then-insert',
       broken: define(
         members('member'),
         two(() => join('member')),

@@ -26,6 +26,8 @@ interface Access {
   readonly table: string
   /** The condition with its parameters: the same text means the same rows. */
   readonly where: string
+  /** The read adds up rows, so that the decision is about how many or how much there is, not whether there is one. */
+  readonly counts: boolean
 }
 
 const NAME = String.raw`((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)`
@@ -56,6 +58,7 @@ export function accessOf(step: Step): Access | undefined {
       kind,
       table: table.replaceAll('"', '').replace(/^public\./, ''),
       where,
+      counts: /\b(count|sum|avg|min|max)\s*\(/i.test(step.text),
     }
   }
   return undefined
@@ -105,6 +108,14 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
   const inserted = stale.find(
     ({ w, own }) => w.kind === 'insert' && own.kind === 'insert' && own.table === w.table,
   )
+  if (inserted?.read.counts) {
+    return {
+      anomaly: 'phantom',
+      responsible: [inserted.read.step, inserted.w.step, inserted.own.step],
+      remedy:
+        'a lock on the row that carries the limit (SELECT … FOR UPDATE on the parent), or SERIALIZABLE with retry; no unique key can say how many are allowed',
+    }
+  }
   if (inserted !== undefined) {
     return {
       anomaly: 'check-then-insert',

@@ -107,7 +107,7 @@ const classics: Record<string, Classic> = {
     },
   },
   'phantom with TypeORM': {
-    anomaly: 'check-then-insert', // by its text; what it reads is a phantom
+    anomaly: 'phantom',
     setup: 'delete from booking; delete from room; insert into room values (7, 1)',
     tasks(repaired) {
       const book = () =>
