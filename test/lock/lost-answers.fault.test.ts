@@ -16,7 +16,7 @@ import zookeeper from 'node-zookeeper-client'
 import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import { freshPool } from '../support/postgres.ts'
-import { etcdServer, redisServer, type Server, zookeeperServer } from '../support/servers.ts'
+import { describeWith, etcdServer, redisServer, type Server, zookeeperServer } from '../support/servers.ts'
 import { until } from '../support/wait.ts'
 
 interface Way {
@@ -165,7 +165,7 @@ function describeLostAnswers(
 }
 
 describeLostAnswers('PostgreSQL', () => throughProxy('PostgreSQL'), true)
-for (const way of ways) {
-  if ('url' in way.server) describeLostAnswers(way.name, () => throughProxy(way), way.name === 'Redis')
-  else describe.skip(`${way.name} (skipped: ${way.server.missing})`, () => {})
-}
+for (const way of ways)
+  describeWith(way.server, `${way.name}: lost answers`, () =>
+    describeLostAnswers(way.name, () => throughProxy(way), way.name === 'Redis'),
+  )
