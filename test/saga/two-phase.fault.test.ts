@@ -5,6 +5,7 @@ import { failpoints, isStopped } from 'holdfast/testing'
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest'
 import { startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
+import { POINTS as COORDINATOR } from '../two-phase/points.ts'
 import { openWorld, type World } from '../two-phase/world.ts'
 import { startRunner } from './stores.ts'
 import { audit, EFFECTS, type Moved, moveSaga, openTwoPhase, PLACES } from './two-phase-saga.ts'
@@ -77,23 +78,14 @@ describe.each(PLACES)('a step over two stores, with the log %s', (place) => {
   })
 })
 
+/** The places of the coordinator, those of the step around it, and those of its barrier in the log. */
 const POINTS = [
   'saga.step.before',
-  'two-phase.begun',
+  ...COORDINATOR.slice(0, 1),
   'participant.begun',
   'participant.recorded',
   'participant.worked',
-  'two-phase.worked',
-  'two-phase.preparing',
-  'store.prepare.before',
-  'store.prepare.after',
-  'two-phase.prepared',
-  'two-phase.deciding',
-  'store.commit.before',
-  'store.commit.after',
-  'two-phase.decided',
-  'two-phase.committing',
-  'two-phase.committed',
+  ...COORDINATOR.slice(1),
   'saga.step.after',
   'saga.step.recorded',
 ]
