@@ -2,6 +2,7 @@ import { ConfigError } from '../core/index.ts'
 import { checkDelivery } from './delivery/check-delivery.ts'
 import { detectFormat, type Format } from './formats/detect.ts'
 import { parseEdnHistory } from './formats/edn-history.ts'
+import { beginsArray } from './formats/json-array.ts'
 import { parseJsonLines } from './formats/jsonl.ts'
 import { parsePorcupine } from './formats/porcupine.ts'
 import { checkLinearizable } from './linearizability/check.ts'
@@ -123,7 +124,7 @@ function formatOf(source: HistorySource, options: CheckHistoryOptions): Format |
   if ('events' in source) return 'events'
   if (options.format !== undefined) return options.format
   if ('logs' in source) return 'cobra'
-  const head = 'bytes' in source ? source.bytes.subarray(0, 4096) : source.head
+  const head = headOf(source)
   const guessed = detectFormat(head)
   const { model, level } = options
   const transactional = transactionModel(model, level) !== undefined || model === 'set'
@@ -170,12 +171,17 @@ function transactions(
   }
   if (format === 'dbcop') return parseDbcop(bytesOf(source))
   if (format === 'text') return parseText(textOf(source))
-  if (format === 'jsonl' && model !== 'bank') {
+  if (format === 'jsonl' && model !== 'bank' && !beginsArray(new TextDecoder().decode(headOf(source)))) {
     const scanner = new JsonLinesScanner(model === 'long-fork' ? 'rw-register' : model)
     for (const chunk of chunksOf(source)) scanner.push(chunk)
     return scanner.finish()
   }
   return operations(source, format, model).events
+}
+
+function headOf(source: HistorySource): Uint8Array {
+  if ('chunks' in source) return source.head
+  return 'bytes' in source ? source.bytes.subarray(0, 4096) : new Uint8Array()
 }
 
 function chunksOf(source: HistorySource): Iterable<Uint8Array> {

@@ -1,20 +1,15 @@
 import type { HistoryEvent } from '../operation.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
-import { parseEdn } from './edn.ts'
+import { parseEdnItems } from './edn.ts'
 import { eventOf } from './jsonl.ts'
 
 /**
  * Reads a history in EDN as Jepsen writes it (`history.edn`): one map per event, one after the other or together in a
- * vector.
+ * vector or list.
  * @throws MalformedHistoryError with the line
  */
 export function parseEdnHistory(text: string): HistoryEvent[] {
-  const forms = parseEdn(text)
-  const [only] = forms
-  const maps =
-    forms.length === 1 && only !== undefined && Array.isArray(only.value)
-      ? only.value.map((value) => ({ value: value as unknown, line: only.line }))
-      : forms
+  const maps = parseEdnItems(text)
   if (maps.length === 0) throw new MalformedHistoryError(1, 'the history holds no operation')
   return maps.map(({ value, line }) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Set) {

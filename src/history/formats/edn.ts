@@ -24,6 +24,14 @@ export function parseEdn(text: string): EdnForm[] {
   }
 }
 
+/**
+ * The forms of a text, where one list or vector around all of them stands for what it holds.
+ * @throws MalformedHistoryError with the line
+ */
+export function parseEdnItems(text: string): EdnForm[] {
+  return new EdnReader(text).wrapped() ?? parseEdn(text)
+}
+
 const DELIMITERS = new Set([' ', '\n', '\t', '\r', ',', '(', ')', '[', ']', '{', '}', '"', ';'])
 const CLOSED_BY: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' }
 const CHARACTERS: Readonly<Record<string, string>> = { newline: '\n', space: ' ', tab: '\t', return: '\r' }
@@ -55,6 +63,16 @@ class EdnReader {
       const value = this.#form(0)
       if (value !== DISCARDED) return { value, line }
     }
+  }
+
+  /** What the one sequence of this text holds; undefined when it begins otherwise or more follows. */
+  wrapped(): EdnForm[] | undefined {
+    this.#space()
+    const close = CLOSED_BY[this.#text[this.#at] ?? '']
+    if (close === undefined || close === '}') return undefined
+    const items: EdnForm[] = []
+    this.#each(close, 0, (value, line) => items.push({ value, line }))
+    return this.next() === undefined ? items : undefined
   }
 
   #space(): void {
@@ -94,18 +112,24 @@ class EdnReader {
   }
 
   #sequence(close: string, depth: number): unknown[] {
+    const items: unknown[] = []
+    this.#each(close, depth, (value) => items.push(value))
+    return items
+  }
+
+  #each(close: string, depth: number, take: (value: unknown, line: number) => void): void {
     const from = this.#line
     this.#at++
-    const items: unknown[] = []
     for (;;) {
       this.#space()
       if (this.#at >= this.#text.length) throw this.#malformed(`"${close}" is missing`, from)
       if (this.#text[this.#at] === close) {
         this.#at++
-        return items
+        return
       }
-      const item = this.#form(depth + 1)
-      if (item !== DISCARDED) items.push(item)
+      const line = this.#line
+      const value = this.#form(depth + 1)
+      if (value !== DISCARDED) take(value, line)
     }
   }
 

@@ -1,14 +1,34 @@
 import type { HistoryEvent } from '../operation.ts'
 import { NO_PROCESS } from '../transactions/formats/from-operations.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
+import { beginsArray, itemsOf, type JsonItem } from './json-array.ts'
 
 /**
- * Reads JSON lines: one event a line, `{"process":0,"type":"ok","f":"read","value":3}`. Empty lines and fields of other
- * names do not matter. Whole numbers beyond 2^53 keep their digits.
+ * Reads JSON: one event a line, `{"process":0,"type":"ok","f":"read","value":3}`, or all events in one array. Empty lines
+ * and fields of other names do not matter. Whole numbers beyond 2^53 keep their digits.
  * @throws MalformedHistoryError with the line
  */
 export function parseJsonLines(text: string): HistoryEvent[] {
   const events: HistoryEvent[] = []
+  let last = 1
+  for (const { json, line } of beginsArray(text) ? itemsOf(text) : linesOf(text)) {
+    last = line
+    let value: unknown
+    try {
+      value = parseExact(json)
+    } catch (error) {
+      throw new MalformedHistoryError(line, `no JSON: ${(error as Error).message}`)
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new MalformedHistoryError(line, `expected an object, got ${json.trim().slice(0, 60)}`)
+    }
+    events.push(eventOf(value as Record<string, unknown>, line))
+  }
+  if (events.length === 0) throw new MalformedHistoryError(last, 'the history holds no operation')
+  return events
+}
+
+function* linesOf(text: string): Generator<JsonItem> {
   let line = 0
   for (let start = 0; start <= text.length; ) {
     let end = text.indexOf('\n', start)
@@ -16,21 +36,9 @@ export function parseJsonLines(text: string): HistoryEvent[] {
     line++
     const from = start
     start = end + 1
-    const content = text.slice(from, end)
-    if (content.trim() === '') continue
-    let value: unknown
-    try {
-      value = parseExact(line === 1 ? content.replace(/^\uFEFF/, '') : content)
-    } catch (error) {
-      throw new MalformedHistoryError(line, `no JSON: ${(error as Error).message}`)
-    }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new MalformedHistoryError(line, `expected an object, got ${content.trim().slice(0, 60)}`)
-    }
-    events.push(eventOf(value as Record<string, unknown>, line))
+    const json = text.slice(from, end)
+    if (json.trim() !== '') yield { json: line === 1 ? json.replace(/^\uFEFF/, '') : json, line }
   }
-  if (events.length === 0) throw new MalformedHistoryError(line, 'the history holds no operation')
-  return events
 }
 
 /** JSON.parse reads 9007199254740993 as ...992; such a number becomes a bigint. */

@@ -18,6 +18,17 @@ describe('JSON lines', () => {
     ])
   })
 
+  it('reads all events from one array too, as elle-cli does, however it is laid out', () => {
+    const events = parseJsonLines(
+      '\uFEFF[ {"process":0,"type":"invoke","f":"write","value":"},\\"["},\n{"process":0,\n"type":"ok","f":"write","value":[1,{"a":[]}]}\n, {"process":1,"type":"info","f":"read"}]\n',
+    )
+    expect(events).toEqual([
+      { process: 0, type: 'invoke', f: 'write', value: '},"[', line: 1 },
+      { process: 0, type: 'ok', f: 'write', value: [1, { a: [] }], line: 2 },
+      { process: 1, type: 'info', f: 'read', line: 4 },
+    ])
+  })
+
   it.each([
     ['', /line 1: the history holds no operation/],
     ['{"process":0,"type":"invoke","f":"read"}\n{"process":0,', /line 2: no JSON/],
@@ -25,6 +36,15 @@ describe('JSON lines', () => {
     ['\n{"process":0,"type":"done","f":"read"}', /line 2: type must be invoke, ok, fail or info, got "done"/],
     ['{"type":"ok","f":"read"}', /line 1: process must be a number or a text, got nothing/],
     ['{"process":0,"type":"ok"}', /line 1: f must name the operation/],
+    ['[]', /line 1: the history holds no operation/],
+    [
+      '[{"process":0,"type":"ok","f":"read"},\n{"process":1,"type":"ok"}]',
+      /line 2: f must name the operation/,
+    ],
+    ['[{"process":0,\n"type":"ok","f":"read"}\n,]', /line 3: an event is missing before "\]"/],
+    ['[{"process":0,"type":"ok","f":"read"},\n', /line 2: "\]" is missing: the array of events is cut off/],
+    ['[{"process":0,"type":"ok","f":"read"}]\n{}', /line 2: more follows the array of events/],
+    ['[{"process":0,"type":"ok","f":"re]d}"', /line 1: "\]" is missing/],
   ])('%j is malformed', (text, problem) => {
     expect(() => parseJsonLines(text)).toThrow(problem)
   })
@@ -69,7 +89,9 @@ describe('EDN', () => {
       { process: 'nemesis', type: 'info', f: 'kill', line: 2 },
     ]
     expect(parseEdnHistory(maps)).toEqual(events)
-    expect(parseEdnHistory(`[${maps}]`)).toEqual(events.map((e) => ({ ...e, line: 1 })))
+    expect(parseEdnHistory(`[${maps}]`)).toEqual(events)
+    expect(parseEdnHistory(`(${maps}) ; a list`)).toEqual(events)
+    expect(() => parseEdnHistory(`[${maps}] 7`)).toThrow(/line 1: expected a map/)
     expect(() => parseEdnHistory('{:process 0}\n')).toThrow(/line 1: type must be/)
     expect(() => parseEdnHistory('7')).toThrow(/line 1: expected a map/)
   })
@@ -122,6 +144,8 @@ it.each([
   ['r(1,2,3,4)', 'text'],
   ['\u0003\0\0\0\0\0\0\0', 'dbcop'],
   ['[[{"events":[]}]]', 'dbcop'],
+  ['[{"value":{"0":10},"type":"ok","process":0}]', 'jsonl'],
+  ['[\n {"index":0,"process":0,"type":"invoke","value":[["r","x",null]]}', 'jsonl'],
   ['S\0\0\0\0\0\0\0\u0001', 'cobra'],
   ['Dear Sir', undefined],
 ])('the format of %j is %s', (text, format) => {
