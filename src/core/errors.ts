@@ -52,7 +52,7 @@ export class PayloadError extends HoldfastError {
   }
   readonly code = 'PAYLOAD_INVALID'
   readonly outcome = 'not-applied'
-  /** One entry per problem; `path` is like `$.items[2].price`. */
+  /** One entry per problem; `path` is like `$.items[2].price`, and `$` is the whole, which the text does not name. */
   readonly issues: readonly { readonly path: string; readonly message: string }[]
 
   constructor(
@@ -60,7 +60,8 @@ export class PayloadError extends HoldfastError {
     issues: readonly { readonly path: string; readonly message: string }[],
     options?: ErrorOptions,
   ) {
-    super(`${subject}: ${issues.map((i) => `${i.path}: ${i.message}`).join('; ')}`, options)
+    const told = issues.map(({ path, message }) => (path === '$' ? message : `${path}: ${message}`))
+    super(`${subject}: ${told.join('; ')}`, options)
     this.issues = issues
   }
 }

@@ -51,15 +51,13 @@ export async function receive(
 function parse({ topic, payload }: Message, limitBytes: number): unknown {
   const bytes = Buffer.byteLength(payload)
   if (bytes > limitBytes) {
-    throw new MessageInvalidError(
-      `message of ${topic}: $: ${bytes} bytes of JSON, the limit is ${limitBytes}`,
-    )
+    throw new MessageInvalidError(`message of ${topic}: ${bytes} bytes of JSON, the limit is ${limitBytes}`)
   }
   try {
     return JSON.parse(payload)
   } catch {
     // The parser's own text repeats pieces of the payload.
-    throw new MessageInvalidError(`message of ${topic}: $: not valid JSON`)
+    throw new MessageInvalidError(`message of ${topic}: not valid JSON`)
   }
 }
 
