@@ -1,4 +1,4 @@
-import type { TransactionAnomaly, TransactionVerdict } from './check.ts'
+import type { Anomaly, Conclusion } from '../verdict.ts'
 import type { OperationLike } from './formats/from-operations.ts'
 import { MalformedHistoryError } from './malformed.ts'
 
@@ -10,6 +10,8 @@ export interface BankOptions {
 }
 
 const EXAMPLES_MAX = 16
+/** Balances of a read that an anomaly shows. */
+const SHOWN_MAX = 12
 
 /**
  * Jepsen's bank: `read` answers a map of account to balance, `transfer` moves money from one account to another, so
@@ -22,19 +24,14 @@ const EXAMPLES_MAX = 16
 export function checkBank(
   operations: Iterable<OperationLike>,
   options: BankOptions = {},
-): TransactionVerdict & { readonly operations: number } {
-  const anomalies: TransactionAnomaly[] = []
+): Conclusion<Anomaly> & { readonly operations: number } {
+  const anomalies: Anomaly[] = []
   let total = options.total
   let totalFrom = options.total === undefined ? '' : 'the expected total'
   let reads = 0
   let index = 0
   let accounts: string | undefined
   let operationsSeen = 0
-  const note = (type: string, at: number, text: string): void => {
-    if (anomalies.filter((a) => a.type === type).length < EXAMPLES_MAX) {
-      anomalies.push({ type, transactions: [at], explanation: text })
-    }
-  }
   for (const op of operations) {
     const at = index++
     if (word(op.type) !== 'invoke') operationsSeen++
@@ -48,13 +45,26 @@ export function checkBank(
         op.line === undefined ? 'operation' : 'line',
       )
     }
+    const note = (type: string, explanation: string): void => {
+      if (anomalies.filter((a) => a.type === type).length >= EXAMPLES_MAX) return
+      const shown = balances
+        .slice(0, SHOWN_MAX)
+        .map(([account, balance]) => `${account}: ${balance ?? 'nil'}`)
+      const more = balances.length > SHOWN_MAX ? ', …' : ''
+      const read = `read { ${shown.join(', ')}${more} }`
+      anomalies.push({
+        type,
+        explanation,
+        operations: [{ name, session: word(op.process), status: 'ok', operations: [read], completedAt: at }],
+      })
+    }
     reads++
     let sum = 0
     let missing = false
     for (const [account, balance] of balances) {
       if (balance === null || balance === undefined) {
         missing = true
-        note('nil-balance', at, `${name} read no balance of account ${account}.`)
+        note('nil-balance', `${name} read no balance of account ${account}.`)
         continue
       }
       if (typeof balance !== 'number' && typeof balance !== 'bigint') {
@@ -66,7 +76,7 @@ export function checkBank(
       }
       sum += Number(balance)
       if (Number(balance) < 0 && options.negativeBalances !== true) {
-        note('negative-balance', at, `${name} read ${balance} in account ${account}.`)
+        note('negative-balance', `${name} read ${balance} in account ${account}.`)
       }
     }
     const seen = balances
@@ -75,7 +85,7 @@ export function checkBank(
       .join(', ')
     if (accounts === undefined) accounts = seen
     else if (accounts !== seen)
-      note('unexpected-accounts', at, `${name} read the accounts ${seen}; an earlier read ${accounts}.`)
+      note('unexpected-accounts', `${name} read the accounts ${seen}; an earlier read ${accounts}.`)
     if (missing) continue
     if (total === undefined) {
       total = sum
@@ -83,7 +93,6 @@ export function checkBank(
     } else if (sum !== total) {
       note(
         'wrong-total',
-        at,
         `${name} read balances that add up to ${sum}; ${totalFrom} says ${total}. It saw one side of a transfer and not the other, or an update was lost.`,
       )
     }

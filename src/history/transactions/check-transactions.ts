@@ -34,13 +34,7 @@ export function checkTransactions(
   const { model } = options
   if (model === 'bank') {
     if (!isOperations(input)) throw new TypeError('the bank model takes operations')
-    const { operations, ...verdict } = checkBank(input, options)
-    return {
-      ...verdict,
-      model,
-      operations,
-      anomalies: verdict.anomalies.map(({ type, explanation }) => ({ type, explanation, operations: [] })),
-    }
+    return { ...checkBank(input, options), model }
   }
   const level = options.level ?? (model === 'long-fork' ? 'snapshot-isolation' : 'serializable')
   const h = isOperations(input)

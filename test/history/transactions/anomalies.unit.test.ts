@@ -199,7 +199,15 @@ describe('bank', () => {
     })
     expect(checkTransactions([...ops, ...read({ a: 5, b: 90 })], { model: 'bank' })).toMatchObject({
       verdict: 'invalid',
-      anomalies: [{ type: 'wrong-total', explanation: expect.stringContaining('add up to 95') }],
+      anomalies: [
+        {
+          type: 'wrong-total',
+          explanation: expect.stringContaining('add up to 95'),
+          operations: [
+            { status: 'ok', operations: [expect.stringMatching(/^read \{ \w+: \d+, \w+: \d+ \}$/)] },
+          ],
+        },
+      ],
     })
     expect(checkTransactions(ops, { model: 'bank', total: 120 }).anomalies[0]?.type).toBe('wrong-total')
   })
