@@ -1,5 +1,6 @@
 import type { WaitEdge } from './scheduler.ts'
 import type { Step } from './task.ts'
+import { valueText } from './value-text.ts'
 
 export type Anomaly =
   | 'lost update'
@@ -49,7 +50,7 @@ export function accessOf(step: Step): Access | undefined {
         /\bfor\s+(update|share|no key update|key share)\b[\s\S]*$|\breturning\b[\s\S]*$|\blimit\b[\s\S]*$/i,
         '',
       )
-      .replace(/\$(\d+)/g, (_, n) => JSON.stringify(step.values[Number(n) - 1]) ?? 'null')
+      .replace(/\$(\d+)/g, (_, n) => valueText(step.values[Number(n) - 1]))
       .replace(/["\s()]+/g, ' ')
       .trim()
     return {
@@ -92,8 +93,8 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
     ({ read, w, own }) =>
       own.step > w.step &&
       own.table === w.table &&
-      own.kind === 'update' &&
-      w.kind === 'update' &&
+      own.kind !== 'insert' &&
+      w.kind !== 'insert' &&
       own.where === w.where &&
       read.table === own.table,
   )

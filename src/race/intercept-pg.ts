@@ -96,28 +96,46 @@ function askQuery(task: Task, client: Any, query: Any, args: Any[]): unknown {
   return deliver(task, answer, callback)
 }
 
-/** A cursor or a Query object: it is handed to the server when its turn comes, and done when the server is ready again. */
+/**
+ * A cursor or a Query object: it is handed to the server when its turn comes, and done when the server is ready again.
+ * What a Query object tells its callback is held until the task goes on; a cursor tells what it reads by itself.
+ */
 function askSubmittable(task: Task, client: Any, query: Any, args: Any[]): unknown {
   const [submittable] = args
-  task
-    .ask({
-      kind: 'statement',
-      text: submittable.text ?? submittable.cursor?.text ?? 'cursor',
-      values: submittable.values ?? [],
-      client,
-      enabled: () => true,
-      send: () =>
-        new Promise((resolve) => {
-          const ready = submittable.handleReadyForQuery
-          submittable.handleReadyForQuery = function done(this: Any, ...rest: Any[]) {
-            resolve(undefined)
-            return ready?.apply(this, rest)
+  const { callback } = submittable
+  const holds = typeof callback === 'function' && submittable.cursor === undefined
+  const answer = task.ask({
+    kind: 'statement',
+    text: submittable.text ?? submittable.cursor?.text ?? 'cursor',
+    values: submittable.values ?? [],
+    client,
+    enabled: () => true,
+    send: () =>
+      new Promise((resolve, reject) => {
+        let result: unknown
+        if (holds)
+          submittable.callback = (error: unknown, value: unknown) => {
+            if (error) reject(error)
+            else result = value
           }
-          asNobody(() => query.apply(client, args))
-        }),
-    })
-    .catch(() => {})
+        else after(submittable, 'handleError', reject)
+        after(submittable, 'handleReadyForQuery', () => resolve(result))
+        asNobody(() => query.apply(client, args))
+      }),
+  })
+  if (holds) deliver(task, answer, callback)
+  else answer.catch(() => {})
   return submittable
+}
+
+/** Lets `then` know when the method has run, with what it was given. */
+function after(of: Any, method: string, then: (given: unknown) => void): void {
+  const run = of[method]
+  of[method] = function done(this: Any, ...given: Any[]) {
+    const returned = run?.apply(this, given)
+    then(given[0])
+    return returned
+  }
 }
 
 /** A pool is a lock too. Where it is large enough for everybody, taking a connection decides nothing and is no step. */

@@ -1,12 +1,13 @@
 /** What a report says in words, for a terminal and for a page. */
 import type { RaceReport } from './explore.ts'
 import type { Step } from './task.ts'
+import { valueText } from './value-text.ts'
 
 /** The statement in one line, with its values in it. */
 export function statementText(step: Step): string {
   return oneLine(
     step.text.replace(/\$(\d+)/g, (all, n) =>
-      Number(n) <= step.values.length ? show(step.values[Number(n) - 1]) : all,
+      Number(n) <= step.values.length ? valueText(step.values[Number(n) - 1]) : all,
     ),
   )
 }
@@ -15,7 +16,7 @@ export function statementText(step: Step): string {
 export function answerText(step: Step): string | undefined {
   if (step.error !== undefined) return `ERROR ${step.error}`
   const rows = step.result?.rows ?? []
-  return rows.length > 0 ? rows.map(show).join(', ') : undefined
+  return rows.length > 0 ? rows.map(valueText).join(', ') : undefined
 }
 
 /** `waits for bob until step 7`; undefined where it did not wait. */
@@ -89,9 +90,4 @@ function missed({ priorities, prioritySteps }: RaceReport['coverage']): string {
 
 export function oneLine(text: string): string {
   return text.replace(/\s+/g, ' ').trim()
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`
-  return JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item)) ?? 'null'
 }

@@ -1,6 +1,6 @@
 /**
- * The explorer over the code of this project: each promise holds in every schedule; and the same with its mechanism
- * taken out, in which the explorer has to find the race.
+ * The explorer over the code of this project: each promise holds in every schedule. And the same code with one statement
+ * changed on its way to the server, so that the mechanism is out: the explorer has to find that, and say what broke.
  */
 import { migrate, type Store, sql } from 'holdfast'
 import { effectTables } from 'holdfast/effects'
@@ -8,47 +8,78 @@ import { fence, fenceTables } from 'holdfast/fence'
 import { createInbox } from 'holdfast/inbox'
 import { acquireLease, leaseTables } from 'holdfast/lease'
 import { createLocks, lockTables } from 'holdfast/lock'
+import { createOutbox, outboxTables } from 'holdfast/outbox'
 import { postgres } from 'holdfast/postgres'
 import { testMessage } from 'holdfast/testing'
 import { readVersioned, updateVersioned } from 'holdfast/version'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { explore, type RaceDefinition, race } from '../../src/race/index.ts'
+import { acquireAll } from '../../src/lease/acquire.ts'
+import { LaterMover } from '../../src/outbox/later-mover.ts'
+import { recordFailures } from '../../src/outbox/record-failures.ts'
+import type { ReadyRow } from '../../src/outbox/relay-statements.ts'
+import { type Anomaly, explore, type RaceDefinition, race } from '../../src/race/index.ts'
+import { type Alteration, AlteredPool } from '../support/altered-pool.ts'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 
 let db: FreshPool
-let store: Store
+let altered: AlteredPool
 beforeAll(async () => {
   db = await freshPool()
-  store = postgres(db.pool)
-  await migrate(store, [leaseTables, effectTables, fenceTables, lockTables])
+  altered = new AlteredPool(db.pool)
+  await migrate(postgres(db.pool), [leaseTables, effectTables, fenceTables, lockTables, outboxTables])
   await db.pool.query(`
     create table account (id text primary key, balance int not null, version bigint not null);
+    create table keyless (like holdfast_effect);
     create table payment (id serial primary key, message text not null);
-    create table seen (message text not null);
-    create table resource (id int primary key, token bigint not null);
-    create table owner (name text primary key, who text)`)
+    create table resource (id int primary key, token bigint not null)`)
 })
 afterAll(() => db.drop())
 
-const EMPTY = `delete from account; delete from payment; delete from seen; delete from resource; delete from owner;
-  delete from holdfast_lease; delete from holdfast_effect; delete from holdfast_fence; delete from holdfast_lock;
-  insert into account values ('a', 100, 1); insert into resource values (1, 0); insert into owner values ('job', null)`
+/** The lease and the lock were had before and are free again, so that there is a row to meet at. */
+const SETUP = `delete from account; delete from payment; delete from keyless; delete from resource; delete from holdfast_lease;
+  delete from holdfast_effect; delete from holdfast_fence; delete from holdfast_lock; delete from holdfast_outbox;
+  delete from holdfast_outbox_later;
+  insert into account values ('a', 100, 1); insert into resource values (1, 0);
+  insert into holdfast_lease (scope, name, owner, epoch, until_ms) values ('s', 'job', 'before', 1, 0), ('s', 'other', 'before', 1, 0);
+  insert into holdfast_lock (name, token, queue, changed_ms) values ('job', 1, '[]', 0);
+  insert into holdfast_outbox overriding system value
+    values ('o', 0, 1, 0, 0, null, 'm1', 'paid', 'k', '{}', null);
+  insert into holdfast_outbox_later (name, partition, due_at_ms, message_id, topic, key, payload)
+    values ('o', 0, 0, 'm2', 'paid', 'k', '{}')`
 
-/** One promise: two tasks that keep it, and two without the mechanism. */
 interface Promised {
-  readonly tasks: () => RaceDefinition['tasks']
-  readonly without: () => RaceDefinition['tasks']
+  readonly tasks: (store: Store) => RaceDefinition['tasks']
+  readonly invariant?: RaceDefinition['invariant']
+  /** The mechanism, and what stands in its place. */
+  readonly without: Alteration
+  readonly breaks: Anomaly
 }
 
-type Account = { balance: number }
-const message = () => testMessage({ id: 'm1', topic: 'paid', payload: {} })
-const pay = sql`insert into payment (message) values (${'m1'})`
+/** True where the query gives one row. */
+const thereIs = (text: string) => async (on: { query(text: string): Promise<{ rows: unknown[] }> }) =>
+  (await on.query(text)).rows.length === 1
+
+const FOR_UPDATE = { find: / for update( skip locked)?$/, put: '' }
 
 const promises: Record<string, Promised> = {
+  'a row lock holds a row until COMMIT': {
+    tasks: (store) => {
+      const add = (by: number) => () =>
+        store.transaction(async (tx) => {
+          const [row] = await tx.lockRows<{ balance: number }>('account', { id: 'a' })
+          await tx.execute(sql`update account set balance = ${(row?.balance ?? 0) + by} where id = ${'a'}`)
+        })
+      return { alice: add(10), bob: add(20) }
+    },
+    without: FOR_UPDATE,
+    breaks: 'lost update',
+  },
   'a versioned update loses nothing': {
-    tasks: () => {
+    tasks: (store) => {
       const add = (by: number) => async () => {
-        const read = await store.transaction((tx) => readVersioned<Account>(tx, 'account', { id: 'a' }))
+        const read = await store.transaction((tx) =>
+          readVersioned<{ balance: number }>(tx, 'account', { id: 'a' }),
+        )
         if (read === undefined) throw new Error('no account')
         const balance = read.row.balance + by
         await store.transaction((tx) =>
@@ -57,40 +88,29 @@ const promises: Record<string, Promised> = {
       }
       return { alice: add(10), bob: add(20) }
     },
-    without: () => {
-      const add = (by: number) => async () => {
-        const [row] = await store.query<{ balance: number }>(sql`select balance from account where id = 'a'`)
-        await store.execute(
-          sql`update account set balance = ${(row?.balance ?? 0) + by}, version = version + 1 where id = 'a'`,
-        )
-      }
-      return { alice: add(10), bob: add(20) }
-    },
+    // The parameter stays, or the server would not know its type.
+    without: { find: /(update "account" .*) and "version" = (\$\d+)$/, put: '$1 and $2::bigint > 0' },
+    breaks: 'lost update',
   },
   'a message that comes twice is handled once': {
-    tasks: () => {
+    tasks: (store) => {
       const inbox = createInbox(store)
+      const message = testMessage({ id: 'm1', topic: 'paid', payload: {} })
+      const pay = sql`insert into payment (message) values (${'m1'})`
       const handle = async () => {
-        await store.transaction((tx) =>
-          inbox.handle(tx, message(), () => tx.execute(pay), { group: 'ledger' }),
-        )
+        await store.transaction((tx) => inbox.handle(tx, message, () => tx.execute(pay), { group: 'ledger' }))
       }
       return { first: handle, second: handle }
     },
-    without: () => {
-      const handle = async () => {
-        await store.transaction(async (tx) => {
-          const known = await tx.query(sql`select 1 from seen where message = ${'m1'}`)
-          if (known.length > 0) return
-          await tx.execute(sql`insert into seen (message) values (${'m1'})`)
-          await tx.execute(pay)
-        })
-      }
-      return { first: handle, second: handle }
+    // A look in place of the unique key.
+    without: {
+      find: /^insert into "holdfast_effect" (.*) on conflict do nothing$/,
+      put: 'insert into keyless $1 and not exists (select from keyless where id = $$2)',
     },
+    breaks: 'not serializable',
   },
   'a lower token does not write after a higher one': {
-    tasks: () => {
+    tasks: (store) => {
       const write = (token: bigint, holder: string) => () =>
         store.transaction(async (tx) => {
           await fence(tx, { resource: 'r', token, holder })
@@ -98,63 +118,99 @@ const promises: Record<string, Promised> = {
         })
       return { stale: write(1n, 'a'), current: write(2n, 'b') }
     },
-    without: () => {
-      const write = (token: bigint) => () =>
-        store.transaction(async (tx) => {
-          const [row] = await tx.query<{ token: string }>(sql`select token from resource where id = 1`)
-          if (BigInt(row?.token ?? 0) > token) throw new Error('stale')
-          await tx.execute(sql`update resource set token = ${token} where id = 1`)
-        })
-      return { stale: write(1n), current: write(2n) }
-    },
+    invariant: thereIs('select from resource where token = 2'),
+    without: { find: /(insert into "holdfast_fence" [\s\S]*)\s+where [\s\S]*$/, put: '$1' },
+    breaks: 'invariant violated',
   },
-  'of two that ask for a lease one gets it': {
-    tasks: () => {
+  'of two that ask for an ended lease one gets it': {
+    tasks: (store) => {
       const ask = (owner: string) => async () =>
         (await acquireLease(store, { scope: 's', name: 'job', owner, ttlMs: 60_000 })) !== undefined
       return { ann: ask('ann'), ben: ask('ben') }
     },
-    without: () => {
-      const ask = (owner: string) => async () => {
-        const [row] = await store.query<{ who: string | null }>(sql`select who from owner where name = 'job'`)
-        if (row?.who !== null) return false
-        await store.execute(sql`update owner set who = ${owner} where name = 'job'`)
-        return true
+    without: FOR_UPDATE,
+    breaks: 'lost update',
+  },
+  'a partition of the outbox goes to one relay': {
+    tasks: (store) => {
+      const claim = (owner: string) => async () => {
+        const ask = { scope: 's', names: ['job', 'other'], owner, ttlMs: 60_000, timeoutMs: 60_000 }
+        return (await acquireAll(store, { ...ask, skipLocked: true })).map(({ name }) => name)
       }
-      return { ann: ask('ann'), ben: ask('ben') }
+      return { ann: claim('ann'), ben: claim('ben') }
     },
+    without: FOR_UPDATE,
+    breaks: 'lost update',
+  },
+  'a delayed message is made ready once': {
+    tasks: (store) => {
+      const { name } = createOutbox(store, { name: 'o' })
+      const move = () => {
+        const partitions = { ids: () => [0], markAll: () => new Set() }
+        return new LaterMover({ store, outbox: { name } } as never, partitions as never).move()
+      }
+      return { ann: move, ben: move }
+    },
+    without: FOR_UPDATE,
+    breaks: 'lost update',
+  },
+  'a refusal by the broker is counted once': {
+    tasks: (store) => {
+      const row = { sequence: 1, partition: 0, attempts: 0 } as ReadyRow
+      const failure = { row, error: new Error('refused'), fate: 'wait', delayMs: 10 } as const
+      const record = async () =>
+        (await recordFailures(store, { name: 'o', source: 'outbox/o' }, [failure])).length
+      return { before: record, successor: record }
+    },
+    without: FOR_UPDATE,
+    breaks: 'lost update',
   },
   'of two that try a lock one gets it': {
-    tasks: () => {
+    tasks: (store) => {
       // Its own locks in each schedule: holders are numbered, and the number stands in the row.
       const ask = (owner: string) => async () =>
         (await createLocks(store, { owner }).tryAcquire('job', { ttlMs: 60_000 })) !== undefined
       return { ann: ask('ann'), ben: ask('ben') }
     },
-    without: () => {
-      const ask = (owner: string) => async () => {
-        const taken = await store.query(sql`select 1 from seen where message = ${'lock'}`)
-        if (taken.length > 0) return false
-        await store.execute(sql`insert into seen (message) values (${'lock'})`)
-        return owner !== ''
-      }
-      return { ann: ask('ann'), ben: ask('ben') }
-    },
+    invariant: thereIs('select from holdfast_lock where token = 2'),
+    without: { find: /(update "holdfast_lock" [\s\S]*) and queue = '\[\]'/, put: '$1' },
+    breaks: 'invariant violated',
   },
 }
 
-describe.each(Object.entries(promises))('%s', (name, promised) => {
-  const look = (tasks: RaceDefinition['tasks']) =>
-    explore(race(name, { store, setup: (on) => on.query(EMPTY), tasks }), { schedules: 300 })
+describe.each(Object.entries(promises))('%s', (name, { tasks, invariant, without, breaks }) => {
+  const look = (store: Store) =>
+    explore(
+      race(name, {
+        store: db.pool,
+        setup: (on) => on.query(SETUP),
+        tasks: tasks(store),
+        ...(invariant && { invariant }),
+      }),
+      { schedules: 300 },
+    )
 
   it('in every schedule', async () => {
-    const { finding, coverage } = await look(promised.tasks())
+    const { finding, coverage } = await look(postgres(db.pool))
     expect(finding?.explanation).toBeUndefined()
     expect(coverage.exhaustive).toBe(true)
   })
 
   it('and not without its mechanism, which the explorer finds', async () => {
-    const { finding } = await look(promised.without())
-    expect(finding).toBeDefined()
+    altered.use(without)
+    const { finding } = await look(postgres(altered.pool))
+    expect(altered.count, `statements that match ${without.find}`).toBeGreaterThan(0)
+    expect(finding?.anomaly).toBe(breaks)
   })
+})
+
+it('a statement that fails together with its BEGIN is refused, not waited for', async () => {
+  const store = postgres(db.pool)
+  const open = () =>
+    store.transaction(async (tx) => void (await tx.execute(sql`insert into account values (${'b'}, 0, 1)`)))
+  const report = await explore(
+    race('open', { store, setup: (on) => on.query(SETUP), tasks: { ann: open, ben: open } }),
+  )
+  expect(report.finding?.explanation).toBeUndefined()
+  expect(report.coverage.exhaustive).toBe(true)
 })
