@@ -53,17 +53,18 @@ export class AlteredPool {
   }
 }
 
-/** The object, with one method replaced. */
 // biome-ignore lint/suspicious/noExplicitAny: pg overloads its methods over callbacks, configs and submittables
+type Any = any
+
+/** The object, with one method replaced. */
 function over<T extends object>(
   target: T,
   name: keyof T,
-  method: (target: any, ...given: any[]) => unknown,
+  method: (target: Any, ...given: Any[]) => unknown,
 ): T {
   return new Proxy(target, {
     get(of, property) {
-      // biome-ignore lint/suspicious/noExplicitAny: as above
-      if (property === name) return (...given: any[]) => method(of, ...given)
+      if (property === name) return (...given: Any[]) => method(of, ...given)
       const value = Reflect.get(of, property, of)
       return typeof value === 'function' && property !== 'Client' ? value.bind(of) : value
     },
