@@ -199,10 +199,14 @@ function explainStuck(
   const could =
     held.length === 0
       ? ''
-      : ` In every such order the state there is ${held.length === 1 ? held[0] : `one of ${held.join(', ')}`}.`
+      : ` In every such order the state there is ${new Intl.ListFormat('en', { type: 'disjunction' }).format(held)}.`
+  const prefix =
+    ended.length === 0
+      ? 'no operation had ended by then, and none of those under way explains it'
+      : `what had ended by then (${ended.length} operation${ended.length === 1 ? '' : 's'}) has an order that the model allows, with it there is none`
   return {
     type: 'nonlinearizable',
-    explanation: `${describe(stuck, unit)} has no place. The longest linearizable prefix ends just before that answer: the ${ended.length} operations that had ended by then have an order that the model allows, with it they have none.${could}`,
+    explanation: `${describe(stuck, unit)} has no place. The longest linearizable prefix ends just before that answer: ${prefix}.${could}`,
     operations: [stuck, ...before.reverse(), ...open.slice(0, INVOLVED_MAX / 2)].map((o) => involve(o, unit)),
   }
 }

@@ -107,7 +107,7 @@ it('names the operation without a place and the longest linearizable prefix', ()
     operations: expect.arrayContaining([expect.objectContaining({ operations: ['read → 7'] })]),
   })
   expect(anomalies[0]?.explanation).toMatch(/operations 6 to 7/)
-  expect(anomalies[0]?.explanation).toMatch(/the 3 operations that had ended/)
+  expect(anomalies[0]?.explanation).toMatch(/what had ended by then \(3 operations\)/)
 })
 
 it('splits pairs into key and value where keys are independent', () => {
