@@ -4,6 +4,31 @@ import { FAULT_LEVELS, type FaultLevel } from './shared/faults.ts'
 /** Wrong usage; the message is one sentence. */
 export class UsageError extends Error {}
 
+/** What every flow of the demo is told in the same words. */
+export interface CommonOptions<Mechanism extends string> {
+  readonly help: boolean
+  readonly orders: number
+  readonly seed: number
+  readonly faults: FaultLevel
+  /** One run by itself; undefined for both. */
+  readonly only: 'holdfast' | 'naive' | undefined
+  /** What the run with Holdfast does without. */
+  readonly without: Mechanism | undefined
+  readonly json: boolean
+}
+
+/** The options of `CommonOptions`, and `--verbose`, which `holdfast demo` looks for before it knows the flow. */
+export const COMMON_OPTIONS = {
+  orders: { type: 'string' },
+  seed: { type: 'string' },
+  faults: { type: 'string' },
+  only: { type: 'string' },
+  without: { type: 'string' },
+  json: { type: 'boolean' },
+  verbose: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
 /** What was given on the command line, checked option by option. */
 export class Arguments {
   readonly #values: Record<string, string | boolean | undefined>
@@ -61,28 +86,28 @@ export class Arguments {
     throw new UsageError(`--${name} must be postgres://user@host/database; leave it out for ${otherwise}`)
   }
 
-  faults(fallback: FaultLevel): FaultLevel {
-    return this.oneOf('faults', Object.keys(FAULT_LEVELS) as FaultLevel[]) ?? fallback
-  }
-
-  /** `--only MODE`. @throws UsageError */
-  only(): 'holdfast' | 'naive' | undefined {
-    return this.oneOf('only', ['holdfast', 'naive'])
-  }
-
-  /** A mechanism to do without, which needs the run with Holdfast. @throws UsageError */
-  without<Mechanism extends string>(mechanisms: readonly Mechanism[]): Mechanism | undefined {
+  /** `COMMON_OPTIONS`, with the flow's own defaults and mechanisms. @throws UsageError */
+  common<Mechanism extends string>({
+    orders,
+    faults,
+    mechanisms,
+  }: {
+    readonly orders: number
+    readonly faults: FaultLevel
+    readonly mechanisms: readonly Mechanism[]
+  }): CommonOptions<Mechanism> {
+    const only = this.oneOf('only', ['holdfast', 'naive'])
     const without = this.oneOf('without', mechanisms)
-    if (without !== undefined && this.only() === 'naive')
+    if (without !== undefined && only === 'naive')
       throw new UsageError('--without takes a mechanism from the run with Holdfast: leave out --only naive')
-    return without
-  }
-
-  orders(fallback: number): number {
-    return this.whole('orders', { fallback, min: 1, max: 100_000 })
-  }
-
-  seed(): number {
-    return this.whole('seed', { fallback: 1, min: 0, max: 2 ** 32 - 2 })
+    return {
+      help: this.flag('help'),
+      orders: this.whole('orders', { fallback: orders, min: 1, max: 100_000 }),
+      seed: this.whole('seed', { fallback: 1, min: 0, max: 2 ** 32 - 2 }),
+      faults: this.oneOf('faults', Object.keys(FAULT_LEVELS) as FaultLevel[]) ?? faults,
+      only,
+      without,
+      json: this.flag('json'),
+    }
   }
 }

@@ -1,20 +1,11 @@
-import { Arguments, UsageError } from './arguments.ts'
+import { Arguments, COMMON_OPTIONS, type CommonOptions, UsageError } from './arguments.ts'
 import { MECHANISMS, type Mechanism } from './holdfast/without.ts'
-import type { FaultLevel } from './shared/faults.ts'
 
-export interface DemoOptions {
-  readonly help: boolean
-  readonly verbose: boolean
-  readonly orders: number
-  readonly seed: number
-  readonly faults: FaultLevel
+export interface DemoOptions extends CommonOptions<Mechanism> {
   readonly killAt: readonly string[]
   readonly postgresUrl: string | undefined
-  readonly only: 'holdfast' | 'naive' | undefined
-  readonly without: Mechanism | undefined
   readonly ablation: boolean
   readonly keepFolder: string | undefined
-  readonly json: boolean
   readonly htmlFile: string | undefined
   readonly historyFile: string | undefined
 }
@@ -52,44 +43,35 @@ has some; with --ablation, each mechanism was needed); 1 otherwise; 64 wrong usa
 `
 
 const OPTIONS = {
-  orders: { type: 'string' },
-  seed: { type: 'string' },
-  faults: { type: 'string' },
+  ...COMMON_OPTIONS,
   'kill-at': { type: 'string' },
   store: { type: 'string' },
-  only: { type: 'string' },
-  without: { type: 'string' },
   ablation: { type: 'boolean' },
   keep: { type: 'string' },
   html: { type: 'string' },
   history: { type: 'string' },
-  json: { type: 'boolean' },
-  verbose: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
 } as const
 
 /** @throws UsageError */
 export function readOptions(argv: readonly string[]): DemoOptions {
   const given = new Arguments(argv, OPTIONS, 'holdfast demo --help')
   const ablation = given.flag('ablation')
-  const [only, without, htmlFile] = [given.only(), given.without(MECHANISMS), given.text('html')]
-  if (ablation && (only !== undefined || without !== undefined))
+  const common = given.common({
+    orders: ablation ? 300 : 1000,
+    faults: ablation ? 'heavy' : 'default',
+    mechanisms: MECHANISMS,
+  })
+  const htmlFile = given.text('html')
+  if (ablation && (common.only !== undefined || common.without !== undefined))
     throw new UsageError('--ablation runs every mechanism by itself: leave out --only and --without')
   if (ablation && htmlFile !== undefined)
     throw new UsageError('--html shows one comparison: leave out --ablation')
   return {
-    help: given.flag('help'),
-    verbose: given.flag('verbose'),
-    orders: given.orders(ablation ? 300 : 1000),
-    seed: given.seed(),
-    faults: given.faults(ablation ? 'heavy' : 'default'),
+    ...common,
     killAt: given.failpoints('kill-at'),
     postgresUrl: given.postgresUrl('store', 'SQLite files'),
-    only,
-    without,
     ablation,
     keepFolder: given.text('keep'),
-    json: given.flag('json'),
     htmlFile,
     historyFile: given.text('history'),
   }

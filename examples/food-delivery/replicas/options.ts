@@ -1,16 +1,5 @@
-import { Arguments } from '../arguments.ts'
-import type { FaultLevel } from '../shared/faults.ts'
+import { Arguments, COMMON_OPTIONS, type CommonOptions } from '../arguments.ts'
 import { MISSING, type Missing } from './without.ts'
-
-export interface ReplicasDemoOptions {
-  readonly help: boolean
-  readonly orders: number
-  readonly seed: number
-  readonly faults: FaultLevel
-  readonly only: 'holdfast' | 'naive' | undefined
-  readonly without: Missing | undefined
-  readonly json: boolean
-}
 
 export const HELP = `holdfast demo --flow replicas: dishes, carts and likes at three sites, each written at all of them
 
@@ -32,27 +21,8 @@ Exit codes: 0 the run with Holdfast has no anomaly (and, under faults, the naive
 usage; 130 interrupted.
 `
 
-const OPTIONS = {
-  orders: { type: 'string' },
-  seed: { type: 'string' },
-  faults: { type: 'string' },
-  only: { type: 'string' },
-  without: { type: 'string' },
-  json: { type: 'boolean' },
-  verbose: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const
-
 /** @throws UsageError */
-export function readReplicasOptions(argv: readonly string[]): ReplicasDemoOptions {
-  const given = new Arguments(argv, OPTIONS, 'holdfast demo --flow replicas --help')
-  return {
-    help: given.flag('help'),
-    orders: given.orders(1500),
-    seed: given.seed(),
-    faults: given.faults('default'),
-    only: given.only(),
-    without: given.without(MISSING),
-    json: given.flag('json'),
-  }
+export function readReplicasOptions(argv: readonly string[]): CommonOptions<Missing> {
+  const given = new Arguments(argv, COMMON_OPTIONS, 'holdfast demo --flow replicas --help')
+  return given.common({ orders: 1500, faults: 'default', mechanisms: MISSING })
 }

@@ -1,15 +1,7 @@
-import { Arguments } from '../arguments.ts'
-import type { FaultLevel } from '../shared/faults.ts'
+import { Arguments, COMMON_OPTIONS, type CommonOptions } from '../arguments.ts'
 
-export interface TwoPhaseDemoOptions {
-  readonly help: boolean
-  readonly orders: number
-  readonly seed: number
-  readonly faults: FaultLevel
+export interface TwoPhaseDemoOptions extends CommonOptions<'decision'> {
   readonly postgresUrl: string | undefined
-  readonly only: 'holdfast' | 'naive' | undefined
-  readonly without: 'decision' | undefined
-  readonly json: boolean
 }
 
 export const HELP = `holdfast demo --flow two-phase: money and stock move across two databases by two-phase commit
@@ -34,29 +26,13 @@ Exit codes: 0 the run with Holdfast has no anomaly (and, under faults, the naive
 usage; 130 interrupted.
 `
 
-const OPTIONS = {
-  orders: { type: 'string' },
-  seed: { type: 'string' },
-  faults: { type: 'string' },
-  store: { type: 'string' },
-  only: { type: 'string' },
-  without: { type: 'string' },
-  json: { type: 'boolean' },
-  verbose: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const
+const OPTIONS = { ...COMMON_OPTIONS, store: { type: 'string' } } as const
 
 /** @throws UsageError */
 export function readTwoPhaseOptions(argv: readonly string[]): TwoPhaseDemoOptions {
   const given = new Arguments(argv, OPTIONS, 'holdfast demo --flow two-phase --help')
   return {
-    help: given.flag('help'),
-    orders: given.orders(1000),
-    seed: given.seed(),
-    faults: given.faults('default'),
+    ...given.common({ orders: 1000, faults: 'default', mechanisms: ['decision'] }),
     postgresUrl: given.postgresUrl('store', 'a server of its own'),
-    only: given.only(),
-    without: given.without(['decision']),
-    json: given.flag('json'),
   }
 }
