@@ -20,7 +20,7 @@ export interface Diagnosis {
   readonly remedy: string
 }
 
-interface Access {
+export interface Access {
   readonly step: number
   readonly task: string
   readonly kind: 'read' | 'update' | 'insert' | 'delete'
@@ -40,16 +40,11 @@ const PATTERNS: readonly (readonly [Access['kind'], RegExp])[] = [
 ]
 
 /** What a statement does to a table, as far as its text tells; undefined for BEGIN, COMMIT and what is not understood. */
-export function accessOf(step: Step): Access | undefined {
+export function accessOf(step: Pick<Step, 'number' | 'task' | 'text' | 'values'>): Access | undefined {
   for (const [kind, pattern] of PATTERNS) {
     const table = pattern.exec(step.text)?.[1]
     if (table === undefined) continue
-    const condition = /\bwhere\b([\s\S]*)$/i.exec(step.text)?.[1] ?? ''
-    const where = condition
-      .replace(
-        /\bfor\s+(update|share|no key update|key share)\b[\s\S]*$|\breturning\b[\s\S]*$|\blimit\b[\s\S]*$/i,
-        '',
-      )
+    const where = conditionOf(step.text)
       .replace(/\$(\d+)/g, (_, n) => valueText(step.values[Number(n) - 1]))
       .replace(/["\s()]+/g, ' ')
       .trim()
@@ -63,6 +58,17 @@ export function accessOf(step: Step): Access | undefined {
     }
   }
   return undefined
+}
+
+/** What stands behind WHERE. */
+export function conditionOf(text: string): string {
+  const condition = /\bwhere\b([\s\S]*)$/i.exec(text)?.[1] ?? ''
+  return condition
+    .replace(
+      /\bfor\s+(update|share|no key update|key share)\b[\s\S]*$|\breturning\b[\s\S]*$|\blimit\b[\s\S]*$/i,
+      '',
+    )
+    .trim()
 }
 
 /** Names the anomaly from who read what before whose write. Pure. */

@@ -9,6 +9,10 @@ import { findTables, type Outcome, outcomeOf, readRows, sameOutcome, type Tables
 import { type PriorityBound, PrioritySearch } from './priorities.ts'
 import { openControl, poolOf, type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
+import type { RemedyResult } from './remedy/remedy.ts'
+import type { Treatment } from './remedy/treatment.ts'
+import { type Exploration, tryRemedies } from './remedy/try-remedies.ts'
+import { dropIndex } from './remedy/unique-index.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
 import { type Choose, type Run, Scheduler, type WaitEdge } from './scheduler.ts'
 import { follow, interleavings, PreemptionSearch, type Prefix, randomWalk, serially } from './search.ts'
@@ -25,6 +29,8 @@ export interface RaceFinding {
   readonly steps: readonly Step[]
   readonly responsible: readonly number[]
   readonly remedy: string
+  /** What came of trying remedies on the tasks as they are; empty where none was tried. */
+  readonly remedies: readonly RemedyResult[]
   readonly deadlock: readonly WaitEdge[] | undefined
   readonly outcome: Outcome
   readonly serial: readonly { readonly order: readonly string[]; readonly outcome: Outcome }[]
@@ -53,13 +59,28 @@ export interface RaceReport {
   }
 }
 
-/** Explores one race. Stops at the first finding. Runs alone in its process: globals and the driver are patched meanwhile. */
+/**
+ * Explores one race. Stops at the first finding, and tries its remedies. Runs alone in its process: globals and the driver
+ * are patched meanwhile.
+ */
 export async function explore(race: Race, overrides: RaceOptions = {}): Promise<RaceReport> {
   const options = resolveOptions({ ...race.definition.options, ...overrides })
+  const { report } = await exploreOnce(race, options)
+  const { finding } = report
+  if (finding === undefined || !options.remedies || options.replay !== undefined) return report
+  return {
+    ...report,
+    finding: { ...finding, remedies: await tryRemedies(race, report, options, exploreOnce) },
+  }
+}
+
+async function exploreOnce(race: Race, given: RaceOptions, treatment?: Treatment): Promise<Exploration> {
+  const options = resolveOptions(given)
   const pool = poolOf(race)
   const control = await openControl(pool)
-  const undo = [interceptPg(pool, Object.keys(race.definition.tasks).length), virtualise()]
+  const undo = [interceptPg(pool, Object.keys(race.definition.tasks).length, treatment), virtualise()]
   try {
+    await dropIndex(control)
     return await new Explorer(race, options, control).run()
   } finally {
     for (const step of undo) await step()
@@ -101,7 +122,7 @@ class Explorer {
     })
   }
 
-  async run(): Promise<RaceReport> {
+  async run(): Promise<Exploration> {
     // Thrown away: connections are opened, prepared and warmed, so that later runs take the same steps.
     await this.#execute(randomWalk(seeded(this.#options.seed)))
     for (const order of this.#oracle.orders()) {
@@ -117,7 +138,8 @@ class Explorer {
       this.#schedules += 2
     }
     const { replay } = this.#options
-    return this.#report(replay === undefined ? await this.#explore() : await this.#replay(replay))
+    const finding = replay === undefined ? await this.#explore() : await this.#replay(replay)
+    return { report: this.#report(finding), serial: this.#oracle.seen() }
   }
 
   async #replay(text: string): Promise<RaceFinding | undefined> {
@@ -227,6 +249,7 @@ class Explorer {
       ...diagnosis,
       anomaly,
       explanation,
+      remedies: [],
       schedule: encodeSchedule(run.choices),
       preemptions: preemptions(run.choices, run.ready),
       steps: run.steps,

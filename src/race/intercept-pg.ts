@@ -1,5 +1,8 @@
 /** Interception at `pg`: the queries and checkouts of a task become steps; everybody else's pass untouched. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { COMPANIONS, type Companions } from '../core/index.ts'
+import { sharedClient } from './remedy/one-transaction.ts'
+import type { Statement, Treatment } from './remedy/treatment.ts'
 import { asNobody, currentTask, type DriverClient, type Task } from './task.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
@@ -22,7 +25,7 @@ export interface RawClient extends DriverClient {
  * without waiting for the disk meanwhile: what is explored are orders of statements, not losses of power, and the waits
  * would be most of the time.
  */
-export function interceptPg(pool: PoolLike, taskCount: number): () => Promise<void> {
+export function interceptPg(pool: PoolLike, taskCount: number, treatment?: Treatment): () => Promise<void> {
   const client = pool.Client.prototype
   const pools = poolPrototype(pool)
   const { query, connect } = client
@@ -45,7 +48,9 @@ export function interceptPg(pool: PoolLike, taskCount: number): () => Promise<vo
   }
   client.query = function patchedQuery(this: Any, ...args: Any[]) {
     const task = currentTask.getStore()
-    return task === undefined ? query.apply(this, args) : askQuery(task, this, query, args)
+    return task === undefined
+      ? query.apply(this, args)
+      : askQuery({ task, client: this, query, treatment }, args)
   }
   client.connect = function patchedConnect(this: Any, callback?: Any) {
     const task = currentTask.getStore()
@@ -53,6 +58,8 @@ export function interceptPg(pool: PoolLike, taskCount: number): () => Promise<vo
   }
   pools.connect = function patchedCheckout(this: Any, callback?: Any) {
     const task = currentTask.getStore()
+    const shared = task === undefined ? undefined : sharedClient(task, this)
+    if (shared !== undefined) return deliver(task as Task, Promise.resolve(shared), callback, withRelease)
     return task === undefined
       ? checkout.call(this, callback)
       : askCheckout(task, this, checkout, callback, taskCount)
@@ -79,36 +86,70 @@ function poolPrototype(pool: object): Any {
   return at
 }
 
-function askQuery(task: Task, client: Any, query: Any, args: Any[]): unknown {
+/** A call of `client.query` by a task. */
+interface Call {
+  readonly task: Task
+  readonly client: Any
+  readonly query: Any
+  readonly treatment: Treatment | undefined
+}
+
+function askQuery(call: Call, args: Any[]): unknown {
+  const { task, client, query, treatment } = call
   const [config] = args
-  if (typeof config?.submit === 'function') return askSubmittable(task, client, query, args)
+  if (typeof config?.submit === 'function') return askSubmittable(call, args)
   const last = args.at(-1)
   const callback = typeof last === 'function' ? last : config?.callback
   const passed = typeof last === 'function' ? args.slice(0, -1) : args
-  const answer = task.ask({
-    kind: 'statement',
+  const given = {
     text: (typeof config === 'string' ? config : (config?.text ?? '')).trim(),
     values: (Array.isArray(passed[1]) ? passed[1] : config?.values) ?? [],
+  }
+  const text = treatment?.rewrite(task, given) ?? given.text
+  const sent = text === given.text ? passed : [rewritten(config, text), ...passed.slice(1)]
+  const answer = task.ask({
+    kind: 'statement',
+    text,
+    values: given.values,
     client,
     enabled: () => true,
-    send: () => asNobody(() => query.apply(client, passed)),
+    send: () => asNobody(() => query.apply(client, sent)),
   })
-  return deliver(task, answer, callback)
+  return deliver(task, answered(call, { ...given, text }, answer), callback)
+}
+
+/** A prepared statement has a name for one text, so another text goes without. */
+function rewritten(config: Any, text: string): unknown {
+  return typeof config === 'string' ? text : { ...config, text, name: undefined }
+}
+
+function answered({ task, treatment }: Call, sent: Statement, answer: Promise<Any>): Promise<unknown> {
+  if (treatment === undefined) return answer
+  return answer.then((result) =>
+    Array.isArray(result) || result === undefined ? result : treatment.answered(task, sent, result),
+  )
 }
 
 /**
  * A cursor or a Query object: it is handed to the server when its turn comes, and done when the server is ready again.
  * What a Query object tells its callback is held until the task goes on; a cursor tells what it reads by itself.
  */
-function askSubmittable(task: Task, client: Any, query: Any, args: Any[]): unknown {
+function askSubmittable(call: Call, args: Any[]): unknown {
+  const { task, client, query } = call
   const [submittable] = args
   const { callback } = submittable
   const holds = typeof callback === 'function' && submittable.cursor === undefined
-  const answer = task.ask({
-    kind: 'statement',
+  if (holds) treatSubmittable(call, submittable)
+  const { [COMPANIONS]: companions } = submittable as { [COMPANIONS]?: Companions }
+  const sent = {
     text: submittable.text ?? submittable.cursor?.text ?? 'cursor',
     values: submittable.values ?? [],
+  }
+  const answer = task.ask({
+    kind: 'statement',
+    ...sent,
     client,
+    ...(companions && { with: companions }),
     enabled: () => true,
     send: () =>
       new Promise((resolve, reject) => {
@@ -123,9 +164,19 @@ function askSubmittable(task: Task, client: Any, query: Any, args: Any[]): unkno
         asNobody(() => query.apply(client, args))
       }),
   })
-  if (holds) deliver(task, answer, callback)
+  if (holds) deliver(task, answered(call, sent, answer), callback)
   else answer.catch(() => {})
   return submittable
+}
+
+function treatSubmittable({ task, treatment }: Call, query: Any): void {
+  if (treatment === undefined) return
+  const { text, values = [] } = query
+  const treated = treatment.rewrite(task, { text, values })
+  if (treated !== text) Object.assign(query, { text: treated, name: undefined })
+  const { before, after } = (query[COMPANIONS] as Companions | undefined) ?? {}
+  if (before === undefined) return
+  query[COMPANIONS] = { before: treatment.rewrite(task, { text: before, values: [] }), after }
 }
 
 /** Lets `then` know when the method has run, with what it was given. */
@@ -150,7 +201,12 @@ function askCheckout(task: Task, pool: Any, checkout: Any, callback: Any, taskCo
     enabled: free,
     send: take,
   })
-  return deliver(task, answer, callback, (client) => [client, client.release.bind(client)])
+  return deliver(task, answer, callback, withRelease)
+}
+
+/** What a callback of `pool.connect` gets. */
+function withRelease(client: Any): Any[] {
+  return [client, client.release.bind(client)]
 }
 
 /** Work of the driver that is no step: the scheduler waits for it, the task's code goes on as the task. */

@@ -35,6 +35,8 @@ export interface RaceOptions {
   readonly seconds?: number
   /** Replays this schedule only. */
   readonly replay?: string
+  /** False leaves it at naming what removes a race that was found, and does not try it. Default true. */
+  readonly remedies?: boolean
   /** A task without a step, or a statement without an answer that no task holds up, is given up after this. Default 5,000. */
   readonly stallMs?: number
 }
@@ -68,19 +70,20 @@ export function race(name: string, definition: RaceDefinition): Race {
 
 /** @throws ConfigError, all problems at once */
 export function resolveOptions(given: RaceOptions): Required<Omit<RaceOptions, 'replay'>> & RaceOptions {
-  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = 5_000 } = given
+  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = 5_000, remedies = true } = given
   checkOptions(
     'race options',
     given,
-    ['seed', 'schedules', 'seconds', 'replay', 'stallMs'],
+    ['seed', 'schedules', 'seconds', 'replay', 'stallMs', 'remedies'],
     [
       isCount('seed', seed, 0, 4_294_967_295),
       isCount('schedules', schedules, 1, 10_000_000),
       isDuration('seconds', seconds),
       isDuration('stallMs', stallMs),
+      typeof remedies === 'boolean' || 'remedies must be true or false',
     ],
   )
-  return { ...given, seed, schedules, seconds, stallMs }
+  return { ...given, seed, schedules, seconds, stallMs, remedies }
 }
 
 /** @throws ConfigError for a store that the explorer cannot look into */

@@ -15,8 +15,22 @@ const DEPTH_MAX = 5
  */
 export function isRefusal(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > DEPTH_MAX) return false
-  const { code, outcome, cause, driverError, original } = error as Record<string, unknown>
+  const { code, outcome } = error as Record<string, unknown>
   if (outcome === 'not-applied' && typeof code === 'string') return code !== 'DEADLOCK'
   if (typeof code === 'string' && REFUSALS.has(code)) return true
-  return [cause, driverError, original].some((inner) => isRefusal(inner, depth + 1))
+  return within(error).some((inner) => isRefusal(inner, depth + 1))
+}
+
+/** True where the database failed with one of these. Looks into the errors of libraries. */
+export function hasSqlState(error: unknown, states: readonly string[], depth = 0): boolean {
+  if (typeof error !== 'object' || error === null || depth > DEPTH_MAX) return false
+  const { code } = error as { code?: unknown }
+  if (typeof code === 'string' && states.includes(code)) return true
+  return within(error).some((inner) => hasSqlState(inner, states, depth + 1))
+}
+
+/** The errors that one of a library may carry. */
+function within(error: object): unknown[] {
+  const { cause, driverError, original } = error as Record<string, unknown>
+  return [cause, driverError, original]
 }

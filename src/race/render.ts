@@ -1,4 +1,5 @@
 import type { RaceReport } from './explore.ts'
+import { remedyText } from './remedy/remedy.ts'
 import {
   answerText,
   coverageText,
@@ -9,6 +10,9 @@ import {
   waitText,
 } from './report-text.ts'
 import type { Step } from './task.ts'
+
+/** As wide as the longest name of a remedy. */
+const REMEDY_WIDTH = 17
 
 /** The report for a terminal: one column per task, the finding, the schedule string, what was covered. */
 export function renderReport(report: RaceReport, width = 100): string {
@@ -43,6 +47,7 @@ export function renderReport(report: RaceReport, width = 100): string {
     ...outcomes(report),
     '',
     `  remedy:   ${finding.remedy}`,
+    ...finding.remedies.map((tried) => `    ${tried.remedy.padEnd(REMEDY_WIDTH)}  ${remedyText(tried)}`),
     `  replay:   --replay ${finding.schedule}   (${preemptionsText(finding.preemptions)})`,
     `  coverage: ${coverageText(report)}`,
     '',

@@ -1,6 +1,7 @@
 import { factsList, htmlPage } from '../history/report/html-page.ts'
 import { escapeText } from '../history/report/svg-text.ts'
 import type { RaceFinding, RaceReport } from './explore.ts'
+import { remedyText } from './remedy/remedy.ts'
 import {
   answerText,
   coverageText,
@@ -49,10 +50,10 @@ function section(report: RaceReport): string {
     return `<section><h2>${escapeText(name)}: no race found</h2><p>${escapeText(coverageText(report))}</p></section>`
   return `<section><h2>${escapeText(name)}: ${escapeText(finding.anomaly)}</h2>
 <p>${escapeText(finding.explanation)}.</p>
-<div class="scroll"><table class="steps"><tr><th></th>${report.tasks.map((task) => `<th>${escapeText(task)}</th>`).join('')}</tr>
+<div class="scroll"><table class="steps" style="--tasks: ${report.tasks.length}"><tr><th></th>${report.tasks.map((task) => `<th>${escapeText(task)}</th>`).join('')}</tr>
 ${lanes(report.tasks, finding)}</table></div>
 ${deadlock(finding)}<p><b>Remedy:</b> ${escapeText(finding.remedy)}.</p>
-<div class="scroll">${outcomes(report)}</div>
+${remedies(finding)}<div class="scroll">${outcomes(report)}</div>
 <p>Replay: <code>--replay ${finding.schedule}</code> (${preemptionsText(finding.preemptions)}). ${escapeText(coverageText(report))}.</p></section>`
 }
 
@@ -108,6 +109,17 @@ function deadlock({ deadlock }: RaceFinding): string {
   return `<ul>${edges.join('')}</ul>`
 }
 
+function remedies({ remedies }: RaceFinding): string {
+  if (remedies.length === 0) return ''
+  const rows = remedies.map(
+    (tried) =>
+      `<tr class="${MARKS[tried.result]}"><th>${tried.remedy}</th><td>${escapeText(remedyText(tried))}</td></tr>`,
+  )
+  return `<div class="scroll"><table class="remedies">${rows.join('')}</table></div>\n`
+}
+
+const MARKS = { removes: 'good', 'does not remove': 'bad', 'not tried': 'open' } as const
+
 /** What this schedule and the serial orders left; columns in which nothing stands are left out. */
 function outcomes(report: RaceReport): string {
   const texts = outcomeTexts(report)
@@ -144,5 +156,8 @@ code, .data { font: .85rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere 
 .failed .answer { color: #b91c1c; font-weight: 600 }
 .outcomes .data { min-width: 18rem }
 .outcomes th:first-child { white-space: nowrap; padding-right: 1.5rem }
+.remedies { margin-bottom: 1rem }
+.remedies th { white-space: nowrap; padding-right: 1.5rem }
+.remedies .good th { color: #15803d } .remedies .bad th { color: #b91c1c } .remedies .open { color: #6b7280 }
 .found th, .found td { background: #fef2f2; color: #b91c1c }
-@media (max-width: 40rem) { .steps { min-width: 36rem } }`
+@media (max-width: 40rem) { .steps { min-width: calc(var(--tasks) * 10.5rem) } }`

@@ -3,13 +3,12 @@ import type { RaceReport } from './explore.ts'
 import type { Step } from './task.ts'
 import { valueText } from './value-text.ts'
 
-/** The statement in one line, with its values in it. */
+/** The statement in one line, with its values in it and what went out with it around it. */
 export function statementText(step: Step): string {
-  return oneLine(
-    step.text.replace(/\$(\d+)/g, (all, n) =>
-      Number(n) <= step.values.length ? valueText(step.values[Number(n) - 1]) : all,
-    ),
+  const text = step.text.replace(/\$(\d+)/g, (all, n) =>
+    Number(n) <= step.values.length ? valueText(step.values[Number(n) - 1]) : all,
   )
+  return [step.with?.before, oneLine(text), step.with?.after].filter((part) => part !== undefined).join('; ')
 }
 
 /** What the database answered: rows, or an error; undefined where it says nothing of interest. */

@@ -165,6 +165,7 @@ export class Scheduler {
       kind: op.kind,
       text: op.text,
       values: op.values,
+      ...(op.with && { with: op.with }),
     }
     op.step = step
     this.#steps.push(step)

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Companions } from '../core/index.ts'
 
 /** Who is calling: set where a task starts, and again where a driver's callback enters the task's code. */
 export const currentTask = new AsyncLocalStorage<Task>()
@@ -27,6 +28,8 @@ export interface Op {
   readonly text: string
   readonly values: readonly unknown[]
   readonly client?: DriverClient
+  /** Commands that go out with it, in one flight. */
+  readonly with?: Companions
   /** Milliseconds of virtual time after which a timer may fire. */
   readonly dueMs?: number
   /** A timer of `setInterval`: housekeeping more often than a step, so it fires only when nothing else can happen. */
@@ -52,6 +55,8 @@ export interface Step {
   readonly kind: StepKind
   readonly text: string
   readonly values: readonly unknown[]
+  /** Commands that went out with it, such as its BEGIN. */
+  readonly with?: Companions
   /** Rows read or written, an error, or undefined while no answer came. */
   result?:
     | {

@@ -131,7 +131,7 @@ describe.each(Object.entries(classics))('%s', (name, { anomaly, setup, tasks }) 
       setup: (on) => on.query(setup),
       tasks: { alice: async () => void (await alice()), bob: async () => void (await bob()) },
     }
-    return explore(race(name, definition))
+    return explore(race(name, definition), { remedies: false })
   }
 
   it('is found within 50 schedules, and named', async () => {

@@ -50,7 +50,7 @@ function file(name: string, select: string): string {
   return path
 }
 
-async function run(path: string, values: Record<string, string> = {}) {
+async function run(path: string, values: Record<string, string | boolean> = {}) {
   const { exitCode, text, data } = await raceCommand.run({ values, positionals: [path], io })
   return { exitCode, text, report: (data as { races: RaceReport[] }).races[0] as RaceReport }
 }
@@ -60,6 +60,7 @@ it('prints the race as a table, ends with 1, and replays it', async () => {
   expect(found.exitCode).toBe(1)
   expect(found.text).toContain('two withdrawals: LOST UPDATE')
   expect(found.text).toContain('replay:   --replay r1:a2b4a2')
+  expect(found.text).toMatch(/row lock +removes it: \d+ runs clean/)
   const schedule = found.report.finding?.schedule as string
   const again = await run(file('again.mjs', 'select balance from account'), { replay: schedule })
   expect(again.exitCode).toBe(1)
@@ -70,6 +71,14 @@ it('ends with 0 once the row is locked', async () => {
   const { exitCode, report } = await run(file('locked.mjs', 'select balance from account for update'))
   expect(exitCode).toBe(0)
   expect(report.coverage.exhaustive).toBe(true)
+})
+
+it('leaves remedies at their names with --no-remedies', async () => {
+  const { text, report } = await run(file('named.mjs', 'select balance from account'), {
+    'no-remedies': true,
+  })
+  expect(text).toContain('remedy:   a row lock')
+  expect(report.finding?.remedies).toEqual([])
 })
 
 it('a file that exports no race is a usage error', async () => {

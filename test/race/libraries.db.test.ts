@@ -71,13 +71,15 @@ describe.each(Object.keys(libraries))('%s', (name) => {
           bob: async () => void (await withdraw(50, lock)),
         },
       }),
+      { schedules: 100 },
     )
   }
 
-  it('loses an update', async () => {
+  it('loses an update, which the row lock removes', async () => {
     const { finding, coverage } = await look(false)
     expect(finding).toMatchObject({ anomaly: 'lost update', preemptions: 1 })
     expect(coverage.schedules).toBeLessThanOrEqual(50)
+    expect(finding?.remedies[0]).toMatchObject({ remedy: 'row lock', result: 'removes', exhaustive: true })
   })
 
   it('is clean with the row lock, in every schedule', async () => {

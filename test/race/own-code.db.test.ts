@@ -187,7 +187,7 @@ describe.each(Object.entries(promises))('%s', (name, { tasks, invariant, without
         tasks: tasks(store),
         ...(invariant && { invariant }),
       }),
-      { schedules: 300 },
+      { schedules: 300, remedies: false },
     )
 
   it('in every schedule', async () => {

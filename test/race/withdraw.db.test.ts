@@ -57,7 +57,7 @@ async function inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>, beg
 }
 
 function look(tasks: Record<string, () => unknown>, options: RaceOptions = {}) {
-  return explore(race('test', { store: pool, setup, tasks, options }))
+  return explore(race('test', { store: pool, setup, tasks, options: { remedies: false, ...options } }))
 }
 
 describe('withdraw', () => {
@@ -73,7 +73,7 @@ describe('withdraw', () => {
   })
 
   it('fails a test with the report, by assertion and by matcher', async () => {
-    const two = race('two withdrawals', { store: pool, setup, tasks })
+    const two = race('two withdrawals', { store: pool, setup, tasks, options: { remedies: false } })
     const failed = (await assertNoRace(two).catch((error: unknown) => error)) as RaceFoundError
     expect(failed).toMatchObject({
       code: 'RACE_FOUND',
@@ -214,7 +214,7 @@ describe('what is not a statement', () => {
         }
       }
       const { finding } = await explore(
-        race('pool', { store: small, setup, tasks: { a: nested, b: nested } }),
+        race('pool', { store: small, setup, tasks: { a: nested, b: nested }, options: { remedies: false } }),
       )
       expect(finding?.anomaly).toBe('deadlock')
     } finally {

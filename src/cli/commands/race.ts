@@ -13,7 +13,7 @@ import {
 import { poolOfStore } from '../../store/pool-of.ts'
 import type { Store } from '../../store/store.ts'
 import { CliError, usageError } from '../cli-error.ts'
-import { type Command, EXIT, type Given, type OptionSpec, textValue } from '../command.ts'
+import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
 import { STORE_OPTIONS } from '../open-store.ts'
 import { runSpecCommand, SPEC_OPTION } from '../race-spec.ts'
 import { writePage } from '../write-page.ts'
@@ -31,6 +31,7 @@ export const raceCommand: Command = {
     schedules: { type: 'string', value: 'N', summary: 'how many schedules at most; default 1000' },
     seconds: { type: 'string', value: 'N', summary: 'how many seconds at most; default 60' },
     replay: { type: 'string', value: 'SCHEDULE', summary: 'run this schedule only, as a finding printed it' },
+    'no-remedies': { type: 'boolean', summary: 'do not try what removes a race that was found' },
     html: { type: 'string', value: 'OUT', summary: 'write the reports as one page' },
     spec: SPEC_OPTION,
     store: { ...STORE_OPTIONS.store, summary: 'for --spec: the database, postgres://…' } as OptionSpec,
@@ -73,7 +74,7 @@ export const raceCommand: Command = {
 }
 
 function optionsOf(given: Given): RaceOptions {
-  const options: Record<string, number | string> = {}
+  const options: Record<string, number | string | boolean> = { remedies: !flag(given, 'no-remedies') }
   for (const name of ['seed', 'schedules', 'seconds']) {
     const text = textValue(given, name)
     if (text === undefined) continue

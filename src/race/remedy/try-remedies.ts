@@ -1,0 +1,128 @@
+import type { RaceReport } from '../explore.ts'
+import { type Outcome, sameOutcome } from '../outcome.ts'
+import { openControl, poolOf, type Race, type RaceDatabase, type RaceOptions } from '../race.ts'
+import { hasSqlState } from '../refusal.ts'
+import { inOneTransaction, runAgain } from './one-transaction.ts'
+import { propose, type Trial } from './propose.ts'
+import type { RemedyResult } from './remedy.ts'
+import type { Treatment } from './treatment.ts'
+import { createIndex, dropIndex } from './unique-index.ts'
+
+/** One exploration without remedies: the report, and what the serial orders did. */
+export interface Exploration {
+  readonly report: RaceReport
+  readonly serial: readonly { readonly order: readonly string[]; readonly outcome: Outcome }[]
+}
+
+export type ExploreOnce = (
+  race: Race,
+  options: RaceOptions,
+  treatment: Treatment | undefined,
+) => Promise<Exploration>
+
+/** How many schedules one remedy is worth, where the budget has as many left. */
+const SCHEDULES_MAX = 200
+
+/**
+ * Explores the tasks again with each remedy in turn, out of what the search has left of its schedules and seconds. A remedy
+ * removes the race when no schedule shows one and the serial orders still do what they did: a remedy that makes the tasks
+ * fail is none. The same seed and budget in schedules give the same answer.
+ */
+export async function tryRemedies(
+  race: Race,
+  found: RaceReport,
+  options: Required<Pick<RaceOptions, 'schedules' | 'seconds'>> & RaceOptions,
+  explore: ExploreOnce,
+): Promise<RemedyResult[]> {
+  const { finding, coverage, tasks } = found
+  if (finding === undefined) return []
+  let schedules = options.schedules - coverage.schedules
+  let seconds = options.seconds - coverage.seconds
+  const results: RemedyResult[] = []
+  for (const proposal of propose(finding, tasks)) {
+    const { remedy } = proposal
+    if ('reason' in proposal) {
+      results.push({ remedy, result: 'not tried', reason: proposal.reason })
+      continue
+    }
+    let result: RemedyResult | undefined
+    for (const trial of proposal.trials) {
+      if (schedules < 2 * finding.serial.length + 1 || seconds <= 0) break
+      const bounds = { schedules: Math.min(schedules, SCHEDULES_MAX), seconds }
+      const [tried, used] = await tryOne(race, trial, { ...options, ...bounds }, finding.serial, explore)
+      schedules -= used.schedules
+      seconds -= used.seconds
+      result = { remedy, ...tried } as RemedyResult
+      if (tried.result === 'removes') break
+    }
+    results.push(result ?? { remedy, result: 'not tried', reason: 'the budget of the search is spent' })
+  }
+  return results
+}
+
+type Tried = {
+  [K in RemedyResult['result']]: Omit<Extract<RemedyResult, { result: K }>, 'remedy'>
+}[RemedyResult['result']]
+
+async function tryOne(
+  race: Race,
+  trial: Trial,
+  options: RaceOptions,
+  serial: Exploration['serial'],
+  explore: ExploreOnce,
+): Promise<[Tried, { schedules: number; seconds: number }]> {
+  const { how, treatment } = trial
+  try {
+    const { report, serial: treated } = await explore(treat(race, trial), options, treatment)
+    const { schedules, seconds, exhaustive } = report.coverage
+    const used = { schedules, seconds }
+    const other = serial.find(({ order, outcome }) => {
+      const now = treated.find((one) => one.order.join() === order.join())?.outcome
+      return now === undefined || !sameOutcome(now, outcome)
+    })
+    if (treatment !== undefined && treatment.changed === 0 && trial.wrapped.length === 0)
+      return [{ result: 'not tried', reason: 'no statement of the tasks could be changed so' }, used]
+    if (report.finding !== undefined) {
+      const { anomaly, explanation } = report.finding
+      return [{ result: 'does not remove', how, schedules, anomaly, explanation }, used]
+    }
+    if (other !== undefined) {
+      const explanation = `${other.order.join(', then ')} ends otherwise with it`
+      return [{ result: 'does not remove', how, schedules, anomaly: undefined, explanation }, used]
+    }
+    return [{ result: 'removes', how, schedules, exhaustive }, used]
+  } catch (error) {
+    const reason = `with ${how}: ${error instanceof Error ? error.message : String(error)}`
+    return [
+      { result: 'not tried', reason },
+      { schedules: 0, seconds: 0 },
+    ]
+  } finally {
+    if (trial.index !== undefined) {
+      const control = await openControl(poolOf(race))
+      await dropIndex(control)
+      await control.end()
+    }
+  }
+}
+
+/** The race with the parts of a remedy that stand around its tasks. */
+function treat(race: Race, { wrapped, begin, again, againOn, index }: Trial): Race {
+  const pool = poolOf(race)
+  const { definition } = race
+  const tasks = Object.entries(definition.tasks).map(([name, body]) => {
+    const whole = wrapped.includes(name) ? inOneTransaction(body, pool, begin) : body
+    return [name, again.includes(name) ? runAgain(whole, (error) => hasSqlState(error, againOn)) : whole]
+  })
+  return {
+    ...race,
+    definition: {
+      ...definition,
+      tasks: Object.fromEntries(tasks),
+      setup: async (db: RaceDatabase) => {
+        await definition.setup?.(db)
+        if (index !== undefined) await createIndex(db, index)
+      },
+    },
+  }
+}
