@@ -5,6 +5,7 @@ import { migrate } from 'holdfast'
 import { storeQueue } from 'holdfast/store-queue'
 import { allTables } from 'holdfast/tables'
 import { faultyBroker } from 'holdfast/testing'
+import { runAsChild } from '../process/program.ts'
 import { FAULT_LEVELS, type FaultLevel } from '../shared/faults.ts'
 import { openStore } from '../shared/store.ts'
 import type { SiteDump } from './audit.ts'
@@ -27,13 +28,11 @@ export interface SiteConfig {
   readonly seed: number
 }
 
-export type ToSite =
-  | { readonly kind: 'start'; readonly config: SiteConfig }
+export type SiteOrder =
   | { readonly kind: 'peers'; readonly ports: Readonly<Record<string, number>> }
   | { readonly kind: 'network'; readonly cut: boolean }
   | { readonly kind: 'operation'; readonly operation: Operation }
   | { readonly kind: 'dump'; readonly number: number }
-  | { readonly kind: 'stop' }
 
 export type FromSite =
   | { readonly kind: 'ready'; readonly port: number }
@@ -43,17 +42,12 @@ export type FromSite =
 /** Messages that are lost for good, so that only a pull brings what they told. */
 const LOSE = { none: 0, default: 0.02, heavy: 0.06 } as const
 
-const say = (message: FromSite): void => void process.send?.(message, () => {})
-let ports: Readonly<Record<string, number>> = {}
-
-process.on('disconnect', () => process.exit(0))
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {}) // Ctrl-C is the parent's to handle
-process.on('message', (message: ToSite) => {
-  if (message.kind === 'start') start(message.config).catch(fail)
-  if (message.kind === 'peers') ports = message.ports
-})
-
-async function start({ site, mode, without, faults, seed, ...config }: SiteConfig): Promise<void> {
+runAsChild<SiteConfig, SiteOrder, FromSite>(async (siteConfig, parent) => {
+  const { site, mode, without, faults, seed, ...config } = siteConfig
+  let ports: Readonly<Record<string, number>> = {}
+  parent.onOrder((order) => {
+    if (order.kind === 'peers') ports = order.ports
+  })
   const { store } = await openStore({ kind: 'sqlite', path: config.storePath })
   const queue = await openStore({ kind: 'sqlite', path: config.queuePath })
   await migrate(store, allTables)
@@ -100,43 +94,36 @@ async function start({ site, mode, without, faults, seed, ...config }: SiteConfi
   })
   await new Promise<void>((resolve) => server.listen(config.port, '127.0.0.1', resolve))
 
-  process.on('message', (message: ToSite) => {
-    if (message.kind === 'network') message.cut ? network.cut() : network.heal()
-    if (message.kind === 'operation') void operate(message.operation)
-    if (message.kind === 'dump') {
+  parent.onOrder((order) => {
+    if (order.kind === 'network') order.cut ? network.cut() : network.heal()
+    if (order.kind === 'operation') void operate(order.operation)
+    if (order.kind === 'dump') {
       dump(site, store, local).then(
-        (found) => say({ kind: 'dumped', number: message.number, dump: found }),
-        () => say({ kind: 'dumped', number: message.number }),
+        (found) => parent.tell({ kind: 'dumped', number: order.number, dump: found }),
+        () => parent.tell({ kind: 'dumped', number: order.number }),
       )
     }
-    if (message.kind === 'stop') stop().catch(fail)
   })
-  say({ kind: 'ready', port: (server.address() as AddressInfo).port })
+  parent.tell({ kind: 'ready', port: (server.address() as AddressInfo).port })
 
   async function operate(operation: Operation): Promise<void> {
     try {
-      say({ kind: 'answer', id: operation.id, done: await local.operate(operation) })
+      parent.tell({ kind: 'answer', id: operation.id, done: await local.operate(operation) })
     } catch (error) {
-      say({ kind: 'answer', id: operation.id, error: (error as Error).message })
+      parent.tell({ kind: 'answer', id: operation.id, error: (error as Error).message })
     }
   }
 
-  async function stop(): Promise<void> {
+  return async () => {
     server.close()
     await local.stop()
     await network.broker.close()
     await Promise.all([store.close(), queue.close()])
-    process.exit(0)
   }
-}
+})
 
 async function textOf(request: IncomingMessage): Promise<string> {
   let text = ''
   for await (const chunk of request.setEncoding('utf8')) text += chunk
   return text
-}
-
-function fail(error: unknown): void {
-  process.stderr.write(`${(error as Error).stack}\n`)
-  process.exit(1)
 }

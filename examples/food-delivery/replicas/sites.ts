@@ -1,20 +1,11 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { Child, programOf } from '../process/child.ts'
 import type { SiteDump } from './audit.ts'
 import type { Done } from './local-site.ts'
 import { type Operation, SITES, type SiteName } from './operations.ts'
-import type { FromSite, SiteConfig, ToSite } from './site.ts'
+import type { FromSite, SiteConfig, SiteOrder } from './site.ts'
 
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './site.ts' : './site.js', import.meta.url),
-)
-const START_MS = 30_000
+const PROGRAM = programOf(import.meta.url, './site')
 const STOP_MS = 5_000
-
-const children = new Set<ChildProcess>()
-process.once('exit', () => {
-  for (const child of children) child.kill('SIGKILL')
-})
 
 export type Outcome =
   | { readonly kind: 'done'; readonly done: Done }
@@ -23,10 +14,9 @@ export type Outcome =
   | { readonly kind: 'unanswered' }
 
 interface Life {
-  readonly child: ChildProcess
+  readonly child: Child<SiteConfig, SiteOrder, FromSite>
   readonly inHand: Map<string, (outcome: Outcome) => void>
   readonly dumps: Map<number, (dump: SiteDump | undefined) => void>
-  ready: boolean
 }
 
 /** The three site processes: started, killed, started again, and cut off from one another. */
@@ -55,24 +45,24 @@ export class Sites {
   }
 
   isUp(site: SiteName): boolean {
-    return this.#lives.get(site)?.ready === true
+    return this.#lives.get(site)?.child.isReady === true
   }
 
   operate(site: SiteName, operation: Operation): Promise<Outcome> {
     const life = this.#lives.get(site)
-    if (life === undefined || !life.ready) return Promise.resolve({ kind: 'failed', error: 'down' })
+    if (life === undefined || !life.child.isReady) return Promise.resolve({ kind: 'failed', error: 'down' })
     return new Promise((resolve) => {
       life.inHand.set(operation.id, resolve)
-      send(life.child, { kind: 'operation', operation })
+      life.child.send({ kind: 'operation', operation })
     })
   }
 
   /** SIGKILL; the next life begins `awayMs` later. */
   kill(site: SiteName, awayMs: number): void {
     const life = this.#lives.get(site)
-    if (life === undefined || !life.ready) return
+    if (life === undefined || !life.child.isReady) return
     this.kills += 1
-    life.child.kill('SIGKILL')
+    life.child.kill()
     setTimeout(() => {
       if (!this.#stopping) void this.#start(site).catch(() => {})
     }, awayMs)
@@ -81,7 +71,7 @@ export class Sites {
   cut(sites: readonly SiteName[]): void {
     this.#cut.clear()
     for (const site of sites) this.#cut.add(site)
-    for (const [site, { child }] of this.#lives) send(child, { kind: 'network', cut: this.#cut.has(site) })
+    for (const [site, { child }] of this.#lives) child.send({ kind: 'network', cut: this.#cut.has(site) })
   }
 
   /** What each site holds; undefined while one of them cannot say. */
@@ -90,10 +80,10 @@ export class Sites {
     const dumps = await Promise.all(
       SITES.map((site) => {
         const life = this.#lives.get(site)
-        if (life === undefined || !life.ready) return undefined
+        if (life === undefined || !life.child.isReady) return undefined
         return new Promise<SiteDump | undefined>((resolve) => {
           life.dumps.set(number, resolve)
-          send(life.child, { kind: 'dump', number })
+          life.child.send({ kind: 'dump', number })
         })
       }),
     )
@@ -102,61 +92,42 @@ export class Sites {
 
   async stop(): Promise<void> {
     this.#stopping = true
-    await Promise.all(
-      [...this.#lives.values()].map(async ({ child }) => {
-        if (child.exitCode !== null || child.signalCode !== null) return
-        const exited = new Promise((resolve) => child.once('close', resolve))
-        const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
-        send(child, { kind: 'stop' })
-        await exited
-        clearTimeout(timer)
-      }),
-    )
+    await Promise.all([...this.#lives.values()].map(({ child }) => child.stop(STOP_MS)))
   }
 
+  /** Fulfils when it is ready. */
   #start(site: SiteName): Promise<void> {
-    const child = fork(PROGRAM, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
-    children.add(child)
-    const life: Life = { child, inHand: new Map(), dumps: new Map(), ready: false }
+    const life: Life = { child: new Child(PROGRAM, this.#fail), inHand: new Map(), dumps: new Map() }
     this.#lives.set(site, life)
-    let stderr = ''
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-4_000)
-    })
-    const late = setTimeout(() => this.#fail(new Error(`${site} did not start\n${stderr}`)), START_MS)
-    const ready = new Promise<void>((resolve) => {
-      child.on('message', (message: FromSite) => {
-        if (message.kind === 'answer') {
-          const { id, done, error = '' } = message
-          life.inHand.get(id)?.(done === undefined ? { kind: 'failed', error } : { kind: 'done', done })
-          life.inHand.delete(id)
-        } else if (message.kind === 'dumped') {
-          life.dumps.get(message.number)?.(message.dump)
-          life.dumps.delete(message.number)
-        } else {
-          clearTimeout(late)
-          life.ready = true
-          this.#ports[site] = message.port
-          if (this.#cut.has(site)) send(child, { kind: 'network', cut: true })
-          for (const other of this.#lives.values()) send(other.child, { kind: 'peers', ports: this.#ports })
-          resolve()
-        }
+    return new Promise((resolve) => {
+      life.child.start({
+        name: site,
+        config: this.#config(site, this.#ports[site] ?? 0),
+        onMessage: (message) => {
+          if (message.kind === 'answer') {
+            const { id, done, error = '' } = message
+            life.inHand.get(id)?.(done === undefined ? { kind: 'failed', error } : { kind: 'done', done })
+            life.inHand.delete(id)
+          } else if (message.kind === 'dumped') {
+            life.dumps.get(message.number)?.(message.dump)
+            life.dumps.delete(message.number)
+          } else {
+            this.#introduce(site, life, message.port)
+            resolve()
+          }
+        },
+        onEnd: () => {
+          for (const answer of life.inHand.values()) answer({ kind: 'unanswered' })
+          for (const answer of life.dumps.values()) answer(undefined)
+        },
       })
     })
-    child.once('close', (code, signal) => {
-      clearTimeout(late)
-      children.delete(child)
-      life.ready = false
-      for (const resolve of life.inHand.values()) resolve({ kind: 'unanswered' })
-      for (const resolve of life.dumps.values()) resolve(undefined)
-      if (!this.#stopping && signal !== 'SIGKILL')
-        this.#fail(new Error(`${site} ended by itself (${code ?? signal})\n${stderr}`))
-    })
-    send(child, { kind: 'start', config: this.#config(site, this.#ports[site] ?? 0) })
-    return ready
   }
-}
 
-function send(child: ChildProcess, message: ToSite): void {
-  if (child.connected) child.send(message, () => {})
+  /** Tells a site that is ready how the network is, and all of them where they listen. */
+  #introduce(site: SiteName, { child }: Life, port: number): void {
+    this.#ports[site] = port
+    if (this.#cut.has(site)) child.send({ kind: 'network', cut: true })
+    for (const other of this.#lives.values()) other.child.send({ kind: 'peers', ports: this.#ports })
+  }
 }

@@ -1,23 +1,17 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { Child, programOf } from '../process/child.ts'
 import type { ServiceConfig, ServiceMessage, ServiceOrder } from '../service.ts'
 import { SERVICES, type ServiceName } from '../shared/domain.ts'
 import type { Timeline } from './timeline.ts'
 
-/** Every child of this process, whichever run it belongs to, so that none outlives us. */
-const children = new Set<ChildProcess>()
-
-export function killAllProcesses(): void {
-  for (const child of children) child.kill('SIGKILL')
-}
-process.once('exit', killAllProcesses)
-
-/** The program of a service: compiled beside this file, or its source where the source runs. */
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? '../service.ts' : '../service.js', import.meta.url),
-)
-const START_MS = 20_000
+const PROGRAM = programOf(import.meta.url, '../service')
 const STOP_MS = 1_500
+
+interface Running {
+  readonly child: ServiceProcess
+  askInHand(): Promise<number>
+}
+
+type ServiceProcess = Child<ServiceConfig, ServiceOrder, ServiceMessage>
 
 /** The four service processes of one run: starts them, starts the killed ones again, knows where they listen. */
 export class Processes {
@@ -25,8 +19,7 @@ export class Processes {
   readonly #timeline: Timeline
   readonly #running = new Map<ServiceName, Running>()
   readonly #listening = new Map<ServiceName, string>()
-  #spare: Spawned | undefined
-  #stopping = false
+  #spare: ServiceProcess | undefined
   #failure: Error | undefined
   /** Fulfils never; rejects when a service cannot be kept alive. */
   readonly failed: Promise<never>
@@ -45,8 +38,7 @@ export class Processes {
 
   /** Starts all four and waits until they listen. */
   async start(): Promise<void> {
-    for (const service of SERVICES) this.#startService(service, 1)
-    await Promise.race([Promise.all(SERVICES.map((s) => this.#running.get(s)?.ready)), this.failed])
+    await Promise.race([Promise.all(SERVICES.map((service) => this.#startService(service, 1))), this.failed])
   }
 
   /** Where a service listens; undefined while it is down. */
@@ -55,10 +47,9 @@ export class Processes {
   }
 
   kill(service: ServiceName): void {
-    const running = this.#running.get(service)
+    const child = this.#running.get(service)?.child
     // One that is still starting has nothing to lose yet; killing it again and again would only keep it down.
-    if (running === undefined || !this.#listening.has(service)) return
-    running.child.kill('SIGKILL')
+    if (child?.isReady) child.kill()
   }
 
   /** What each service has in hand: handlers, held-back messages, unsent events. Infinity for one that is down. */
@@ -75,110 +66,56 @@ export class Processes {
 
   /** Ends all of them, politely at first. */
   async stop(): Promise<void> {
-    this.#stopping = true
-    this.#spare?.child.kill('SIGKILL')
-    await Promise.all(
-      [...this.#running.values()].map(async ({ child, exited }) => {
-        const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
-        send(child, { kind: 'stop' })
-        await exited
-        clearTimeout(timer)
-      }),
-    )
-    await this.#spare?.exited
+    await Promise.all([
+      ...[...this.#running.values()].map(({ child }) => child.stop(STOP_MS)),
+      this.#spare?.stop(0),
+    ])
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /**
-   * A process that has loaded its program and waits to be told which service it is. One more is always kept ready, as a
-   * standby would be, so that a killed service is away for as long as its leases run and not for the start of Node.
-   */
-  #spawn(): Spawned {
-    const child = fork(PROGRAM, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
-    children.add(child)
-    const spawned: Spawned = {
-      child,
-      stderr: '',
-      exited: new Promise((resolve) => {
-        child.once('close', () => {
-          children.delete(child)
-          resolve()
-        })
-      }),
-    }
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      spawned.stderr = (spawned.stderr + text).slice(-4_000)
-    })
-    child.once('error', (error) => this.#fail(error))
-    return spawned
-  }
-
-  #startService(service: ServiceName, life: number): void {
-    const spawned = this.#spare ?? this.#spawn()
-    this.#spare = undefined
-    const { child } = spawned
-    let ready!: () => void
+  /** Fulfils when it listens. */
+  #startService(service: ServiceName, life: number): Promise<void> {
+    const child = this.#spare ?? this.#spawn()
     const answers: ((inHand: number) => void)[] = []
-    const running: Running = {
-      ...spawned,
-      ready: new Promise((resolve) => {
-        ready = resolve
-      }),
+    this.#running.set(service, {
+      child,
       askInHand: () =>
         new Promise((resolve) => {
-          if (!child.connected) resolve(Number.POSITIVE_INFINITY)
           answers.push(resolve)
-          send(child, { kind: 'in-hand' })
+          child.send({ kind: 'in-hand' })
         }),
-    }
-    this.#running.set(service, running)
-    const late = setTimeout(() => {
-      this.#fail(new Error(`the ${service} service did not start within ${START_MS} ms\n${spawned.stderr}`))
-    }, START_MS)
-    child.on('message', (message: ServiceMessage) => {
-      if (message.kind === 'listening') {
-        clearTimeout(late)
-        this.#listening.set(service, `http://127.0.0.1:${message.port}`)
-        if (life > 1) this.#timeline.add('up', service)
-        ready()
-      } else if (message.kind === 'in-hand') {
-        answers.shift()?.(message.count ?? Number.POSITIVE_INFINITY) // Infinity has no JSON form
-      } else {
-        this.#timeline.add(message.fault.kind, service, message.fault.detail)
-      }
     })
-    const onGone = (): void => {
-      clearTimeout(late)
-      for (const answer of answers.splice(0)) answer(Number.POSITIVE_INFINITY)
-      this.#listening.delete(service)
-      if (this.#stopping) return
-      const { exitCode, signalCode } = child
-      if (signalCode === 'SIGKILL') {
-        this.#timeline.add('kill', service)
-        this.#startService(service, life + 1)
-      } else {
-        this.#fail(
-          new Error(`the ${service} service ended by itself (${exitCode ?? signalCode})\n${spawned.stderr}`),
-        )
-      }
-    }
-    child.once('exit', onGone)
-    send(child, { kind: 'start', config: this.#config(service, life) })
+    const ready = new Promise<void>((resolve) => {
+      child.start({
+        name: `the ${service} service`,
+        config: this.#config(service, life),
+        onMessage: (message) => {
+          if (message.kind === 'ready') {
+            this.#listening.set(service, `http://127.0.0.1:${message.port}`)
+            if (life > 1) this.#timeline.add('up', service)
+            resolve()
+          } else if (message.kind === 'in-hand') {
+            answers.shift()?.(message.count ?? Number.POSITIVE_INFINITY) // Infinity has no JSON form
+          } else {
+            this.#timeline.add(message.fault.kind, service, message.fault.detail)
+          }
+        },
+        onEnd: (killed) => {
+          for (const answer of answers.splice(0)) answer(Number.POSITIVE_INFINITY)
+          this.#listening.delete(service)
+          if (!killed) return
+          this.#timeline.add('kill', service)
+          void this.#startService(service, life + 1)
+        },
+      })
+    })
+    // One more is always kept ready, as a standby would be, so that a killed service is away for as long as its leases run
+    // and not for the start of Node.
     this.#spare = this.#spawn()
+    return ready
   }
-}
 
-function send(child: ChildProcess, order: ServiceOrder): void {
-  if (child.connected) child.send(order, () => {})
-}
-
-interface Spawned {
-  readonly child: ChildProcess
-  readonly exited: Promise<void>
-  stderr: string
-}
-
-interface Running extends Spawned {
-  readonly ready: Promise<void>
-  askInHand(): Promise<number>
+  #spawn(): ServiceProcess {
+    return new Child(PROGRAM, this.#fail)
+  }
 }

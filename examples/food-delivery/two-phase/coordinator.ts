@@ -2,6 +2,7 @@
 import { postgres } from 'holdfast/postgres'
 import { armFailpointsFromEnv } from 'holdfast/testing'
 import { createTwoPhase } from 'holdfast/two-phase'
+import { runAsChild } from '../process/program.ts'
 import { openPgPool } from '../shared/database.ts'
 import type { Order } from './orders.ts'
 import {
@@ -21,11 +22,6 @@ export interface CoordinatorConfig {
   readonly failpoints: string
 }
 
-export type ToCoordinator =
-  | { readonly kind: 'start'; readonly config: CoordinatorConfig }
-  | { readonly kind: 'order'; readonly order: Order }
-  | { readonly kind: 'stop' }
-
 export type FromCoordinator =
   | { readonly kind: 'ready' }
   | {
@@ -37,14 +33,7 @@ export type FromCoordinator =
 
 const POOL_MAX = 12
 
-const say = (message: FromCoordinator): void => void process.send?.(message, () => {})
-
-process.on('disconnect', () => process.exit(0))
-process.on('message', (message: ToCoordinator) => {
-  if (message.kind === 'start') start(message.config).catch(fail)
-})
-
-async function start(config: CoordinatorConfig): Promise<void> {
+runAsChild<CoordinatorConfig, Order, FromCoordinator>(async (config, parent) => {
   const pools = await Promise.all(
     [config.paymentUrl, config.restaurantUrl].map((url) => openPgPool(url, POOL_MAX)),
   )
@@ -68,37 +57,21 @@ async function start(config: CoordinatorConfig): Promise<void> {
   }[config.mode]
   armFailpointsFromEnv(config.failpoints)
 
-  process.on('message', (message: ToCoordinator) => {
-    if (message.kind === 'order') void take(message.order)
-    if (message.kind === 'stop') stop().catch(fail)
-  })
-  say({ kind: 'ready' })
-
-  async function take(order: Order): Promise<void> {
+  parent.onOrder(async (order) => {
     try {
       await place(order)
-      say({ kind: 'answer', id: order.id, outcome: 'placed' })
+      parent.tell({ kind: 'answer', id: order.id, outcome: 'placed' })
     } catch (error) {
-      const refused = error instanceof Refused
-      say({
-        kind: 'answer',
-        id: order.id,
-        outcome: refused ? 'refused' : 'failed',
-        why: (error as Error).message,
-      })
+      const outcome = error instanceof Refused ? 'refused' : 'failed'
+      parent.tell({ kind: 'answer', id: order.id, outcome, why: (error as Error).message })
     }
-  }
+  })
+  parent.tell({ kind: 'ready' })
 
-  async function stop(): Promise<void> {
+  return async () => {
     clearInterval(guessing)
     await recovery?.stop()
     await twoPhase.close()
     await Promise.all(pools.map((pool) => pool.end()))
-    process.exit(0)
   }
-}
-
-function fail(error: unknown): void {
-  process.stderr.write(`${(error as Error).stack}\n`)
-  process.exit(1)
-}
+})
