@@ -84,15 +84,15 @@ class Run {
   }
 
   async finish(): Promise<RunResult> {
-    const { orders, seed, mode, without } = this.#options
+    const { orders, seed, mode, without, signal } = this.#options
     const weather = new AbortController()
-    const blowing = this.#weather(weather.signal).catch(() => {})
+    const blowing = this.#weather(AbortSignal.any([weather.signal, signal])).catch(() => {})
     const startMs = performance.now()
     const waiting = planOperations(orders, seed)
     const customers = Array.from({ length: IN_HAND }, async (_, customer) => {
       for (let operation = waiting.shift(); operation; operation = waiting.shift()) {
         await this.#operate(operation, customer)
-        await sleep(THINK_MS)
+        await sleep(THINK_MS, undefined, { signal })
       }
     })
     await Promise.all(customers)
@@ -114,13 +114,13 @@ class Run {
   }
 
   async #operate(operation: ReturnType<typeof planOperations>[number], customer: number): Promise<void> {
-    const { seed } = this.#options
+    const { seed, signal } = this.#options
     const first = Math.floor(chance(seed, 'site', operation.id, customer) * SITES.length)
     // A customer whose site is down goes to the next one.
     for (let tries = 0; ; tries++) {
       const site = SITES[(first + tries) % SITES.length] as SiteName
       if (!this.#sites.isUp(site)) {
-        if (tries >= SITES.length) await sleep(20)
+        if (tries >= SITES.length) await sleep(20, undefined, { signal })
         continue
       }
       const outcome = await this.#sites.operate(site, operation)
@@ -158,7 +158,7 @@ class Run {
   /** Until all read the same, three times in a row, or the bound has passed; the audit then says so. */
   async #settled(): Promise<{ dumps: readonly SiteDump[]; settledMs: number | null }> {
     const startMs = performance.now()
-    const { mode, without } = this.#options
+    const { mode, without, signal } = this.#options
     const untilMs = startMs + SETTLE_MS[mode === 'naive' || without !== undefined ? 'broken' : 'holdfast']
     let same = 0
     let before = ''
@@ -170,7 +170,7 @@ class Run {
       before = now
       if (dumps !== undefined && same >= 3) return { dumps, settledMs: performance.now() - startMs }
       if (dumps !== undefined && performance.now() > untilMs) return { dumps, settledMs: null }
-      await sleep(250)
+      await sleep(250, undefined, { signal })
     }
   }
 }
