@@ -157,23 +157,25 @@ describe('holdfast demo', () => {
     DEMO_MS,
   )
 
-  it.runIf(existsSync('/proc'))(
-    'ends its processes and removes its files when interrupted',
-    async () => {
-      const demo = startDemo(['--orders', '1000', '--only', 'holdfast'])
+  it.runIf(existsSync('/proc')).each([
+    ['the services', 4, /running/, ['--only', 'holdfast']],
+    ['the sites', 3, /three sites/, ['--flow', 'replicas', '--orders', '3000']],
+    ['the coordinators', 2, /two coordinators/, ['--flow', 'two-phase', '--store', inject('postgresUrl')]],
+  ] as const)(
+    'ends %s and removes its files when interrupted',
+    async (who, count, running, args) => {
+      const demo = startDemo(args)
       const pid = demo.child.pid ?? 0
-      const services = await until(
+      const processes = await until(
         () => {
           const found = childrenOf(pid)
-          return found.length >= 4 && demo.stdout().includes('running') ? found : undefined
+          return found.length >= count && running.test(demo.stdout()) ? found : undefined
         },
-        { deadlineMs: 60_000, what: 'the services to run' },
+        { deadlineMs: 60_000, what: `${who} to run` },
       )
       demo.child.kill('SIGINT')
       expect(await demo.exited).toBe(130)
-      await until(() => services.every((service) => !existsSync(`/proc/${service}`)), {
-        what: 'the services to end',
-      })
+      await until(() => processes.every((one) => !existsSync(`/proc/${one}`)), { what: `${who} to end` })
       expect(demo.leftFolders()).toEqual([])
     },
     DEMO_MS,

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { audit, type SiteDump } from '../../examples/food-delivery/replicas/audit.ts'
 import type { Entry, Reading, SiteName } from '../../examples/food-delivery/replicas/operations.ts'
 import { readReplicasOptions } from '../../examples/food-delivery/replicas/options.ts'
-import { startDemo } from './start-demo.ts'
+import { runFlow } from './start-demo.ts'
 
 interface Run {
   readonly mode: string
@@ -14,11 +14,7 @@ interface Run {
   readonly settledMs: number | null
 }
 
-async function demo(...args: string[]): Promise<{ code: number | null; runs: Run[]; stderr: string }> {
-  const started = startDemo(['--flow', 'replicas', '--json', ...args])
-  const code = await started.exited
-  return { code, stderr: started.stderr(), ...(JSON.parse(started.stdout()) as { runs: Run[] }) }
-}
+const demo = (...args: string[]) => runFlow<Run>('replicas', args)
 
 it('newer rows that win lose writes; replicas lose none, and go on while sites are away', async () => {
   const { code, runs, stderr } = await demo('--orders', '300', '--faults', 'heavy')
@@ -33,14 +29,7 @@ it('newer rows that win lose writes; replicas lose none, and go on while sites a
 
 it('without the vector, what was replaced comes back', async () => {
   const { code, runs } = await demo(
-    '--orders',
-    '250',
-    '--faults',
-    'heavy',
-    '--only',
-    'holdfast',
-    '--without',
-    'vector',
+    ...'--orders 250 --faults heavy --only holdfast --without vector'.split(' '),
   )
   expect(code).toBe(1)
   expect(runs[0]?.anomalies.cameBack).toBeGreaterThan(0)

@@ -43,3 +43,13 @@ export function startDemo(args: readonly string[]): StartedDemo {
     leftFolders: () => readdirSync(folder.path).filter((name) => name.startsWith('holdfast-demo-')),
   }
 }
+
+/** Runs another flow to its end and reads what it said in JSON, of which `Run` is the part that a test looks at. */
+export async function runFlow<Run>(
+  flow: string,
+  args: readonly string[],
+): Promise<{ code: number | null; stderr: string; runs: Run[]; ok: boolean }> {
+  const started = startDemo(['--flow', flow, '--json', ...args])
+  const code = await started.exited
+  return { code, stderr: started.stderr(), ...(JSON.parse(started.stdout()) as { runs: Run[]; ok: boolean }) }
+}

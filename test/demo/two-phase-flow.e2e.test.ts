@@ -2,7 +2,7 @@
 import { expect, inject, it } from 'vitest'
 import { readFlow } from '../../examples/food-delivery/flows.ts'
 import { readTwoPhaseOptions } from '../../examples/food-delivery/two-phase/options.ts'
-import { startDemo } from './start-demo.ts'
+import { runFlow } from './start-demo.ts'
 
 interface Run {
   readonly mode: string
@@ -12,14 +12,7 @@ interface Run {
   readonly placed: number
 }
 
-async function demo(
-  ...args: string[]
-): Promise<{ code: number | null; runs: Run[]; ok: boolean; stderr: string }> {
-  const started = startDemo(['--flow', 'two-phase', '--store', inject('postgresUrl'), '--json', ...args])
-  const code = await started.exited
-  const [stdout, stderr] = [started.stdout(), started.stderr()]
-  return { code, stderr, ...(JSON.parse(stdout) as { runs: Run[]; ok: boolean }) }
-}
+const demo = (...args: string[]) => runFlow<Run>('two-phase', ['--store', inject('postgresUrl'), ...args])
 
 it('two commits one after the other break; two-phase commit does not, with its coordinators killed', async () => {
   const { code, runs, ok, stderr } = await demo('--orders', '160', '--faults', 'heavy')
@@ -33,14 +26,7 @@ it('two commits one after the other break; two-phase commit does not, with its c
 
 it('without the decision, recovery has to guess, and orders are half done', async () => {
   const { code, runs } = await demo(
-    '--orders',
-    '120',
-    '--faults',
-    'heavy',
-    '--only',
-    'holdfast',
-    '--without',
-    'decision',
+    ...'--orders 120 --faults heavy --only holdfast --without decision'.split(' '),
   )
   expect(code).toBe(1)
   expect(runs[0]?.anomalies.halfDone).toBeGreaterThan(0)

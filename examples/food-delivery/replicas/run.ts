@@ -92,7 +92,7 @@ class Run {
     const customers = Array.from({ length: IN_HAND }, async (_, customer) => {
       for (let operation = waiting.shift(); operation; operation = waiting.shift()) {
         await this.#operate(operation, customer)
-        await sleep(THINK_MS, undefined, { signal })
+        await sleep(THINK_MS)
       }
     })
     await Promise.all(customers)
@@ -118,9 +118,10 @@ class Run {
     const first = Math.floor(chance(seed, 'site', operation.id, customer) * SITES.length)
     // A customer whose site is down goes to the next one.
     for (let tries = 0; ; tries++) {
+      signal.throwIfAborted()
       const site = SITES[(first + tries) % SITES.length] as SiteName
       if (!this.#sites.isUp(site)) {
-        if (tries >= SITES.length) await sleep(20, undefined, { signal })
+        if (tries >= SITES.length) await sleep(20)
         continue
       }
       const outcome = await this.#sites.operate(site, operation)
@@ -163,6 +164,7 @@ class Run {
     let same = 0
     let before = ''
     for (;;) {
+      signal.throwIfAborted()
       const dumps = await this.#sites.dump()
       const texts = new Set(dumps?.map(({ readings }) => JSON.stringify(normal(readings))))
       const now = [...texts].join()
@@ -170,7 +172,7 @@ class Run {
       before = now
       if (dumps !== undefined && same >= 3) return { dumps, settledMs: performance.now() - startMs }
       if (dumps !== undefined && performance.now() > untilMs) return { dumps, settledMs: null }
-      await sleep(250, undefined, { signal })
+      await sleep(250)
     }
   }
 }
