@@ -1,3 +1,4 @@
+import { createTables } from '../store/create-tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 
 /**
@@ -10,16 +11,15 @@ export const effectTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table, index }) => [
-          `create table ${table('effect')} (scope text not null, id text not null, phase text not null, epoch bigint not null, result text, recorded_at_ms bigint not null, primary key (scope, id, phase))`,
-          `create index ${index('effect_recorded')} on ${table('effect')} using brin (recorded_at_ms) with (pages_per_range = 32)`,
-        ],
-        sqlite: ({ table, index }) => [
-          `create table ${table('effect')} (scope text not null, id text not null, phase text not null, epoch integer not null, result text, recorded_at_ms integer not null, primary key (scope, id, phase)) without rowid`,
-          `create index ${index('effect_recorded')} on ${table('effect')} (scope, recorded_at_ms)`,
-        ],
-      },
+      statements: createTables(({ table, index }, { dialect, bigint, clustered }) => [
+        `create table ${table('effect')} (scope text not null, id text not null, phase text not null, epoch ${bigint} not null, result text, recorded_at_ms ${bigint} not null, primary key (scope, id, phase))${clustered}`,
+        `create index ${index('effect_recorded')} on ${table('effect')} ${BY_TIME[dialect]}`,
+      ]),
     },
   ],
+}
+
+const BY_TIME = {
+  postgres: 'using brin (recorded_at_ms) with (pages_per_range = 32)',
+  sqlite: '(scope, recorded_at_ms)',
 }

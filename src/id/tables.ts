@@ -1,3 +1,4 @@
+import { createTables } from '../store/create-tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 
 /** One row per counter and instance: `next_sequence` is the first number not yet reserved. It never goes back. */
@@ -7,14 +8,9 @@ export const idTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table }) => [
-          `create table ${table('id_counter')} (name text not null, instance integer not null, next_sequence bigint not null, primary key (name, instance)) with (fillfactor = 50)`,
-        ],
-        sqlite: ({ table }) => [
-          `create table ${table('id_counter')} (name text not null, instance integer not null, next_sequence integer not null, primary key (name, instance)) without rowid`,
-        ],
-      },
+      statements: createTables(({ table }, { bigint, updated }) => [
+        `create table ${table('id_counter')} (name text not null, instance integer not null, next_sequence ${bigint} not null, primary key (name, instance))${updated}`,
+      ]),
     },
   ],
 }

@@ -1,4 +1,5 @@
-import type { TableSet } from '../store/index.ts'
+import { createTables } from '../store/create-tables.ts'
+import type { TableSet } from '../store/migrations.ts'
 
 /**
  * `inbox_attempt`: how often handlers were started for messages that were delivered before or failed before. One row
@@ -11,22 +12,11 @@ export const inboxTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table, index }) => [
-          `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms bigint not null, primary key (scope, id, phase))`,
-          `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
-          createSession(table('inbox_session')),
-        ],
-        sqlite: ({ table, index }) => [
-          `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms integer not null, primary key (scope, id, phase)) without rowid`,
-          `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
-          createSession(table('inbox_session')),
-        ],
-      },
+      statements: createTables(({ table, index }, { bigint, clustered }) => [
+        `create table ${table('inbox_attempt')} (scope text not null, id text not null, phase text not null, attempts integer not null, started_at_ms ${bigint} not null, primary key (scope, id, phase))${clustered}`,
+        `create index ${index('inbox_attempt_started')} on ${table('inbox_attempt')} (started_at_ms)`,
+        `create table ${table('inbox_session')} (scope text not null, reads_partition integer not null, owner text not null, primary key (scope, reads_partition))`,
+      ]),
     },
   ],
-}
-
-function createSession(table: string): string {
-  return `create table ${table} (scope text not null, reads_partition integer not null, owner text not null, primary key (scope, reads_partition))`
 }

@@ -1,3 +1,4 @@
+import { createTables } from '../store/create-tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 
 /**
@@ -10,14 +11,9 @@ export const leaseTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table }) => [
-          `create table ${table('lease')} (scope text not null, name text not null, owner text not null, epoch bigint not null, until_ms bigint not null, primary key (scope, name)) with (fillfactor = 50)`,
-        ],
-        sqlite: ({ table }) => [
-          `create table ${table('lease')} (scope text not null, name text not null, owner text not null, epoch integer not null, until_ms integer not null, primary key (scope, name)) without rowid`,
-        ],
-      },
+      statements: createTables(({ table }, { bigint, updated }) => [
+        `create table ${table('lease')} (scope text not null, name text not null, owner text not null, epoch ${bigint} not null, until_ms ${bigint} not null, primary key (scope, name))${updated}`,
+      ]),
     },
   ],
 }

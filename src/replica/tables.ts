@@ -1,3 +1,4 @@
+import { createTables } from '../store/create-tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 
 /**
@@ -16,80 +17,42 @@ export const replicaTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table, index }) => [
-          `create table ${table('replica_record')} (
+      statements: createTables(({ table, index }, { bigint, clustered }) => [
+        `create table ${table('replica_record')} (
   collection text not null,
   key text not null,
   vector text not null,
   siblings text not null,
   dead integer not null,
   bucket integer not null,
-  digest bigint not null,
-  changed_at_ms bigint not null,
+  digest ${bigint} not null,
+  changed_at_ms ${bigint} not null,
   primary key (collection, key)
 )`,
-          `create index ${index('replica_record_bucket')} on ${table('replica_record')} (bucket, collection, key, digest)`,
-          `create index ${index('replica_record_dead')} on ${table('replica_record')} (changed_at_ms) where dead = 1`,
-          `create table ${table('replica_member')} (
+        `create index ${index('replica_record_bucket')} on ${table('replica_record')} (bucket, collection, key, digest)`,
+        `create index ${index('replica_record_dead')} on ${table('replica_record')} (changed_at_ms) where dead = 1`,
+        `create table ${table('replica_member')} (
   replica text primary key,
   is_self integer not null default 0,
-  count_floor bigint not null default 0,
-  heard_at_ms bigint,
-  pulled_at_ms bigint,
-  has_ours_at_ms bigint
-)`,
-          `create unique index ${index('replica_member_self')} on ${table('replica_member')} (is_self) where is_self = 1`,
-          `create table ${table('replica_conflict')} (
+  count_floor ${bigint} not null default 0,
+  heard_at_ms ${bigint},
+  pulled_at_ms ${bigint},
+  has_ours_at_ms ${bigint}
+)${clustered}`,
+        `create unique index ${index('replica_member_self')} on ${table('replica_member')} (is_self) where is_self = 1`,
+        `create table ${table('replica_conflict')} (
   id text primary key,
   collection text not null,
   key text not null,
   policy text not null,
   sides text not null,
   decision text not null,
-  at_ms bigint not null
-)`,
-          `create index ${index('replica_conflict_at')} on ${table('replica_conflict')} (at_ms)`,
-          `create table ${table('replica_ack')} (change_id text not null, replica text not null, at_ms bigint not null, primary key (change_id, replica))`,
-          `create index ${index('replica_ack_at')} on ${table('replica_ack')} (at_ms)`,
-        ],
-        sqlite: ({ table, index }) => [
-          `create table ${table('replica_record')} (
-  collection text not null,
-  key text not null,
-  vector text not null,
-  siblings text not null,
-  dead integer not null,
-  bucket integer not null,
-  digest integer not null,
-  changed_at_ms integer not null,
-  primary key (collection, key)
-)`,
-          `create index ${index('replica_record_bucket')} on ${table('replica_record')} (bucket, collection, key, digest)`,
-          `create index ${index('replica_record_dead')} on ${table('replica_record')} (changed_at_ms) where dead = 1`,
-          `create table ${table('replica_member')} (
-  replica text primary key,
-  is_self integer not null default 0,
-  count_floor integer not null default 0,
-  heard_at_ms integer,
-  pulled_at_ms integer,
-  has_ours_at_ms integer
-) without rowid`,
-          `create unique index ${index('replica_member_self')} on ${table('replica_member')} (is_self) where is_self = 1`,
-          `create table ${table('replica_conflict')} (
-  id text primary key,
-  collection text not null,
-  key text not null,
-  policy text not null,
-  sides text not null,
-  decision text not null,
-  at_ms integer not null
-) without rowid`,
-          `create index ${index('replica_conflict_at')} on ${table('replica_conflict')} (at_ms)`,
-          `create table ${table('replica_ack')} (change_id text not null, replica text not null, at_ms integer not null, primary key (change_id, replica)) without rowid`,
-          `create index ${index('replica_ack_at')} on ${table('replica_ack')} (at_ms)`,
-        ],
-      },
+  at_ms ${bigint} not null
+)${clustered}`,
+        `create index ${index('replica_conflict_at')} on ${table('replica_conflict')} (at_ms)`,
+        `create table ${table('replica_ack')} (change_id text not null, replica text not null, at_ms ${bigint} not null, primary key (change_id, replica))${clustered}`,
+        `create index ${index('replica_ack_at')} on ${table('replica_ack')} (at_ms)`,
+      ]),
     },
   ],
 }

@@ -1,4 +1,5 @@
-import type { MigrationNames, TableSet } from '../store/migrations.ts'
+import { createTables } from '../store/create-tables.ts'
+import type { TableSet } from '../store/migrations.ts'
 
 /**
  * `saga`: one row per saga. `wake_at_ms` is when somebody has to look at it: null once it has ended or is stuck,
@@ -14,35 +15,8 @@ export const sagaTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: (names) =>
-          create(names, {
-            bigint: 'bigint',
-            counted: 'bigint generated always as identity primary key',
-            clustered: '',
-          }),
-        sqlite: (names) =>
-          create(names, {
-            bigint: 'integer',
-            counted: 'integer primary key autoincrement',
-            clustered: ' without rowid',
-          }),
-      },
-    },
-  ],
-}
-
-interface Types {
-  readonly bigint: string
-  /** A key that counts up. */
-  readonly counted: string
-  /** Behind a table that is read by its key, in its order. */
-  readonly clustered: string
-}
-
-function create({ table, index }: MigrationNames, { bigint, counted, clustered }: Types): string[] {
-  return [
-    `create table ${table('saga')} (
+      statements: createTables(({ table, index }, { dialect, bigint, clustered }) => [
+        `create table ${table('saga')} (
   id text primary key,
   name text not null,
   partition text not null,
@@ -62,11 +36,11 @@ function create({ table, index }: MigrationNames, { bigint, counted, clustered }
   output text,
   reason text
 )`,
-    `create index ${index('saga_wake')} on ${table('saga')} (partition, wake_at_ms) where wake_at_ms is not null`,
-    `create index ${index('saga_flow_key')} on ${table('saga')} (name, flow_key) where flow_key is not null and ended_at_ms is null`,
-    `create index ${index('saga_ended')} on ${table('saga')} (ended_at_ms) where ended_at_ms is not null`,
-    `create index ${index('saga_stuck')} on ${table('saga')} (state, started_at_ms) where state = 'stuck'`,
-    `create table ${table('saga_entry')} (
+        `create index ${index('saga_wake')} on ${table('saga')} (partition, wake_at_ms) where wake_at_ms is not null`,
+        `create index ${index('saga_flow_key')} on ${table('saga')} (name, flow_key) where flow_key is not null and ended_at_ms is null`,
+        `create index ${index('saga_ended')} on ${table('saga')} (ended_at_ms) where ended_at_ms is not null`,
+        `create index ${index('saga_stuck')} on ${table('saga')} (state, started_at_ms) where state = 'stuck'`,
+        `create table ${table('saga_entry')} (
   saga_id text not null,
   seq integer not null,
   kind text not null,
@@ -77,8 +51,8 @@ function create({ table, index }: MigrationNames, { bigint, counted, clustered }
   at_ms ${bigint} not null,
   primary key (saga_id, seq)
 )${clustered}`,
-    `create table ${table('saga_signal')} (
-  number ${counted},
+        `create table ${table('saga_signal')} (
+  number ${COUNTED[dialect]},
   saga_id text not null,
   name text not null,
   id text not null,
@@ -86,6 +60,14 @@ function create({ table, index }: MigrationNames, { bigint, counted, clustered }
   sent_at_ms ${bigint} not null,
   unique (saga_id, name, id)
 )`,
-    `create table ${table('saga_flow')} (key text primary key, window_at_ms ${bigint} not null, used integer not null)${clustered}`,
-  ]
+        `create table ${table('saga_flow')} (key text primary key, window_at_ms ${bigint} not null, used integer not null)${clustered}`,
+      ]),
+    },
+  ],
+}
+
+/** A key that counts up. */
+const COUNTED = {
+  postgres: 'bigint generated always as identity primary key',
+  sqlite: 'integer primary key autoincrement',
 }

@@ -1,3 +1,4 @@
+import { createTables } from '../store/create-tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 
 /**
@@ -11,16 +12,10 @@ export const twoPhaseTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table }) => [
-          `create table ${table('two_phase_log')} (name text primary key, id text not null)`,
-          `create table ${table('two_phase')} (id text primary key, log text not null, decision text not null, participants text not null, decided_by text not null, decided_at_ms bigint not null, finished_at_ms bigint)`,
-        ],
-        sqlite: ({ table }) => [
-          `create table ${table('two_phase_log')} (name text primary key, id text not null) without rowid`,
-          `create table ${table('two_phase')} (id text primary key, log text not null, decision text not null, participants text not null, decided_by text not null, decided_at_ms integer not null, finished_at_ms integer) without rowid`,
-        ],
-      },
+      statements: createTables(({ table }, { bigint, clustered }) => [
+        `create table ${table('two_phase_log')} (name text primary key, id text not null)${clustered}`,
+        `create table ${table('two_phase')} (id text primary key, log text not null, decision text not null, participants text not null, decided_by text not null, decided_at_ms ${bigint} not null, finished_at_ms ${bigint})${clustered}`,
+      ]),
     },
   ],
 }
