@@ -1,10 +1,10 @@
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import { after, within } from '../core/timer.ts'
 import type { Grant, LockEngine, LockMode, LockRequest } from './engine.ts'
 import { LockEngineError, LockLostError } from './errors.ts'
 import type { HeldLock } from './held-lock.ts'
-import { after, within } from './timer.ts'
 
 /** A part of the lease is left for timers that fire late and for handlers to notice the signal. */
 const RESERVE = 0.1

@@ -5,6 +5,7 @@ import { isForPeople } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { type Log, silentLog } from '../core/log.ts'
 import { type Check, checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
+import { within } from '../core/timer.ts'
 import { uniqueOwner } from '../lease/owner.ts'
 import type { Store } from '../store/store.ts'
 import type { Grant, LockAnswer, LockEngine, LockInfo, LockMode, LockRequest } from './engine.ts'
@@ -13,7 +14,6 @@ import type { ExclusiveLock, HeldLock, LockSet, SemaphorePermit, SharedLock } fr
 import { LockKeeper } from './keeper.ts'
 import { toLockSet } from './lock-set.ts'
 import { storeLocks } from './store/store-engine.ts'
-import { within } from './timer.ts'
 
 export interface LocksOptions {
   /** What holders' names begin with; unique per process start. Default: `uniqueOwner()`. */

@@ -3,9 +3,9 @@ import { backoffMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { failpoint } from '../../core/failpoint.ts'
 import type { Log } from '../../core/log.ts'
+import { within } from '../../core/timer.ts'
 import type { Delivery, SubscribeOptions, Subscription } from '../broker.ts'
 import { BrokerUnavailableError } from '../errors.ts'
-import { within } from '../within.ts'
 import { fromNats } from './envelope.ts'
 import type { NatsNames } from './names.ts'
 import type {
@@ -121,7 +121,7 @@ export class NatsSubscription implements Subscription {
   async #stopConsuming(): Promise<void> {
     const messages = this.#consumer?.messages
     if (messages !== undefined)
-      await within(ACK_TIMEOUT_MS, this.#parts.clock, messages.close()).catch(() => {})
+      await within(this.#parts.clock, ACK_TIMEOUT_MS, messages.close()).catch(() => {})
   }
 
   /** The consumers of this group and partition, oldest first. */

@@ -2,6 +2,7 @@ import { orAbort } from '../../core/abort.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { checkOptions, isCount, isDuration, isName } from '../../core/options.ts'
+import { within } from '../../core/timer.ts'
 import type { Broker, Message, PublishResult } from '../broker.ts'
 import { checkMessage, checkSubscription } from '../check.ts'
 import { BrokerUnavailableError, MessageRefusedError } from '../errors.ts'
@@ -9,7 +10,6 @@ import { publishInKeyOrder } from '../in-key-order.ts'
 import { BrokerLife } from '../life.ts'
 import { partitionOfMessage } from '../partition.ts'
 import { publishInTime } from '../publish-in-time.ts'
-import { within } from '../within.ts'
 import { rabbitNames } from './names.ts'
 import { PublisherChannel } from './publisher-channel.ts'
 import { declareGroup } from './queues.ts'
@@ -133,7 +133,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
 
     close: () =>
       life.close(async () => {
-        if (publisher !== undefined) await within(5_000, clock, publisher.close()).catch(() => {})
+        if (publisher !== undefined) await within(clock, 5_000, publisher.close()).catch(() => {})
       }),
     [Symbol.asyncDispose]: () => broker.close(),
   }

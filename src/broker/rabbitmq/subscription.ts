@@ -2,9 +2,9 @@ import { orAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
+import { within } from '../../core/timer.ts'
 import type { Delivery, SubscribeOptions, Subscription } from '../broker.ts'
 import { BrokerUnavailableError } from '../errors.ts'
-import { within } from '../within.ts'
 import { fromDelivery } from './envelope.ts'
 import type { RabbitChannelLike, RabbitConnectionLike, RabbitMessageLike } from './rabbitmq-client.ts'
 
@@ -86,7 +86,7 @@ export class RabbitSubscription implements Subscription {
     this.#stop.abort()
     this.#parts.onClose(this)
     const channel = this.#channel
-    if (channel !== undefined) await within(CLOSE_MS, this.#parts.clock, channel.close()).catch(() => {})
+    if (channel !== undefined) await within(this.#parts.clock, CLOSE_MS, channel.close()).catch(() => {})
     await this.#running
     this.#finish()
   }
@@ -127,7 +127,7 @@ export class RabbitSubscription implements Subscription {
       void channel.close()
     })
     try {
-      await within(SETUP_MS, clock, this.#setUp(channel), this.#stop.signal)
+      await within(clock, SETUP_MS, orAbort(this.#setUp(channel), this.#stop.signal))
     } catch (error) {
       this.#parts.forget()
       // Not awaited: the driver closes a channel only after the server has answered what was asked on it, and a queue

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { checkOptions, isDuration, isName } from '../../core/options.ts'
+import { within } from '../../core/timer.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockMode, LockRequest } from '../engine.ts'
 import { describeQueue, holdsAt, predecessorOf, type QueueEntry } from '../queue.ts'
-import { within } from '../timer.ts'
 import type { EtcdLike, EtcdRangeResponse, EtcdWatcher } from './etcd-client.ts'
 
 export interface EtcdLocksOptions {

@@ -1,9 +1,9 @@
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { ConfigError } from '../../core/errors.ts'
 import { checkOptions, isName } from '../../core/options.ts'
+import { within } from '../../core/timer.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockMode, LockRequest } from '../engine.ts'
 import { describeQueue, holdsAt, predecessorOf, type QueueEntry } from '../queue.ts'
-import { within } from '../timer.ts'
 import type { ZookeeperLike, ZookeeperStat } from './zookeeper-client.ts'
 
 export interface ZookeeperLocksOptions {
