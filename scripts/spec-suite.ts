@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
-import { runSpecFile } from '../src/cli/race-spec.ts'
+import { runSpecFile } from '../src/cli/race/run-spec.ts'
 import { startPostgres } from '../test/support/postgres-server.ts'
 
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin'

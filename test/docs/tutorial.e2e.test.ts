@@ -11,17 +11,11 @@ import { afterAll, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { until } from '../support/wait.ts'
+import { readBlocks } from './blocks.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const page = readFileSync(join(root, 'docs/tutorial/first-outbox.md'), 'utf8')
 const POSTGRES = 'postgres://postgres:postgres@127.0.0.1:54329/postgres'
-
-interface Block {
-  readonly info: string
-  readonly text: string
-  /** The last name in backquotes before the block that ends in .ts. */
-  readonly file: string | undefined
-}
 
 interface Running {
   readonly child: ChildProcess
@@ -79,22 +73,6 @@ function prepareFolder(): void {
   for (const name of ['libsql', 'tsx', 'pg']) {
     symlinkSync(join(root, 'node_modules', name), folder.file(`node_modules/${name}`))
   }
-}
-
-function readBlocks(markdown: string): Block[] {
-  const blocks: Block[] = []
-  let file: string | undefined
-  let open: { info: string; lines: string[] } | undefined
-  for (const line of markdown.split('\n')) {
-    const fence = /^```(.*)$/.exec(line)
-    if (open === undefined && fence !== null) open = { info: fence[1] ?? '', lines: [] }
-    else if (open !== undefined && fence !== null) {
-      blocks.push({ info: open.info, text: open.lines.join('\n'), file })
-      open = undefined
-    } else if (open !== undefined) open.lines.push(line)
-    else file = [...line.matchAll(/`([\w-]+\.ts)`/g)].at(-1)?.[1] ?? file
-  }
-  return blocks
 }
 
 /** `cooking …` is what the kitchen prints; anything else is what the last command printed, ages aside. */

@@ -8,11 +8,11 @@ import {
   SpecFailedError,
   SpecMalformedError,
   type SpecRun,
-} from '../race/spec/index.ts'
-import { CliError, usageError } from './cli-error.ts'
-import { EXIT, flag, type Given, type OptionSpec, type Report, textValue } from './command.ts'
-import type { Io } from './io.ts'
-import { loadPg, storeAddress } from './open-store.ts'
+} from '../../race/spec/index.ts'
+import { CliError, usageError } from '../cli-error.ts'
+import { EXIT, flag, type Given, type OptionSpec, type Report, textValue } from '../command.ts'
+import type { Io } from '../io.ts'
+import { loadPg, storeAddress } from '../open-store.ts'
 
 /** What the tester does without PGISOLATIONTIMEOUT. */
 const STEP_TIMEOUT_SECONDS = 300

