@@ -1,7 +1,7 @@
 /** Interception at `pg`: the queries and checkouts of a task become steps; everybody else's pass untouched. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { COMPANIONS, type Companions } from '../core/index.ts'
-import { sharedClient } from './remedy/one-transaction.ts'
+import { sharedClient, strays } from './remedy/one-transaction.ts'
 import type { Statement, Treatment } from './remedy/treatment.ts'
 import { asNobody, currentTask, type DriverClient, type Task } from './task.ts'
 
@@ -97,6 +97,7 @@ interface Call {
 function askQuery(call: Call, args: Any[]): unknown {
   const { task, client, query, treatment } = call
   const [config] = args
+  if (treatment !== undefined && strays(task, client)) treatment.strayed = true
   if (typeof config?.submit === 'function') return askSubmittable(call, args)
   const last = args.at(-1)
   const callback = typeof last === 'function' ? last : config?.callback

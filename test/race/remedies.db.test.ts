@@ -2,7 +2,7 @@
 
 import { sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
-import type pg from 'pg'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   explore,
@@ -154,6 +154,21 @@ describe('what removes', () => {
     expect(of('ordered locking')).toMatchObject({
       reason: `the code has to be changed: let every task lock account where id = 'a', then account where id = 'b'`,
     })
+  })
+
+  it('is not said of statements that cannot be put into one transaction', async () => {
+    const other = new pg.Pool({ connectionString: db.url })
+    const past = (by: number) => async () => {
+      const { rows } = await other.query(READ)
+      await other.query(`update account set balance = $1 where id = 'a'`, [rows[0].balance + by])
+    }
+    try {
+      const { of } = await look({ alice: past(10), bob: past(20) })
+      expect(of('row lock')).toMatchObject({ reason: expect.stringContaining('past the pool') })
+      expect(of('version check')).toMatchObject(CLEAN)
+    } finally {
+      await other.end()
+    }
   })
 
   it('nothing that makes the tasks fail: the serial orders have to end as before', async () => {

@@ -4,12 +4,18 @@ import { currentTask, type Task } from '../task.ts'
 type Any = any
 
 /** The one connection of a task, as it is handed out at every checkout: releasing it gives nothing back. */
-const shared = new WeakMap<Task, { readonly pool: object; readonly client: Any }>()
+const shared = new WeakMap<Task, { readonly pool: object; readonly client: Any; readonly real: Any }>()
 
 /** What a checkout gives instead of another connection; undefined for a task that has not one for all. */
 export function sharedClient(task: Task, pool: object): Any {
   const one = shared.get(task)
   return one?.pool === pool ? one.client : undefined
+}
+
+/** True for a statement that goes past the one connection of its task. */
+export function strays(task: Task, client: object): boolean {
+  const one = shared.get(task)
+  return one !== undefined && one.real !== client
 }
 
 /** The task with all of its statements in one transaction, committed when it returns. */
@@ -19,7 +25,7 @@ export function inOneTransaction(body: () => unknown, pool: object, begin: strin
     const client = await (pool as Any).connect()
     try {
       await client.query(begin)
-      if (task !== undefined) shared.set(task, { pool, client: withoutRelease(client) })
+      if (task !== undefined) shared.set(task, { pool, client: withoutRelease(client), real: client })
       const value = await body()
       await client.query('commit')
       return value

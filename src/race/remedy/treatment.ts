@@ -15,6 +15,8 @@ export interface Treatment {
   answered(task: Task, sent: Statement, result: QueryResult): QueryResult
   /** How many statements were changed. */
   readonly changed: number
+  /** Set where a statement went past the one connection of its task. */
+  strayed: boolean
 }
 
 /** What `pg` answers. */
@@ -27,6 +29,7 @@ export interface QueryResult {
 /** FOR UPDATE on these SELECTs. */
 export class LockedReads implements Treatment {
   changed = 0
+  strayed = false
   readonly #texts: ReadonlySet<string>
 
   constructor(texts: ReadonlySet<string>) {
@@ -47,6 +50,7 @@ export class LockedReads implements Treatment {
 /** Every transaction is SERIALIZABLE, whatever it asked for. */
 export class SerializableTransactions implements Treatment {
   changed = 0
+  strayed = false
 
   rewrite(_: Task, { text }: Statement): string {
     const treated = serializable(text)
@@ -81,6 +85,7 @@ const VERSION = 'holdfast_race_version'
  */
 export class CheckedVersions implements Treatment {
   changed = 0
+  strayed = false
   readonly #reads: ReadonlySet<string>
   readonly #versions = new WeakMap<Task, Map<string, string>>()
 

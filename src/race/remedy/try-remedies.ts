@@ -80,6 +80,14 @@ async function tryOne(
       const now = treated.find((one) => one.order.join() === order.join())?.outcome
       return now === undefined || !sameOutcome(now, outcome)
     })
+    if (treatment?.strayed === true)
+      return [
+        {
+          result: 'not tried',
+          reason: 'statements that go past the pool of `store` cannot be put into one transaction',
+        },
+        used,
+      ]
     if (treatment !== undefined && treatment.changed === 0 && trial.wrapped.length === 0)
       return [{ result: 'not tried', reason: 'no statement of the tasks could be changed so' }, used]
     if (report.finding !== undefined) {
