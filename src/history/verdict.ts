@@ -32,6 +32,15 @@ export interface Anomaly {
   readonly operations: readonly InvolvedOperation[]
   /** The cycle, in order, where the anomaly is one. */
   readonly cycle?: readonly ExplainedStep[]
+  /** The longest part of the history from its beginning in which there is nothing wrong, where that is known. */
+  readonly prefix?: LongestPrefix
+}
+
+export interface LongestPrefix {
+  /** The operation whose answer it ends before. */
+  readonly before: InvolvedOperation
+  /** How many operations had ended by then, of the same key. */
+  readonly operations: number
 }
 
 /**

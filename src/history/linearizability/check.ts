@@ -1,14 +1,15 @@
 import { canonical, show } from '../canonical.ts'
-import type { Anomaly, InvolvedOperation, Verdict } from '../verdict.ts'
+import type { Anomaly, InvolvedOperation, LongestPrefix, Verdict } from '../verdict.ts'
 import { UnknownOperationError } from './errors.ts'
 import { checkGrowOnlySet } from './grow-only-set.ts'
+import { endOfLongestPrefix } from './longest-prefix.ts'
 import type { Model } from './model.ts'
 import { type LinearizableModel, linearizableModel } from './models.ts'
 import { observedOnly, showObserved } from './observed.ts'
 import type { Operation } from './operation.ts'
 import { search } from './search.ts'
 import { checkUniqueQueue } from './unique-queue.ts'
-import { checkUniqueRegister, type FastAnswer } from './unique-register.ts'
+import { checkUniqueRegister, type FastAnswer, type FastFailure } from './unique-register.ts'
 
 export interface CheckLinearizableOptions {
   /** One of the names, or a model of your own. */
@@ -138,16 +139,9 @@ function checkPart(
   named: LinearizableModel | undefined,
   options: CheckLinearizableOptions,
 ): Anomaly | null | string {
-  const unit = options.unit ?? 'line'
   const fast = options.fast === false ? undefined : fastAnswer(operations, named, options.initial)
   if (fast === null) return null
-  if (fast !== undefined) {
-    return {
-      type: 'nonlinearizable',
-      explanation: `${describe(operations[fast.operations[0] as number] as Operation, unit)}: ${fast.explanation}`,
-      operations: fast.operations.map((i) => involve(operations[i] as Operation, unit)),
-    }
-  }
+  if (fast !== undefined) return explainFast(operations, fast, named, options)
   const observed =
     named === 'kv' || named === 'register' || named === 'cas-register'
       ? observedOnly(model, operations)
@@ -158,7 +152,43 @@ function checkPart(
   })
   if (result.kind === 'linearizable') return null
   if (result.kind === 'gave-up') return result.reason
-  return explainStuck(operations, result.operation, result.states, unit)
+  return explainStuck(operations, result.operation, result.states, options.unit ?? 'line')
+}
+
+function explainFast(
+  operations: readonly Operation[],
+  { explanation, operations: involved }: FastFailure,
+  named: LinearizableModel | undefined,
+  options: CheckLinearizableOptions,
+): Anomaly {
+  const unit = options.unit ?? 'line'
+  const end = endOfLongestPrefix(operations, involved, (prefix) => {
+    const answer = options.expired?.() === true ? undefined : fastAnswer(prefix, named, options.initial)
+    return answer === undefined ? undefined : answer === null
+  })
+  const prefix = end === undefined ? undefined : prefixBefore(operations, end, unit)
+  const about =
+    prefix === undefined
+      ? ''
+      : ` The longest linearizable prefix ends just before the answer of ${describe(operations[end as number] as Operation, unit)}, with ${counted(prefix.operations)} ended.`
+  return {
+    type: 'nonlinearizable',
+    explanation: `${describe(operations[involved[0] as number] as Operation, unit)}: ${explanation}${about}`,
+    operations: involved.map((i) => involve(operations[i] as Operation, unit)),
+    ...(prefix && { prefix }),
+  }
+}
+
+function prefixBefore(operations: readonly Operation[], index: number, unit: string): LongestPrefix {
+  const end = operations[index] as Operation
+  return {
+    before: involve(end, unit),
+    operations: operations.filter((o) => o.completedAt < end.completedAt).length,
+  }
+}
+
+function counted(count: number): string {
+  return `${count} operation${count === 1 ? '' : 's'}`
 }
 
 function fastAnswer(
@@ -203,11 +233,12 @@ function explainStuck(
   const prefix =
     ended.length === 0
       ? 'no operation had ended by then, and none of those under way explains it'
-      : `what had ended by then (${ended.length} operation${ended.length === 1 ? '' : 's'}) has an order that the model allows, with it there is none`
+      : `what had ended by then (${counted(ended.length)}) has an order that the model allows, with it there is none`
   return {
     type: 'nonlinearizable',
     explanation: `${describe(stuck, unit)} has no place. The longest linearizable prefix ends just before that answer: ${prefix}.${could}`,
     operations: [stuck, ...before.reverse(), ...open.slice(0, INVOLVED_MAX / 2)].map((o) => involve(o, unit)),
+    prefix: prefixBefore(operations, index, unit),
   }
 }
 

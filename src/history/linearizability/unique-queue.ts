@@ -8,17 +8,21 @@ import type { FastAnswer } from './unique-register.ts'
  * linearizability proofs", CONCUR 2013): it is linearizable unless a value is dequeued that was not enqueued before
  * (fresh), or twice (repeat), or out of order, or an empty queue is seen when some value was there all the time
  * (witness).
+ *
+ * A dequeue without an answer may have taken one of the values that no other took. Which of them had to go, and until when,
+ * follows from the rest; each needs such a dequeue of its own that was sent by then. What remains open after that, an empty
+ * queue that several of them together hide, is for the search.
  */
 export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
   const numbers = new Map<string, number>()
   const enqueueOf: number[] = []
   const dequeueOf: number[] = []
   const empties: number[] = []
+  const unanswered: number[] = []
   for (let i = 0; i < operations.length; i++) {
     const { f, input, known } = operations[i]!
     if (f === 'dequeue') {
-      // One that may have taken any value is for the search.
-      if (!known) return undefined
+      if (!known) unanswered.push(i)
       continue
     }
     if (f !== 'enqueue' || input === null || input === undefined) return undefined
@@ -29,8 +33,8 @@ export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
     dequeueOf.push(-1)
   }
   for (let i = 0; i < operations.length; i++) {
-    const { f, output, completedAt } = operations[i]!
-    if (f !== 'dequeue') continue
+    const { f, output, completedAt, known } = operations[i]!
+    if (f !== 'dequeue' || !known) continue
     if (output === null || output === undefined) {
       empties.push(i)
       continue
@@ -48,7 +52,59 @@ export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
     }
     dequeueOf[value] = i
   }
-  return outOfOrder(operations, enqueueOf, dequeueOf) ?? seenEmpty(operations, enqueueOf, dequeueOf, empties)
+  const needed = unanswered.length === 0 || assign(operations, { enqueueOf, dequeueOf, empties, unanswered })
+  const wrong = outOfOrder(operations, enqueueOf, dequeueOf)
+  if (wrong !== null) return wrong
+  const hidden = seenEmpty(operations, enqueueOf, dequeueOf, empties)
+  return hidden !== null && unanswered.length > 0 && needed ? undefined : hidden
+}
+
+/**
+ * Lets dequeues without an answer take what had to go, the most urgent first, and notes it in `dequeueOf`. False when there
+ * are not enough of them: then the history is wrong, whatever they took.
+ */
+function assign(
+  operations: readonly Operation[],
+  {
+    enqueueOf,
+    dequeueOf,
+    empties,
+    unanswered,
+  }: Record<'enqueueOf' | 'dequeueOf' | 'empties' | 'unanswered', number[]>,
+): boolean {
+  // Whoever was put in before `from` had gone by `until`: the next value was taken, or the queue was empty.
+  const gone = [
+    ...enqueueOf.flatMap((enqueue, v) =>
+      dequeueOf[v]! < 0
+        ? []
+        : { from: operations[enqueue]!.invokedAt, until: operations[dequeueOf[v]!]!.completedAt },
+    ),
+    ...empties.map((i) => ({ from: operations[i]!.invokedAt, until: operations[i]!.completedAt })),
+  ].sort((a, b) => b.from - a.from)
+  const left = enqueueOf
+    .flatMap((enqueue, value) =>
+      dequeueOf[value]! < 0 && operations[enqueue]!.known
+        ? { value, from: operations[enqueue]!.completedAt, until: Number.POSITIVE_INFINITY }
+        : [],
+    )
+    .sort((a, b) => b.from - a.from)
+  let next = 0
+  let earliest = Number.POSITIVE_INFINITY
+  for (const one of left) {
+    while (next < gone.length && gone[next]!.from > one.from)
+      earliest = Math.min(earliest, gone[next++]!.until)
+    one.until = earliest
+  }
+  const urgent = left
+    .filter(({ until }) => until !== Number.POSITIVE_INFINITY)
+    .sort((a, b) => a.until - b.until)
+  const takers = [...unanswered].sort((a, b) => operations[a]!.invokedAt - operations[b]!.invokedAt)
+  for (const [n, { value, until }] of urgent.entries()) {
+    const taker = takers[n]
+    if (taker === undefined || operations[taker]!.invokedAt > until) return false
+    dequeueOf[value] = taker
+  }
+  return true
 }
 
 /** a was put in before b, and b was taken before a: a's dequeue began after b's had ended, or there was none. */
