@@ -11,6 +11,9 @@ export interface DescribedError {
   readonly message: string
 }
 
+/** What did not answer was a server. */
+const UNAVAILABLE = ['STORE_UNAVAILABLE', 'LOCK_ENGINE_UNAVAILABLE']
+
 /** What a command that threw says and ends with. Pure. */
 export function describeError(error: unknown): DescribedError {
   if (error instanceof CliError) {
@@ -19,7 +22,7 @@ export function describeError(error: unknown): DescribedError {
   }
   if (isHoldfastError(error)) {
     const { code, outcome } = error
-    const unreachable = code === 'STORE_UNAVAILABLE' || outcome === 'unknown'
+    const unreachable = UNAVAILABLE.includes(code) || outcome === 'unknown'
     const exitCode = code === 'CONFIG_INVALID' ? EXIT.usage : unreachable ? EXIT.unreachable : EXIT.problem
     return {
       exitCode,
@@ -39,7 +42,7 @@ export function describeError(error: unknown): DescribedError {
 
 /** The driver says why a server cannot be reached (refused, unknown host, password); that is what helps. */
 function because({ code: ours, cause }: HoldfastError): string {
-  if (!['STORE_UNAVAILABLE', 'STATEMENT_FAILED'].includes(ours) || !(cause instanceof Error)) return ''
+  if (![...UNAVAILABLE, 'STATEMENT_FAILED'].includes(ours) || !(cause instanceof Error)) return ''
   const { code, message, errors } = cause as Error & { code?: string; errors?: unknown[] }
   // Node tries each address of a name; the errors of all of them differ in the address alone.
   const first = errors?.[0]
@@ -49,7 +52,7 @@ function because({ code: ours, cause }: HoldfastError): string {
 
 /** For the codes whose own text has no remedy that fits a command. */
 function remedy(code: string): string {
-  if (code === 'STORE_UNAVAILABLE') return ': check the address, and that the server runs'
+  if (UNAVAILABLE.includes(code)) return ': check the address, and that the server runs'
   if (code === 'STORE_BUSY') return ': run it again, and look for a process that holds a transaction open'
   return ''
 }

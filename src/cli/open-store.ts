@@ -6,6 +6,7 @@ import { sqlite } from '../store/sqlite/index.ts'
 import type { Store } from '../store/store.ts'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT, type Given, type OptionSpec, textValue } from './command.ts'
+import { loadDriver } from './load-driver.ts'
 import { loadSqlite } from './sqlite-driver.ts'
 
 /** Options of every command that talks to a store. */
@@ -155,19 +156,8 @@ export interface PgDriver {
 }
 
 /** @throws CliError where it is not installed */
-export async function loadPg(): Promise<PgDriver> {
-  try {
-    const name = 'pg'
-    const module = (await import(name)) as { default: PgDriver }
-    return module.default
-  } catch (cause) {
-    throw new CliError(
-      'DRIVER_MISSING',
-      EXIT.unreachable,
-      'the driver for PostgreSQL is not installed: run "npm install pg"',
-      { cause },
-    )
-  }
+export function loadPg(): Promise<PgDriver> {
+  return loadDriver<PgDriver>('pg', 'PostgreSQL')
 }
 
 function sqliteNames(given: Given): { prefix?: string } {

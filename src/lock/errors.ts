@@ -61,11 +61,13 @@ export class LockEngineError extends HoldfastError {
   }
   readonly code = 'LOCK_ENGINE_UNAVAILABLE'
   readonly outcome: Outcome
-  readonly lockName: string
+  /** Undefined when the question was about all locks. */
+  readonly lockName: string | undefined
 
-  constructor(lockName: string, outcome: Outcome, what: string, options?: ErrorOptions) {
+  constructor(lockName: string | undefined, outcome: Outcome, what: string, options?: ErrorOptions) {
+    const subject = lockName === undefined ? 'locks' : `lock "${lockName}"`
     super(
-      `${what} lock "${lockName}" failed${outcome === 'unknown' ? '; it may be held until its lease ends' : ''}`,
+      `${what} ${subject} failed${outcome === 'unknown' ? '; it may be held until its lease ends' : ''}`,
       options,
     )
     this.outcome = outcome

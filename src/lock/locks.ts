@@ -1,7 +1,7 @@
 import { orAbort, throwIfAborted } from '../core/abort.ts'
 import { Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
-import { isForPeople } from '../core/errors.ts'
+import { isForPeople, isHoldfastError, type Outcome } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { type Log, silentLog } from '../core/log.ts'
 import { type Check, checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
@@ -63,10 +63,17 @@ export interface Locks extends AsyncDisposable {
     name: string,
     options: Omit<SemaphoreOptions, 'waitMs'>,
   ): Promise<SemaphorePermit | undefined>
-  /** What is held or waited for by anyone, ascending by name; at most `limit`, 1 000 unless told. */
+  /**
+   * What is held or waited for by anyone, ascending by name; at most `limit`, 1 000 unless told. This, `show` and
+   * `forceRelease` take ten seconds at most.
+   * @throws LockEngineError
+   */
   list(options?: { readonly limit?: number }): Promise<LockInfo[]>
   show(name: string): Promise<LockInfo | undefined>
-  /** Takes the lock away from those who hold it. Their `signal` fires at the next renewal; until then only the guard stops them. */
+  /**
+   * Takes the lock away from those who hold it. Their `signal` fires at the next renewal; until then only the guard stops them.
+   * @throws LockEngineError, outcome `unknown`
+   */
   forceRelease(name: string): Promise<LockInfo | undefined>
   /** Releases all that is held here and ends what the engine opened. */
   close(): Promise<void>
@@ -85,6 +92,8 @@ const DEFAULT_WAIT_MS = 30_000
 const ANSWER_MS = 5_000
 /** A wait that is nearly over still hears an answer that takes no longer than this. */
 const ANSWER_LEAST_MS = 1_000
+/** The longest that `list`, `show` and `forceRelease` take. */
+const ADMINISTER_MS = 10_000
 /** How long a failed `acquire` tries to take back what it may have left at the engine, before it says `unknown`. */
 const WITHDRAW_MS = 2_000
 
@@ -143,17 +152,31 @@ class LocksOn implements Locks {
   async list(options: { readonly limit?: number } = {}): Promise<LockInfo[]> {
     const { limit = 1_000 } = options
     checkOptions('locks.list', options, ['limit'], [isCount('limit', limit, 1, 1_000_000)])
-    return this.engine.list({ limit })
+    return this.#administer('listing', undefined, 'not-applied', this.engine.list({ limit }))
   }
 
   async show(name: string): Promise<LockInfo | undefined> {
     checkOptions('locks.show', {}, [], [isName('name', name)])
-    return this.engine.show(name)
+    return this.#administer('showing', name, 'not-applied', this.engine.show(name))
   }
 
   async forceRelease(name: string): Promise<LockInfo | undefined> {
     checkOptions('locks.forceRelease', {}, [], [isName('name', name)])
-    return this.engine.expel(name)
+    return this.#administer('releasing', name, 'unknown', this.engine.expel(name))
+  }
+
+  /** A question of those who operate: an answer in time, or an error of ours. */
+  async #administer<T>(
+    what: string,
+    name: string | undefined,
+    outcome: Outcome,
+    question: Promise<T>,
+  ): Promise<T> {
+    try {
+      return await within(this.engine.clock, ADMINISTER_MS, question, noAnswer)
+    } catch (cause) {
+      throw isHoldfastError(cause) ? cause : new LockEngineError(name, outcome, what, { cause })
+    }
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createLocks, type HeldLock, type LockEngine, type LockRequest, type Locks } from '../lock/index.ts'
+import { describeLockAdministration } from './lock-administration.ts'
 import { checkLockSpans, type LockSpan } from './lock-history.ts'
 import type { TestKit } from './test-kit.ts'
 
@@ -231,20 +232,7 @@ export function describeLockContract(
       expect(await a.show(lockName)).toBeUndefined()
     })
 
-    it('says who holds and who waits; a lock can be taken away by force', async () => {
-      const lock = await a.acquire(lockName, options)
-      const next = b.acquire(lockName, options)
-      await waiting(1)
-      const info = await b.show(lockName)
-      expect(info?.holders).toMatchObject([{ holder: lock.holder, token: lock.token, mode: 'exclusive' }])
-      expect((await b.list()).map((one) => one.name)).toContain(lockName)
-      expect((await b.forceRelease(lockName))?.holders[0]?.holder).toBe(lock.holder)
-      await until('the lock to be lost', async () => lock.signal.aborted || !lock.isHeld())
-      expect(lock.signal.reason.code).toBe('LOCK_LOST')
-      expect(await lock.release()).toBe(false)
-      expect((await next).token > lock.token).toBe(true)
-      await (await next).release()
-    })
+    describeLockAdministration(kit, () => ({ a, b, lockName, options, waiting, until }))
 
     it('any name will do', async () => {
       const names = ['a\'b"c\\d', 'a/b', 'a', 'a/', '../x', '%2F', 'ключ 🔒', '{x}', '*', 'a\nb', ' ']

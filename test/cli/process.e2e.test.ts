@@ -1,13 +1,12 @@
 /** The command line as a process: pipes, drivers, streams. Uses the build. */
-import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
+import { main, type ProcessOptions, runHoldfast } from './process.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const main = join(root, 'dist/cli/main.js')
 const folder = tempFolder('cli-process')
 const store = `sqlite:${folder.file('shop.db')}`
 afterAll(folder.remove)
@@ -16,35 +15,8 @@ beforeAll(() => {
   expect(existsSync(main), 'dist is built: npm run build').toBe(true)
 })
 
-interface Ended {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-async function run(
-  args: readonly string[],
-  options: {
-    readonly file?: string
-    readonly cwd?: string
-    readonly env?: Record<string, string>
-    readonly closeOutput?: boolean
-  } = {},
-): Promise<Ended> {
-  const { file = main, cwd = folder.path, env = {}, closeOutput = false } = options
-  const child = spawn(process.execPath, [file, ...args], { cwd, env: { ...process.env, ...env } })
-  let out = ''
-  let err = ''
-  child.stdout.on('data', (data) => {
-    out += String(data)
-  })
-  child.stderr.on('data', (data) => {
-    err += String(data)
-  })
-  if (closeOutput) child.stdout.destroy()
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { code, out, err }
-}
+const run = (args: readonly string[], options: ProcessOptions = {}) =>
+  runHoldfast(args, { cwd: folder.path, ...options })
 
 it('prints nothing but the answer', async () => {
   const migrated = await run(['migrate', '--store', store])

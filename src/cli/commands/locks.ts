@@ -1,26 +1,33 @@
-import { createLocks, type LockEntryInfo, type LockInfo } from '../../lock/index.ts'
+import type { LockEntryInfo, LockInfo } from '../../lock/index.ts'
 import { printAge } from '../age.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, textValue } from '../command.ts'
-import { STORE_OPTIONS, withStore } from '../open-store.ts'
+import { LOCKS_OPTIONS } from '../locks/locks-address.ts'
+import { withLocks } from '../locks/open-locks.ts'
 import { alignColumns } from '../text-table.ts'
 
 const list: Command = {
   name: 'locks list',
-  summary: 'list the locks that are held in a store: holder, token, age, who waits',
-  description:
-    'Locks of the store itself. Those in Redis, etcd or ZooKeeper are seen with locks.list() of that engine.',
+  summary: 'list the locks that are held: holder, token, age, who waits',
+  description: [
+    'Of the store, or of Redis, etcd or ZooKeeper with --locks, for which the project has the driver of its locks (ioredis,',
+    'etcd3, node-zookeeper-client). What is left of a lease is known to the store and to Redis only.',
+  ].join('\n'),
   options: {
-    ...STORE_OPTIONS,
+    ...LOCKS_OPTIONS,
     limit: { type: 'string', value: 'N', summary: 'show at most so many; default 100' },
   },
-  examples: [{ line: 'holdfast locks list --store sqlite:shop.db', does: 'all that is held now' }],
+  examples: [
+    { line: 'holdfast locks list --store sqlite:shop.db', does: 'all that is held now' },
+    { line: 'holdfast locks list --locks redis://127.0.0.1:6379', does: 'in Redis' },
+    { line: 'holdfast locks list --locks etcd://a:2379,b:2379,c:2379 --json', does: 'in a cluster of etcd' },
+  ],
   run(given) {
     const text = textValue(given, 'limit') ?? '100'
     if (!/^[1-9]\d{0,5}$/.test(text))
       throw usageError(`--limit must be a whole number above 0, got "${text}"`)
-    return withStore(given, async ({ store }) => {
-      const locks = await createLocks(store).list({ limit: Number(text) })
+    return withLocks(given, async (opened) => {
+      const locks = await opened.list({ limit: Number(text) })
       return { exitCode: EXIT.ok, text: printList(locks), data: { locks: locks.map(toJson) } }
     })
   },
@@ -30,12 +37,15 @@ const show: Command = {
   name: 'locks show',
   summary: 'show one lock: its holders and its queue',
   positionals: ['NAME'],
-  options: STORE_OPTIONS,
-  examples: [{ line: 'holdfast locks show invoice:42 --store sqlite:shop.db', does: 'in order of arrival' }],
+  options: LOCKS_OPTIONS,
+  examples: [
+    { line: 'holdfast locks show invoice:42 --store sqlite:shop.db', does: 'in order of arrival' },
+    { line: 'holdfast locks show invoice:42 --locks zookeeper://a:2181,b:2181,c:2181', does: 'in ZooKeeper' },
+  ],
   run: (given) =>
-    withStore(given, async ({ store }) => {
+    withLocks(given, async (locks) => {
       const name = given.positionals[0] as string
-      const info = await createLocks(store).show(name)
+      const info = await locks.show(name)
       if (info === undefined) throw notHeld(name)
       return { exitCode: EXIT.ok, text: printWhole(info), data: toJson(info) }
     }),
@@ -50,20 +60,21 @@ const release: Command = {
     'has written.',
   ].join('\n'),
   positionals: ['NAME'],
-  options: { ...STORE_OPTIONS, force: { type: 'boolean', summary: 'needed, since the holder is not asked' } },
+  options: { ...LOCKS_OPTIONS, force: { type: 'boolean', summary: 'needed, since the holder is not asked' } },
   examples: [
     {
       line: 'holdfast locks release invoice:42 --force',
       does: 'the next one in the queue gets it',
     },
+    { line: 'holdfast locks release invoice:42 --force --locks redis://127.0.0.1:6379', does: 'in Redis' },
   ],
   run(given) {
     if (!flag(given, 'force')) {
       throw usageError('this takes the lock away from a holder that may be at work: say --force')
     }
-    return withStore(given, async ({ store }) => {
+    return withLocks(given, async (locks) => {
       const name = given.positionals[0] as string
-      const info = await createLocks(store).forceRelease(name)
+      const info = await locks.forceRelease(name)
       if (info === undefined) throw notHeld(name)
       const text = info.holders.map(({ holder, token }) => `released ${name} of ${holder}, token ${token}\n`)
       return { exitCode: EXIT.ok, text: text.join(''), data: { released: toJson(info) } }

@@ -23,6 +23,8 @@ export interface RedisLocksOptions {
 /** Redis's clock is read in whole milliseconds, once when the lease is written and once when it is judged. */
 const ROUNDING_MS = 2
 const LIMIT_MAX = 1_000_000_000
+/** Queues that `list` reads with one question under way for each. */
+const READ_AT_ONCE = 100
 
 /**
  * Locks in one Redis instance: fast, and as durable as its memory. `acquire` is one script call and so is `release`.
@@ -128,7 +130,11 @@ class RedisEngine implements LockEngine {
       cursor = next
     }
     const names = [...keys].map((key) => key.slice(this.#prefix.length)).sort()
-    return (await this.#read(names)).slice(0, limit)
+    const infos: LockInfo[] = []
+    for (let from = 0; from < names.length && infos.length < limit; from += READ_AT_ONCE) {
+      infos.push(...(await this.#read(names.slice(from, from + READ_AT_ONCE))))
+    }
+    return infos.slice(0, limit)
   }
 
   async show(name: string): Promise<LockInfo | undefined> {
@@ -168,9 +174,10 @@ class RedisEngine implements LockEngine {
 
   async #read(names: readonly string[]): Promise<LockInfo[]> {
     if (names.length === 0) return []
+    // The clock after the queues, so that a lease which is renewed meanwhile does not seem longer than it is.
+    const queues = await Promise.all(names.map((name) => this.#client.lrange(this.#prefix + name, 0, -1)))
     const [seconds, micros] = await this.#client.time()
     const nowMs = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
-    const queues = await Promise.all(names.map((name) => this.#client.lrange(this.#prefix + name, 0, -1)))
     return names.flatMap((name, i) => {
       const entries = (queues[i] as string[]).flatMap((text) => toInfo(text, nowMs) ?? [])
       const info = describeQueue(name, entries)
