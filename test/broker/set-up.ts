@@ -2,8 +2,8 @@ import type { BrokerServer, BrokerSetup } from '../../src/testing/broker-contrac
 import { hoarder } from './hoarding.ts'
 import { type OpenBroker, openBroker } from './open-broker.ts'
 
-/** The set-up of a broker that is a server at a URL. */
-export function setUpOn(url: string, server: BrokerServer | undefined): () => Promise<BrokerSetup> {
+/** The set-up of the broker at a URL; `server` where it may be killed. */
+export function setUpOn(url: string, server?: BrokerServer): () => Promise<BrokerSetup> {
   return async () => {
     const opened: OpenBroker[] = []
     return {

@@ -2,9 +2,8 @@ import pg from 'pg'
 import { afterAll } from 'vitest'
 import { describeBrokerContract } from '../../src/testing/broker-contract.ts'
 import { startPostgres } from '../support/postgres-server.ts'
-import { hoarder } from './hoarding.ts'
 import { kit } from './kit.ts'
-import { type OpenBroker, openBroker } from './open-broker.ts'
+import { setUpOn } from './set-up.ts'
 import { migrateQueue } from './store-queue-stores.ts'
 
 /** A server of its own, since the suite crashes it. */
@@ -18,22 +17,10 @@ describeBrokerContract(
   async () => {
     const url = await createDatabase()
     await migrateQueue(url)
-    const opened: OpenBroker[] = []
-    return {
-      open: async () => {
-        const one = await openBroker(url)
-        opened.push(one)
-        return one.broker
-      },
-      hoard: hoarder(url),
-      server: {
-        kill: async () => (await server).crash(),
-        start: async () => (await server).start(),
-      },
-      dispose: async () => {
-        for (const { close } of opened) await close()
-      },
-    }
+    return setUpOn(url, {
+      kill: async () => (await server).crash(),
+      start: async () => (await server).start(),
+    })()
   },
   { restarts: 2 },
 )

@@ -1,8 +1,7 @@
 import { describeBrokerContract } from '../../src/testing/broker-contract.ts'
 import { tempFolder } from '../support/files.ts'
-import { hoarder } from './hoarding.ts'
 import { kit } from './kit.ts'
-import { type OpenBroker, openBroker } from './open-broker.ts'
+import { setUpOn } from './set-up.ts'
 import { migrateQueue } from './store-queue-stores.ts'
 
 describeBrokerContract(
@@ -12,16 +11,11 @@ describeBrokerContract(
     const folder = tempFolder('queue')
     const url = `sqlite:${folder.file('queue.db')}`
     await migrateQueue(url)
-    const opened: OpenBroker[] = []
+    const setup = await setUpOn(url)()
     return {
-      open: async () => {
-        const one = await openBroker(url)
-        opened.push(one)
-        return one.broker
-      },
-      hoard: hoarder(url),
+      ...setup,
       dispose: async () => {
-        for (const { close } of opened) await close()
+        await setup.dispose()
         folder.remove()
       },
     }

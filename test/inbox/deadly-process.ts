@@ -1,18 +1,12 @@
 /** A consumer whose handler kills the process at message m5, while others are under way. Ends when all is settled. */
 import { sql } from 'holdfast'
 import { createInbox } from 'holdfast/inbox'
-import { postgres } from 'holdfast/postgres'
-import { sqlite } from 'holdfast/sqlite'
 import { storeQueue } from 'holdfast/store-queue'
-import pg from 'pg'
-import { openSqlite } from '../support/sqlite.ts'
+import { openStoreAt } from '../support/store-at.ts'
 import { until } from '../support/wait.ts'
 
 const { kind, at } = JSON.parse(process.argv[2] as string) as { kind: 'sqlite' | 'postgres'; at: string }
-const store =
-  kind === 'sqlite'
-    ? sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
-    : postgres(new pg.Pool({ connectionString: at }))
+const { store } = openStoreAt(at)
 const queue = storeQueue(store, { partitions: 1, pollMaxMs: 10 })
 const started = new Set<string>()
 createInbox(store).consumer({

@@ -1,12 +1,10 @@
 /** A consumer that may be stopped, as by SIGSTOP, in the middle of a message. Prints what it does as lines of JSON. */
-import { type Log, type Store, sql } from 'holdfast'
+import { type Log, sql } from 'holdfast'
 import { createInbox } from 'holdfast/inbox'
-import { postgres } from 'holdfast/postgres'
-import { sqlite } from 'holdfast/sqlite'
 import { storeQueue } from 'holdfast/store-queue'
 import { failpoints } from 'holdfast/testing'
-import pg from 'pg'
 import { openSqlite } from '../support/sqlite.ts'
+import { openStoreAt } from '../support/store-at.ts'
 
 const { kind, at, name, stopAt } = JSON.parse(process.argv[2] as string) as {
   kind: 'sqlite' | 'postgres'
@@ -15,7 +13,8 @@ const { kind, at, name, stopAt } = JSON.parse(process.argv[2] as string) as {
   stopAt?: string
 }
 
-const store = open()
+// The timeout bounds how long a stopped process can hold what it has locked.
+const { store } = openStoreAt(at, { idle_in_transaction_session_timeout: 700 })
 const queue = storeQueue(store, { partitions: 1, ackEveryMs: 5, pollMaxMs: 10 })
 if (stopAt !== undefined) failpoints.arm(stopAt, stopWhileNobodyWrites, { times: 1 })
 
@@ -46,14 +45,6 @@ process.stdin.once('data', async () => {
   say({ handled, duplicates })
   process.exit(0)
 })
-
-function open(): Store {
-  if (kind === 'sqlite') {
-    return sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
-  }
-  // Bounds how long a stopped process can hold what it has locked.
-  return postgres(new pg.Pool({ connectionString: at, idle_in_transaction_session_timeout: 700 }))
-}
 
 /**
  * On SQLite a stopped writer holds the file until it is killed, so the stop must not hit another part of this process

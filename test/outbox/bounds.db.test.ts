@@ -2,18 +2,16 @@
 import { type Store, sql } from 'holdfast'
 import { directBroker, type Message } from 'holdfast/broker'
 import { createOutbox, type Outbox, type RelayOptions } from 'holdfast/outbox'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { storeKinds } from '../support/stores.ts'
 import { until } from '../support/wait.ts'
-import { countRows, type OutboxStore, storeNames, stores } from './stores.ts'
+import { countRows, useStore } from './stores.ts'
 
-describe.each(storeNames)('bounds of a relay on %s', (kind) => {
-  let opened: OutboxStore
+describe.each(storeKinds)('bounds of a relay on %s', (kind) => {
   let store: Store
-  beforeEach(async () => {
-    opened = await stores[kind]()
+  useStore(kind, (opened) => {
     store = opened.store
   })
-  afterEach(() => opened[Symbol.asyncDispose]())
 
   const relayOf = (outbox: Outbox, handle: (message: Message) => unknown, more: Partial<RelayOptions> = {}) =>
     outbox.relay({ broker: directBroker({ handle }), manual: true, ...more })

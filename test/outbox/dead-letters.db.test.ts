@@ -1,17 +1,15 @@
 import { type Store, sql } from 'holdfast'
 import { directBroker } from 'holdfast/broker'
 import { createOutbox, deadLetters, putDeadLetter } from 'holdfast/outbox'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type OutboxStore, storeNames, stores } from './stores.ts'
+import { describe, expect, it } from 'vitest'
+import { storeKinds } from '../support/stores.ts'
+import { useStore } from './stores.ts'
 
-describe.each(storeNames)('dead letters on %s', (kind) => {
-  let opened: OutboxStore
+describe.each(storeKinds)('dead letters on %s', (kind) => {
   let store: Store
-  beforeEach(async () => {
-    opened = await stores[kind]()
+  useStore(kind, (opened) => {
     store = opened.store
   })
-  afterEach(() => opened[Symbol.asyncDispose]())
 
   const put = (source: string, id: string, key: string | null = 'k', topic = 't') =>
     store.transaction((tx) =>

@@ -9,14 +9,15 @@ import { Partition } from '../../src/outbox/partition.ts'
 import { Rate } from '../../src/outbox/rate.ts'
 import { OutboxRelay } from '../../src/outbox/relay.ts'
 import { readReady } from '../../src/outbox/relay-statements.ts'
+import type { StoreAt } from '../support/store-at.ts'
 import { until } from '../support/wait.ts'
-import { type OutboxStore, stores } from './stores.ts'
+import { openStore } from './stores.ts'
 
-let opened: OutboxStore
+let opened: StoreAt
 let store: Store
 let seen: string[]
 beforeEach(async () => {
-  opened = await stores.postgres()
+  opened = await openStore('postgres')
   store = opened.store
   seen = []
 })
@@ -50,7 +51,7 @@ const publish = (key: string, payload: string) =>
 
 /** Publishes now and commits when the caller says. */
 async function publishSlowly(key: string, payload: string): Promise<() => Promise<void>> {
-  const client = new pg.Client({ connectionString: opened.url })
+  const client = new pg.Client({ connectionString: opened.at })
   await client.connect()
   await client.query('begin')
   await store.join(client, (tx) => outbox().publish(tx, { topic: 't', key, payload }))
@@ -63,7 +64,7 @@ async function publishSlowly(key: string, payload: string): Promise<() => Promis
 /** Any open transaction that has written, to another table. */
 async function longTransaction(): Promise<() => Promise<void>> {
   await store.execute('create table if not exists unrelated (n integer)')
-  const client = new pg.Client({ connectionString: opened.url })
+  const client = new pg.Client({ connectionString: opened.at })
   await client.connect()
   await client.query('begin')
   await client.query('insert into unrelated values (1)')

@@ -3,21 +3,22 @@ import { directBroker } from 'holdfast/broker'
 import { createOutbox, type OutboxOptions, type Relay, type RelayOptions } from 'holdfast/outbox'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openStoreAt, type StoreAt } from '../support/store-at.ts'
 import { until } from '../support/wait.ts'
-import { type OutboxStore, reopen, stores } from './stores.ts'
+import { openStore } from './stores.ts'
 
 /** So long that only an announcement can be why a message came. */
 const NO_POLL = { pollMinMs: 120_000, pollMaxMs: 120_000 }
 
 describe('with notify and listen', () => {
-  let opened: OutboxStore
-  let other: OutboxStore
+  let opened: StoreAt
+  let other: StoreAt
   let publisher: Store
   let seen: unknown[]
   const relays: Relay[] = []
   beforeEach(async () => {
-    opened = await stores.postgres()
-    other = await reopen('postgres', opened.url)
+    opened = await openStore('postgres')
+    other = openStoreAt(opened.at)
     publisher = other.store
     seen = []
   })
@@ -29,7 +30,7 @@ describe('with notify and listen', () => {
   })
 
   const listen = async (): Promise<pg.Client> => {
-    const client = new pg.Client({ connectionString: opened.url, application_name: 'listener' })
+    const client = new pg.Client({ connectionString: opened.at, application_name: 'listener' })
     await client.connect()
     return client
   }
@@ -168,7 +169,7 @@ describe('with notify and listen', () => {
 })
 
 it('SQLite has no LISTEN/NOTIFY, which is said at once', async () => {
-  await using opened = await stores.sqlite()
+  await using opened = await openStore('sqlite')
   const { store } = opened
   expect(() => createOutbox(store, { notify: true })).toThrow(
     expect.objectContaining({ code: 'UNSUPPORTED' }),

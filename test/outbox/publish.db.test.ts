@@ -2,21 +2,23 @@ import { randomUUID } from 'node:crypto'
 import { PayloadError, type Store, sql } from 'holdfast'
 import { createOutbox } from 'holdfast/outbox'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { directBroker } from '../../src/broker/index.ts'
 import { openSqlite } from '../support/sqlite.ts'
+import { storeKinds } from '../support/stores.ts'
 import { until } from '../support/wait.ts'
-import { countRows, type OutboxStore, storeNames, stores } from './stores.ts'
+import { countRows, openStore, useStore } from './stores.ts'
 
-describe.each(storeNames)('publish on %s', (kind) => {
-  let opened: OutboxStore
+describe.each(storeKinds)('publish on %s', (kind) => {
   let store: Store
-  beforeAll(async () => {
-    opened = await stores[kind]()
-    store = opened.store
-  })
-  afterAll(() => opened[Symbol.asyncDispose]())
+  useStore(
+    kind,
+    (opened) => {
+      store = opened.store
+    },
+    { once: true },
+  )
 
   const rowsOf = (name: string) =>
     store.query<{
@@ -165,7 +167,7 @@ describe.each(storeNames)('publish on %s', (kind) => {
   })
 
   it('refuses the transaction of another store', async () => {
-    await using other = await stores[kind]()
+    await using other = await openStore(kind)
     const outbox = createOutbox(other.store)
     const publishing = store.transaction((tx) => outbox.publish(tx, { topic: 'a', payload: 1 }))
     await expect(publishing).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: /another store/ })
@@ -174,7 +176,7 @@ describe.each(storeNames)('publish on %s', (kind) => {
   it.each([2n ** 31n, 2n ** 53n])(
     'numbers from %s on are relayed and deleted like any other',
     async (from) => {
-      await using fresh = await stores[kind]()
+      await using fresh = await openStore(kind)
       const table = fresh.store.tableName('outbox')
       await fresh.store.execute(
         kind === 'postgres'
@@ -212,10 +214,10 @@ describe.each(storeNames)('publish on %s', (kind) => {
 })
 
 it('many publishes of one transaction are one INSERT, sent last', async () => {
-  await using opened = await stores.postgres()
+  await using opened = await openStore('postgres')
   const outbox = createOutbox(opened.store)
   const texts: string[] = []
-  const client = new pg.Client({ connectionString: opened.url })
+  const client = new pg.Client({ connectionString: opened.at })
   await client.connect()
   const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
   client.query = ((...args: unknown[]) => {
@@ -234,10 +236,10 @@ it('many publishes of one transaction are one INSERT, sent last', async () => {
 })
 
 it('order "commit" makes a second writer of the key wait for the first, and only of that key', async () => {
-  await using opened = await stores.postgres()
+  await using opened = await openStore('postgres')
   const { store } = opened
   const outbox = createOutbox(store, { topics: { a: { order: 'commit' } } })
-  const first = new pg.Client({ connectionString: opened.url })
+  const first = new pg.Client({ connectionString: opened.at })
   await first.connect()
   await first.query('begin')
   await store.join(first, (tx) => outbox.publish(tx, { topic: 'a', key: 'k', payload: 'first' }))
@@ -258,7 +260,7 @@ it('order "commit" makes a second writer of the key wait for the first, and only
 })
 
 it('publishSync inserts in the user’s own synchronous transaction, and committed() wakes the relay', async () => {
-  await using opened = await stores.sqlite()
+  await using opened = await openStore('sqlite')
   const { store } = opened
   const outbox = createOutbox(store, {
     topics: { a: {}, slow: { schema: z.string().refine(async () => true) } },
@@ -270,7 +272,7 @@ it('publishSync inserts in the user’s own synchronous transaction, and committ
     broker: directBroker({ handle: (message) => seen.push(message.payload) }),
   })
   await relay.drainOnce()
-  const db = openSqlite(opened.url)
+  const db = openSqlite(opened.at)
   db.exec('begin immediate')
   store.joinSync(db, (tx) => {
     expect(outbox.publishSync(tx, { topic: 'a', payload: 1, id: 'one' })).toEqual({ id: 'one' })

@@ -3,10 +3,11 @@ import { type Store, sql } from 'holdfast'
 import { listLeases } from 'holdfast/lease'
 import { createOutbox } from 'holdfast/outbox'
 import { isStopped } from 'holdfast/testing'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type Fixture, startFixture } from '../support/process.ts'
+import type { StoreKind } from '../support/stores.ts'
 import { until } from '../support/wait.ts'
-import { countRows, type OutboxStore, type storeNames, stores } from './stores.ts'
+import { countRows, useStore } from './stores.ts'
 
 /** Short, since tests wait for take-overs. */
 const TTL_MS = 1_000
@@ -28,15 +29,12 @@ interface Scene {
   readonly store: () => Store
 }
 
-type Kind = (typeof storeNames)[number]
-
 /** A database for each test, and what the tests do with it. */
-function prepare(kind: Kind, ttlMs: number): Scene {
-  let opened: OutboxStore
+function prepare(kind: StoreKind, ttlMs: number): Scene {
   let store: Store
-  beforeEach(async () => {
-    opened = await stores[kind]()
-    store = opened.store
+  let at: string
+  useStore(kind, async (opened) => {
+    ;({ store, at } = opened)
     const number =
       kind === 'postgres'
         ? 'bigint generated always as identity primary key'
@@ -44,11 +42,10 @@ function prepare(kind: Kind, ttlMs: number): Scene {
     published = 0
     await store.execute(`create table sink (number ${number}, id text, key text, n integer, relay text)`)
   })
-  afterEach(() => opened[Symbol.asyncDispose]())
 
   const start: Scene['start'] = (failpoints = '', env = {}): Fixture<{ event: string; owner: string }> =>
     startFixture(new URL('./fixtures/relay-process.ts', import.meta.url), {
-      args: [kind, opened.url, String(ttlMs)],
+      args: [kind, at, String(ttlMs)],
       env: { HOLDFAST_FAILPOINTS: failpoints, ...env },
     })
 
@@ -90,7 +87,7 @@ function prepare(kind: Kind, ttlMs: number): Scene {
   return { start, publish, holders, drained, audit, store: () => store }
 }
 
-export function describeRelaySharing(kind: Kind): void {
+export function describeRelaySharing(kind: StoreKind): void {
   describe(`relay processes on ${kind}`, () => {
     // Long, so that on a busy machine no lease is lost, after which copies are allowed.
     const { start, publish, holders, drained, audit, store } = prepare(kind, 10_000)
@@ -114,7 +111,7 @@ export function describeRelaySharing(kind: Kind): void {
   })
 }
 
-export function describeRelayCrashes(kind: Kind): void {
+export function describeRelayCrashes(kind: StoreKind): void {
   describe(`crashes of relay processes on ${kind}`, () => {
     const { start, publish, holders, drained, audit } = prepare(kind, TTL_MS)
 
@@ -149,7 +146,7 @@ export function describeRelayCrashes(kind: Kind): void {
   })
 }
 
-export function describeRelayZombies(kind: Kind): void {
+export function describeRelayZombies(kind: StoreKind): void {
   describe(`frozen relay processes on ${kind}`, () => {
     const { start, publish, holders, drained, audit, store } = prepare(kind, TTL_MS)
 

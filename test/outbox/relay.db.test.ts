@@ -2,18 +2,18 @@ import fc from 'fast-check'
 import { type Store, sql } from 'holdfast'
 import { type Broker, BrokerUnavailableError, directBroker, type Message } from 'holdfast/broker'
 import { createOutbox, deadLetters, type Outbox, type RelayOptions } from 'holdfast/outbox'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { openStoreAt } from '../support/store-at.ts'
+import { storeKinds } from '../support/stores.ts'
 import { until } from '../support/wait.ts'
-import { countRows, type OutboxStore, reopen, storeNames, stores } from './stores.ts'
+import { countRows, useStore } from './stores.ts'
 
-describe.each(storeNames)('relay on %s', (kind) => {
-  let opened: OutboxStore
+describe.each(storeKinds)('relay on %s', (kind) => {
   let store: Store
-  beforeEach(async () => {
-    opened = await stores[kind]()
-    store = opened.store
+  let at: string
+  useStore(kind, (opened) => {
+    ;({ store, at } = opened)
   })
-  afterEach(() => opened[Symbol.asyncDispose]())
 
   const retry = { baseMs: 1, capMs: 2 }
   const broker = (handle: (message: Message) => unknown): Broker => directBroker({ handle })
@@ -75,7 +75,7 @@ describe.each(storeNames)('relay on %s', (kind) => {
 
   it('finds messages of other processes by polling, and polls seldom when there are none', async () => {
     const outbox = createOutbox(store)
-    await using other = await reopen(kind, opened.url)
+    await using other = await openStoreAt(at)
     const seen: Message[] = []
     await using relay = outbox.relay({
       broker: broker((message) => seen.push(message)),

@@ -3,20 +3,18 @@ import { type Store, sql } from 'holdfast'
 import { directBroker } from 'holdfast/broker'
 import { createOutbox } from 'holdfast/outbox'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { countRows, type OutboxStore, stores } from './stores.ts'
+import { describe, expect, it } from 'vitest'
+import { countRows, useStore } from './stores.ts'
 
 const MESSAGES = 20_000
 const ROUNDS = 10
 
 describe('after 20,000 messages on postgres', () => {
-  let opened: OutboxStore
   let store: Store
-  beforeEach(async () => {
-    opened = await stores.postgres()
-    store = opened.store
+  let at: string
+  useStore('postgres', (opened) => {
+    ;({ store, at } = opened)
   })
-  afterEach(() => opened[Symbol.asyncDispose]())
 
   async function publish(count: number): Promise<void> {
     const outbox = createOutbox(store)
@@ -45,7 +43,7 @@ describe('after 20,000 messages on postgres', () => {
       await relay.drainOnce()
       expect(await countRows(store, 'outbox')).toBe(0)
       // What autovacuum does after 2,000 dead rows, once its nap of a minute is over.
-      const client = new pg.Client({ connectionString: opened.url })
+      const client = new pg.Client({ connectionString: at })
       await client.connect()
       await client.query('vacuum holdfast_outbox')
       await client.end()
@@ -69,7 +67,7 @@ describe('after 20,000 messages on postgres', () => {
 
   it('an unrelated transaction that keeps 20,000 dead rows does not stop the relay, nor hide a message', async () => {
     await store.execute('create table unrelated (n integer)')
-    const client = new pg.Client({ connectionString: opened.url })
+    const client = new pg.Client({ connectionString: at })
     await client.connect()
     await client.query('begin isolation level repeatable read')
     await client.query('insert into unrelated values (1)')

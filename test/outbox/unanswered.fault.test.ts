@@ -1,18 +1,16 @@
 import type { Store } from 'holdfast'
 import { type Broker, directBroker, type Message } from 'holdfast/broker'
 import { createOutbox, deadLetters, type Outbox } from 'holdfast/outbox'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { storeKinds } from '../support/stores.ts'
 import { until } from '../support/wait.ts'
-import { countRows, type OutboxStore, storeNames, stores } from './stores.ts'
+import { countRows, useStore } from './stores.ts'
 
-describe.each(storeNames)('messages without an answer on %s', (kind) => {
-  let opened: OutboxStore
+describe.each(storeKinds)('messages without an answer on %s', (kind) => {
   let store: Store
-  beforeEach(async () => {
-    opened = await stores[kind]()
+  useStore(kind, (opened) => {
     store = opened.store
   })
-  afterEach(() => opened[Symbol.asyncDispose]())
 
   /** Gives no answer for a whole batch when `silent` says so of any of its messages, as a broken link does. */
   const silentBroker = (

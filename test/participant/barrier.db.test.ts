@@ -2,7 +2,8 @@
 import { type Store, sql } from 'holdfast'
 import { createParticipant, type Participant, type StepCall, StepRefusedError } from 'holdfast/participant'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { applied, apply, type OpenedStore, stores } from '../inbox/stores.ts'
+import { applied, apply, stores } from '../inbox/stores.ts'
+import type { StoreAt } from '../support/store-at.ts'
 
 const call = (phase: StepCall['phase'], over: Partial<StepCall> = {}): StepCall => ({
   saga: 'order-1',
@@ -25,8 +26,8 @@ const rows = (store: Store) =>
   )
 
 /** One store for all tests, emptied before each. */
-function useStore(open: () => Promise<OpenedStore>): { readonly store: Store } {
-  let opened: OpenedStore
+function useStore(open: () => Promise<StoreAt>): { readonly store: Store } {
+  let opened: StoreAt
   beforeAll(async () => {
     opened = await open()
   })

@@ -2,9 +2,8 @@
 import { sql } from 'holdfast'
 import { acquireLease } from 'holdfast/lease'
 import { callStep, createParticipant } from 'holdfast/participant'
-import { postgres } from 'holdfast/postgres'
 import { failpoints } from 'holdfast/testing'
-import pg from 'pg'
+import { openStoreAt } from '../support/store-at.ts'
 import { until } from '../support/wait.ts'
 
 const { at, url, name, step, stopAt } = JSON.parse(process.argv[2] as string) as {
@@ -18,10 +17,8 @@ const { at, url, name, step, stopAt } = JSON.parse(process.argv[2] as string) as
 const say = (line: object): void => void process.stdout.write(`${JSON.stringify({ name, ...line })}\n`)
 
 // Bounds how long a stopped process can hold what it has locked.
-const pool = new pg.Pool({ connectionString: at, idle_in_transaction_session_timeout: 700 })
-pool.on('error', () => {})
-pool.on('connect', (client) => client.on('error', () => {}))
-const store = postgres(pool)
+const opened = openStoreAt(at, { idle_in_transaction_session_timeout: 700 })
+const { store } = opened
 const lease = await until(
   () => acquireLease(store, { scope: 'sagas', name: 'order-1', owner: name, ttlMs: 1_000 }),
   { deadlineMs: 20_000 },
@@ -46,4 +43,4 @@ try {
 } catch (error) {
   say({ code: (error as { code?: string }).code })
 }
-await pool.end()
+await opened[Symbol.asyncDispose]()

@@ -2,16 +2,13 @@
 import { createServer } from 'node:http'
 import { sql } from 'holdfast'
 import { createParticipant, expressStep } from 'holdfast/participant'
-import { postgres } from 'holdfast/postgres'
 import { failpoints } from 'holdfast/testing'
-import pg from 'pg'
+import { openStoreAt } from '../support/store-at.ts'
 
 const { at, stopAt } = JSON.parse(process.argv[2] as string) as { at: string; stopAt?: string }
-const pool = new pg.Pool({ connectionString: at, idle_in_transaction_session_timeout: 700 })
-pool.on('error', () => {})
-pool.on('connect', (client) => client.on('error', () => {}))
+const { store } = openStoreAt(at, { idle_in_transaction_session_timeout: 700 })
 if (stopAt !== undefined) failpoints.arm(stopAt, 'stop', { times: 1 })
-const step = expressStep(createParticipant(postgres(pool)), {
+const step = expressStep(createParticipant(store), {
   do: async (tx, input) => {
     const { note } = input as { note: string }
     await tx.execute(sql`insert into applied (message_id, note) values ('order-1', ${note})`)

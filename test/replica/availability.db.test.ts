@@ -1,7 +1,7 @@
 import { createReplica } from 'holdfast/replica'
 import { memoryBroker, seededRandom } from 'holdfast/testing'
 import { describe, expect, it, vi } from 'vitest'
-import type { StoreKind } from './stores.ts'
+import type { StoreKind } from '../support/stores.ts'
 import { COLLECTIONS, MEMBERS, type Member, openSite, type Site } from './world.ts'
 
 const KINDS: readonly StoreKind[] = ['sqlite', 'postgres']

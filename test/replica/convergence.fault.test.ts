@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import type { StoreKind } from '../support/stores.ts'
 import { runCampaign } from './campaign.ts'
-import type { StoreKind } from './stores.ts'
 import { MEMBERS, openSite, type Site } from './world.ts'
 
 const operations = Number(process.env.HOLDFAST_REPLICA_OPERATIONS ?? 3_000)

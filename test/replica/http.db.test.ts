@@ -1,13 +1,14 @@
 import { httpPeer } from 'holdfast/replica'
 import { describe, expect, it } from 'vitest'
 import { cartReplica, cartServer } from '../../examples/etag-replica/server.ts'
-import { type OpenedStore, openStore } from './stores.ts'
+import type { StoreAt } from '../support/store-at.ts'
+import { freshStore } from '../support/stores.ts'
 
 const MEMBERS = ['berlin', 'paris']
 const SECRET = 'only in this test'
 
 /** The application of one member, asked without a socket in between. */
-function open({ store }: OpenedStore, id: string) {
+function open({ store }: StoreAt, id: string) {
   const replica = cartReplica(store, id, MEMBERS)
   const app = cartServer(store, replica, SECRET)
   const ask = async (method: string, headers: Record<string, string> = {}, body?: unknown) => {
@@ -34,7 +35,7 @@ function open({ store }: OpenedStore, id: string) {
 
 describe('records over HTTP', () => {
   it('a write needs what it replaces, and replaces only what was read', async () => {
-    await using opened = await openStore('sqlite')
+    await using opened = await freshStore('sqlite')
     const { ask } = open(opened, 'berlin')
     expect(await ask('GET')).toMatchObject({ status: 404 })
     expect(await ask('PUT', {}, ['pear'])).toMatchObject({ status: 428 })
@@ -63,13 +64,13 @@ describe('records over HTTP', () => {
     ['POST', {}, ['x'], 405],
     ['GET', { 'replica-context': 'nonsense' }, undefined, 400],
   ])('%s with %o is refused', async (method, headers, body, status) => {
-    await using opened = await openStore('sqlite')
+    await using opened = await freshStore('sqlite')
     expect((await open(opened, 'berlin').ask(method, headers as never, body)).status).toBe(status)
   })
 
   it('a client that goes to another replica never misses its own write', async () => {
-    await using one = await openStore('sqlite')
-    await using two = await openStore('sqlite')
+    await using one = await freshStore('sqlite')
+    await using two = await freshStore('sqlite')
     const [berlin, paris] = [open(one, 'berlin'), open(two, 'paris')]
     const { etag } = await berlin.ask('PUT', { 'if-none-match': '*' }, ['pear'])
     const early = await paris.ask('GET', { 'replica-context': etag })
@@ -86,7 +87,7 @@ describe('records over HTTP', () => {
   })
 
   it('a peer that is not let in, or asks nonsense, gets nothing', async () => {
-    await using opened = await openStore('sqlite')
+    await using opened = await freshStore('sqlite')
     const { app } = open(opened, 'berlin')
     const ask = (body: string, authorization: string) =>
       app.request('/replica', { method: 'POST', body, headers: { authorization } })

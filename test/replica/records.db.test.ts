@@ -1,7 +1,7 @@
 import { upDownCounter } from 'holdfast/causality'
 import { createReplica } from 'holdfast/replica'
 import { describe, expect, it, vi } from 'vitest'
-import { openStore, type StoreKind } from './stores.ts'
+import { freshStore, type StoreKind } from '../support/stores.ts'
 import { COLLECTIONS, type Member, openSite, type Site } from './world.ts'
 
 const KINDS: readonly StoreKind[] = ['sqlite', 'postgres']
@@ -251,7 +251,7 @@ describe.each(KINDS)('records of replicas on %s', (kind) => {
 
 describe('createReplica', () => {
   it('names every problem at once', async () => {
-    await using opened = await openStore('sqlite')
+    await using opened = await freshStore('sqlite')
     const make = () =>
       createReplica(opened.store, {
         id: '',

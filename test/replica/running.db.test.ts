@@ -1,7 +1,7 @@
 import { memoryBroker } from 'holdfast/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { PRUNE_MARGIN_MS, pruneBefore } from '../../src/replica/prune.ts'
-import type { StoreKind } from './stores.ts'
+import type { StoreKind } from '../support/stores.ts'
 import { openSite, type Site } from './world.ts'
 
 const KINDS: readonly StoreKind[] = ['sqlite', 'postgres']

@@ -1,7 +1,8 @@
 import type { Store } from 'holdfast'
 import { upDownCounter } from 'holdfast/causality'
 import { collection, createReplica, type PeerLink, type Replica } from 'holdfast/replica'
-import { type OpenedStore, openStore, type StoreKind } from './stores.ts'
+import type { StoreAt } from '../support/store-at.ts'
+import { freshStore, type StoreKind } from '../support/stores.ts'
 
 export const COLLECTIONS = {
   customer: collection<{ name: string }>({ merge: 'last-writer-wins' }),
@@ -26,10 +27,10 @@ export interface Site extends AsyncDisposable {
 }
 
 export async function openSite(id: Member, kind: StoreKind = 'sqlite'): Promise<Site> {
-  return siteOf(id, await openStore(kind))
+  return siteOf(id, await freshStore(kind))
 }
 
-export function siteOf(id: Member, opened: OpenedStore): Site {
+export function siteOf(id: Member, opened: StoreAt): Site {
   const { store } = opened
   const replica = createReplica(store, { id, members: MEMBERS, collections: COLLECTIONS })
   return {

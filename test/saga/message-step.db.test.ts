@@ -47,21 +47,31 @@ const embedded = async ({ store }: OpenedStore) => ({ broker: storeQueue(store),
 
 function describeMessages(name: string, open: () => Promise<World>): void {
   describe(`a step by message over ${name}`, () => {
-    const newTopics = () => {
+    /** The side of the orders, all of it at work: its saga with a runner, its relay, and who takes the replies. */
+    const openOrders = async ({ store, brokers }: World) => {
       const suffix = randomBytes(4).toString('hex')
-      return { orders: `dishes-${suffix}`, replies: `cooked-${suffix}` }
+      const topics = { orders: `dishes-${suffix}`, replies: `cooked-${suffix}` }
+      const outbox = createOutbox(store)
+      const order = orderSaga(outbox, topics)
+      const relay = outbox.relay({ broker: brokers[0] })
+      const replies = receiveReplies(store, brokers[0], topics)
+      const runner = await startRunner(store, [order])
+      return {
+        topics,
+        order,
+        replies,
+        async [Symbol.asyncDispose]() {
+          for (const part of [runner, replies, relay]) await part[Symbol.asyncDispose]()
+        },
+      }
     }
 
     it('has its effect once and gets its reply, however often the reply comes', async () => {
       await using world = await open()
       const { store, kitchenStore, brokers } = world
-      const topics = newTopics()
-      const outbox = createOutbox(store)
-      const order = orderSaga(outbox, topics)
-      await using _relay = outbox.relay({ broker: brokers[0] })
-      await using replies = receiveReplies(store, brokers[0], topics)
+      await using orders = await openOrders(world)
+      const { topics, order, replies } = orders
       await using _kitchen = kitchen(kitchenStore, brokers[1], topics, { replies: 3 })
-      await using _runner = await startRunner(store, [order])
       const dishes = ['soup', 'noodles', 'rice', 'o’dish “5” 🍜\n']
       const results = await Promise.all(
         dishes.map((dish) => order.run(store, { dish }, { id: `of ${dish}` })),
@@ -76,12 +86,8 @@ function describeMessages(name: string, open: () => Promise<World>): void {
     it('that is not answered in time is undone, its outcome unknown; what is cooked later is refused or thrown away', async () => {
       await using world = await open()
       const { store, kitchenStore, brokers } = world
-      const topics = newTopics()
-      const outbox = createOutbox(store)
-      const order = orderSaga(outbox, topics)
-      await using _relay = outbox.relay({ broker: brokers[0] })
-      await using replies = receiveReplies(store, brokers[0], topics)
-      await using _runner = await startRunner(store, [order])
+      await using orders = await openOrders(world)
+      const { topics, order, replies } = orders
       const handle = await order.start(store, { dish: 'soup', patienceMs: 50 }, { id: 'late' })
       await expect(handle.result()).rejects.toMatchObject({
         code: 'SAGA_FAILED',
@@ -101,15 +107,11 @@ function describeMessages(name: string, open: () => Promise<World>): void {
     it('that was answered is undone when the saga goes back', async () => {
       await using world = await open()
       const { store, kitchenStore, brokers } = world
-      const topics = newTopics()
-      const outbox = createOutbox(store)
-      const order = orderSaga(outbox, topics)
-      await using _relay = outbox.relay({ broker: brokers[0] })
-      await using _replies = receiveReplies(store, brokers[0], topics)
+      await using orders = await openOrders(world)
+      const { topics, order } = orders
       await using _kitchen = kitchen(kitchenStore, brokers[1], topics, {
         answer: (dish) => (dish === 'tea' ? { nothing: true } : { number: 4 }),
       })
-      await using _runner = await startRunner(store, [order])
       await expect(order.run(store, { dish: 'soup', fails: true }, { id: 'back' })).rejects.toThrow('guest')
       // A reply that lacks a field is an error of the step.
       await expect(order.run(store, { dish: 'tea' }, { id: 'tea' })).rejects.toThrow('a number is missing')

@@ -79,7 +79,7 @@ async function live({
   for (const program of programs) await definition.start(own, program.seed, { id: idOf(program) })
   const launch = (failpoint?: string) =>
     startFixture<{ ready: boolean }>(PROCESS, {
-      args: [JSON.stringify({ kind: name, ...at, ...(failpoint !== undefined && { failpoint }) })],
+      args: [JSON.stringify({ ...at, ...(failpoint !== undefined && { failpoint }) })],
     })
   const tell = async (): Promise<void> => {
     for (const program of programs) {

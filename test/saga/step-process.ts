@@ -2,12 +2,9 @@
  * A runner in a process of its own, for one saga whose steps have their effect in the journal's store, in another store
  * and over HTTP; with `failpoint`, it kills or stops itself there. Says which sagas it may not run any more.
  */
-import { postgres } from 'holdfast/postgres'
 import { sagaRunner } from 'holdfast/saga'
-import { sqlite } from 'holdfast/sqlite'
 import { armFailpointsFromEnv } from 'holdfast/testing'
-import pg from 'pg'
-import { openSqlite } from '../support/sqlite.ts'
+import { openStoreAt, type StoreAt } from '../support/store-at.ts'
 import { askSaga, type TripPlaces, tickSaga, tripSaga } from './trip.ts'
 
 const {
@@ -29,20 +26,13 @@ const {
   parkAfterMs?: number
 }
 
-const closing: (() => Promise<unknown>)[] = []
+const opened: StoreAt[] = []
 
 function open(at: string) {
-  if (!at.startsWith('postgres')) {
-    const store = sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
-    closing.push(() => store.close())
-    return store
-  }
-  // Bounds how long a stopped process can hold what it has locked.
-  const pool = new pg.Pool({ connectionString: at, max: 8, idle_in_transaction_session_timeout: 700 })
-  pool.on('error', () => {})
-  pool.on('connect', (client) => client.on('error', () => {}))
-  closing.push(() => pool.end())
-  return postgres(pool)
+  // The timeout bounds how long a stopped process can hold what it has locked.
+  const one = openStoreAt(at, { max: 8, idle_in_transaction_session_timeout: 700 })
+  opened.push(one)
+  return one.store
 }
 
 const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -71,5 +61,5 @@ say({ ready: true })
 process.stdin.once('data', async () => {
   process.stdin.destroy()
   await runner.stop()
-  for (const close of closing) await close()
+  for (const one of opened) await one[Symbol.asyncDispose]()
 })

@@ -1,71 +1,35 @@
-import { migrate, type Store } from 'holdfast'
-import { postgres } from 'holdfast/postgres'
+import type { Store } from 'holdfast'
 import { type AnySaga, type SagaRunner, type SagaRunnerOptions, sagaRunner } from 'holdfast/saga'
-import { sqlite } from 'holdfast/sqlite'
-import { allTables } from 'holdfast/tables'
-import { tempFolder } from '../support/files.ts'
-import { freshPool } from '../support/postgres.ts'
-import { openSqlite } from '../support/sqlite.ts'
+import type { StoreAt } from '../support/store-at.ts'
+import { freshStore, type StoreKind, storeKinds } from '../support/stores.ts'
 
-export interface OpenedStore extends AsyncDisposable {
-  readonly store: Store
-  /** Names the database to another process: a file, or a URL. */
-  readonly at: string
+export interface OpenedStore extends StoreAt {
   /** A second database of the same kind, with every table too. */
   second(): Promise<{ readonly store: Store; readonly at: string }>
 }
 
 /** Stores with every table and `effects(saga, what)`, which has no key: what happens twice is there twice. */
-export const stores: readonly { readonly name: 'sqlite' | 'postgres'; open(): Promise<OpenedStore> }[] = [
-  {
-    name: 'sqlite',
+export const stores: readonly { readonly name: StoreKind; open(): Promise<OpenedStore> }[] = storeKinds.map(
+  (name) => ({
+    name,
     async open() {
-      const folder = tempFolder('saga')
-      const opened: Store[] = []
-      const open = async (file: string): Promise<Store> => {
-        const store = sqlite({ open: () => openSqlite(folder.file(file)), synchronous: 'normal' })
-        opened.push(store)
-        await prepare(store)
-        return store
+      const opened: StoreAt[] = []
+      const open = async (): Promise<StoreAt> => {
+        const one = await freshStore(name, { pool: { max: 12 } })
+        opened.push(one)
+        await one.store.execute('create table effects (saga text not null, what text not null)')
+        return one
       }
       return {
-        store: await open('saga.db'),
-        at: folder.file('saga.db'),
-        second: async () => ({ store: await open('second.db'), at: folder.file('second.db') }),
-        [Symbol.asyncDispose]: async () => {
-          for (const store of opened) await store.close()
-          folder.remove()
-        },
-      }
-    },
-  },
-  {
-    name: 'postgres',
-    async open() {
-      const databases: { drop(): Promise<void> }[] = []
-      const open = async (): Promise<{ store: Store; at: string }> => {
-        const database = await freshPool({ max: 12 })
-        databases.push(database)
-        const store = postgres(database.pool)
-        await prepare(store)
-        return { store, at: database.url }
-      }
-      const first = await open()
-      return {
-        ...first,
+        ...(await open()),
         second: open,
-        [Symbol.asyncDispose]: async () => {
-          for (const database of databases) await database.drop()
+        async [Symbol.asyncDispose]() {
+          for (const one of opened) await one[Symbol.asyncDispose]()
         },
       }
     },
-  },
-]
-
-async function prepare(store: Store): Promise<void> {
-  await migrate(store, allTables)
-  await store.execute('create table effects (saga text not null, what text not null)')
-}
+  }),
+)
 
 /** A runner that looks often, for tests that wait. */
 export async function startRunner(
