@@ -1,12 +1,11 @@
-import { PayloadError } from '../core/errors.ts'
-import { checkOptions, isCount, isDuration } from '../core/options.ts'
 import type { Deadline } from './deadline.ts'
-import type { LockStrength } from './dialect.ts'
-import type { LockRequest, Session, Statement, Statements, SyncStatements } from './engine.ts'
+import type { Session, Statement, Statements, SyncStatements } from './engine.ts'
 import { TransactionAbortedError, TransactionStateError } from './errors.ts'
-import { compileSql, Sql, type SqlValue, sql } from './sql.ts'
+import { lockRequest } from './lock-request.ts'
+import type { Sql, SqlValue } from './sql.ts'
 import { StatementPromise } from './statement-promise.ts'
 import type { Store } from './store.ts'
+import { toStatement } from './to-statement.ts'
 import type {
   Flush,
   JoinedTransaction,
@@ -301,75 +300,3 @@ export class SyncScope implements SyncTransaction {
 }
 
 function nothing(): void {}
-
-function toStatement(
-  store: Store,
-  statement: Sql | string,
-  values: readonly SqlValue[] | undefined,
-): Statement {
-  if (typeof statement === 'string') return checked({ text: statement, values: values ?? [], prepare: false })
-  return checked({ ...compileSql(statement, store.dialect), prepare: true })
-}
-
-/** A missing field would travel as null (pg, libsql), which `= null` then never equals, or which overwrites a column. */
-function checked(statement: Statement): Statement {
-  const missing = statement.values.indexOf(undefined as never)
-  if (missing < 0) return statement
-  throw new PayloadError('parameters of a statement', [
-    { path: `$[${missing}]`, message: 'undefined is no value; write null' },
-  ])
-}
-
-const STRENGTHS: readonly LockStrength[] = ['update', 'no-key-update', 'share', 'key-share']
-
-function lockRequest(table: string, where: Where, options: LockRowsOptions): LockRequest {
-  const { strength = 'update', wait = 'block', orderBy, limit } = options
-  checkOptions(
-    'lockRows',
-    options,
-    ['strength', 'wait', 'orderBy', 'limit'],
-    [
-      (typeof table === 'string' && table !== '') || 'the table must be named by a non-empty string',
-      limit === undefined || isCount('limit', limit, 1, Number.MAX_SAFE_INTEGER),
-      // The strength becomes part of the statement's text, so nothing but these words may pass.
-      STRENGTHS.includes(strength) ||
-        `strength must be one of ${STRENGTHS.join(', ')}, got ${String(strength)}`,
-      checkWait(wait),
-      where instanceof Sql ||
-        Object.keys(where ?? {}).length > 0 ||
-        'where is empty; to lock every row, pass sql`true`',
-      where instanceof Sql || undefinedColumns(where ?? {}),
-    ],
-  )
-  return {
-    table,
-    from: sql.ident(...table.split('.')),
-    where: where instanceof Sql ? where : equalTo(where),
-    orderBy: orderBy && sql.join(orderBy.map((column) => sql.ident(column))),
-    limit,
-    strength,
-    wait,
-  }
-}
-
-function checkWait(wait: LockRequest['wait']): true | string {
-  if (wait === 'block' || wait === 'nowait' || wait === 'skip-locked') return true
-  if (typeof wait === 'object' && wait !== null && Object.keys(wait).join() === 'waitMs')
-    return isDuration('waitMs', wait.waitMs)
-  return 'wait must be block, nowait, skip-locked or { waitMs }'
-}
-
-function undefinedColumns(where: Readonly<Record<string, unknown>>): true | string {
-  const columns = Object.keys(where).filter((column) => where[column] === undefined)
-  return columns.length === 0 || `where has no value for ${columns.join(', ')}; write null for "is null"`
-}
-
-/** `a = ? and b is null` of a record of column values. */
-export function equalTo(columns: Readonly<Record<string, SqlValue>>): Sql {
-  return sql.join(
-    Object.entries(columns).map(([column, value]) =>
-      value === null ? sql`${sql.ident(column)} is null` : sql`${sql.ident(column)} = ${value}`,
-    ),
-    ' and ',
-  )
-}

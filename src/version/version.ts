@@ -1,8 +1,8 @@
 import { ConfigError, UnsupportedError } from '../core/errors.ts'
 import { checkOptions } from '../core/options.ts'
-import { equalTo } from '../store/scope.ts'
 import { type Sql, type SqlValue, sql } from '../store/sql.ts'
 import type { Row, Transaction } from '../store/transaction.ts'
+import { equalTo } from '../store/where.ts'
 import { VersionConflictError } from './errors.ts'
 
 /** A `bigint` for a counter, the database's own text for a timestamp. */
@@ -101,7 +101,7 @@ export async function updateVersioned(
 
 const TEXT = 'holdfast_version_text'
 
-export const VERSION_OPTION_NAMES = ['column', 'kind'] as const
+const VERSION_OPTION_NAMES = ['column', 'kind'] as const
 
 export function resolveVersionOptions(given: VersionOptions): Required<VersionOptions> {
   const { column = 'version', kind = 'counter' } = given

@@ -52,7 +52,7 @@ const TABLE: Readonly<Record<number, Make>> = {
 }
 
 /** The extended result code, or undefined when `error` did not come from SQLite. */
-export function resultCode(error: unknown): number | undefined {
+function resultCode(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined
   const { rawCode, errcode, code } = error as SqliteErrorLike
   return rawCode ?? errcode ?? (code === undefined ? undefined : codeOfName(code))

@@ -1,0 +1,23 @@
+import { PayloadError } from '../core/errors.ts'
+import type { Statement } from './engine.ts'
+import { compileSql, type Sql, type SqlValue } from './sql.ts'
+import type { Store } from './store.ts'
+
+/** A statement as an engine takes it. @throws PayloadError for a parameter that is undefined */
+export function toStatement(
+  store: Store,
+  statement: Sql | string,
+  values: readonly SqlValue[] | undefined,
+): Statement {
+  if (typeof statement === 'string') return checked({ text: statement, values: values ?? [], prepare: false })
+  return checked({ ...compileSql(statement, store.dialect), prepare: true })
+}
+
+/** A missing field would travel as null (pg, libsql), which `= null` then never equals, or which overwrites a column. */
+function checked(statement: Statement): Statement {
+  const missing = statement.values.indexOf(undefined as never)
+  if (missing < 0) return statement
+  throw new PayloadError('parameters of a statement', [
+    { path: `$[${missing}]`, message: 'undefined is no value; write null' },
+  ])
+}
