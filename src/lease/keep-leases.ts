@@ -2,48 +2,20 @@ import type { Background } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { failpoint } from '../core/failpoint.ts'
-import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
-import { acquireAll, leaseChecks } from './acquire.ts'
+import { acquireAll } from './acquire.ts'
 import { type HeldLease, Holding } from './held-lease.ts'
+import {
+  type KeepLeasesOptions,
+  type ResolvedKeepLeasesOptions,
+  resolveKeepLeasesOptions,
+} from './keep-leases-options.ts'
 import { type GrantedRow, type Lease, toLease } from './lease.ts'
-import { uniqueOwner } from './owner.ts'
 import { releaseLease, releaseOwned } from './release.ts'
 import { readLeases, renewOwned } from './renew.ts'
 import { nextShare, type ShareStep } from './share.ts'
-
-export interface KeepLeasesOptions {
-  readonly scope: string
-  /** What is to be held: `['0', '1', … '15']` for partitions, one name for a leader. At most 4 096. */
-  readonly names: readonly string[]
-  /** Unique per process start. Default: `uniqueOwner()`. */
-  readonly owner?: string
-  /** Default 10 000. A killed holder's leases are taken over within `ttlMs` and one look. */
-  readonly ttlMs?: number
-  /** Default a third of `ttlMs`; at most half, so that one renewal may fail. */
-  readonly renewEveryMs?: number
-  /** How often to see who is there and what is free. Default 1 000, or `renewEveryMs` if that is less. */
-  readonly lookEveryMs?: number
-  /** True (the default) shares the names fairly among the live keepers of the scope; false takes all it can get. */
-  readonly share?: boolean
-  /** Told of each lease gained. Start working; do not wait for the work. */
-  readonly onGained: (held: HeldLease) => void
-  /**
-   * Asked before a lease is given up in good order, to another member or by `stop`: take no new work under it, and
-   * fulfil when what is in hand is done. Until then, and for at most `drainMs`, the lease is still renewed.
-   */
-  readonly onDrain?: (held: HeldLease) => void | Promise<void>
-  /** Told once for each lease gained, when it is over: given up, taken over, or not renewed in time. */
-  readonly onLost?: (held: HeldLease) => void
-  /** Bound of `onDrain`, which with 0 is not asked at all. Default 5 000. */
-  readonly drainMs?: number
-  readonly log?: Log
-  /** Firing it is like calling `stop()`. */
-  readonly signal?: AbortSignal
-}
 
 export interface LeaseKeeper extends Background {
   readonly owner: string
@@ -65,14 +37,11 @@ export function keepLeases(store: Store, options: KeepLeasesOptions): LeaseKeepe
   return new Keeper(store, resolveKeepLeasesOptions(options))
 }
 
-type Resolved = Required<Omit<KeepLeasesOptions, 'signal' | 'onDrain' | 'onLost'>> &
-  Pick<KeepLeasesOptions, 'signal' | 'onDrain' | 'onLost'>
-
 class Keeper implements LeaseKeeper {
   readonly done: Promise<void>
   readonly #store: Store
   readonly #clock: Clock
-  readonly #options: Resolved
+  readonly #options: ResolvedKeepLeasesOptions
   readonly #membersScope: string
   readonly #holdings = new Map<string, Holding>()
   readonly #leaving = new Map<string, Promise<void>>()
@@ -85,7 +54,7 @@ class Keeper implements LeaseKeeper {
   #renewals = 0
   #settle!: { resolve: () => void; reject: (error: unknown) => void }
 
-  constructor(store: Store, options: Resolved) {
+  constructor(store: Store, options: ResolvedKeepLeasesOptions) {
     this.#store = store
     this.#clock = store.clock
     this.#options = options
@@ -344,48 +313,3 @@ interface Seen {
 }
 
 const MEMBERS_MAX = 10_000
-
-const OPTION_NAMES = [
-  'scope',
-  'names',
-  'owner',
-  'ttlMs',
-  'renewEveryMs',
-  'lookEveryMs',
-  'share',
-  'onGained',
-  'onDrain',
-  'onLost',
-  'drainMs',
-  'log',
-  'signal',
-]
-
-function resolveKeepLeasesOptions(given: KeepLeasesOptions): Resolved {
-  const { owner = uniqueOwner(), ttlMs = 10_000, share = true, drainMs = 5_000, log = silentLog } = given
-  const { names, renewEveryMs = ttlMs / 3 } = given
-  const { lookEveryMs = Math.min(1_000, renewEveryMs) } = given
-  const list = Array.isArray(names) ? names : []
-  checkOptions('keepLeases', given, OPTION_NAMES, [
-    ...leaseChecks({ scope: given.scope, owner, ttlMs }),
-    Array.isArray(names) || 'names must be an array',
-    isCount('the number of names', list.length, 1, 4_096),
-    ...list.map((name) => isName('each name', name)),
-    new Set(list).size === list.length || 'names must be without duplicates',
-    isDuration('renewEveryMs', renewEveryMs),
-    renewEveryMs * 2 <= ttlMs || `renewEveryMs (${renewEveryMs}) must be at most half of ttlMs (${ttlMs})`,
-    isDuration('lookEveryMs', lookEveryMs),
-    typeof given.onGained === 'function' || 'onGained must be a function',
-    isDurationOrZero('drainMs', drainMs),
-  ])
-  return Object.freeze({
-    ...given,
-    owner,
-    ttlMs: Math.floor(ttlMs),
-    renewEveryMs,
-    lookEveryMs,
-    share,
-    drainMs,
-    log,
-  })
-}
