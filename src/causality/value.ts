@@ -1,7 +1,7 @@
 import { encodeJson } from '../core/index.ts'
 
 /** The largest value that a register, a set or a map takes, as JSON. */
-export const VALUE_BYTES_MAX = 1_048_576
+const VALUE_BYTES_MAX = 1_048_576
 
 /**
  * The value as its replicas will read it: a copy made of JSON, which the caller cannot change afterwards.

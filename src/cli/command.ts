@@ -41,7 +41,7 @@ export interface ForeignCommand {
   runForeign(argv: readonly string[], io: Io): Promise<number>
 }
 
-export interface Example {
+interface Example {
   readonly line: string
   readonly does: string
 }

@@ -6,7 +6,7 @@ import { type Store, sql, type Transaction } from '../store/index.ts'
 import { effectOf } from './handle.ts'
 
 /** Whose dead letters are this group's. */
-export function sourceOf(group: string): string {
+function sourceOf(group: string): string {
   return `inbox/${group}`
 }
 

@@ -89,7 +89,7 @@ export async function pull(settings: PullSettings): Promise<PullReport> {
 }
 
 /** The buckets in which something differs. Pure. */
-export function differing(ours: Sums, theirs: Sums): number[] {
+function differing(ours: Sums, theirs: Sums): number[] {
   return ours.flatMap((sum, bucket) => (sum === theirs[bucket] ? [] : [bucket]))
 }
 

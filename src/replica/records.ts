@@ -114,16 +114,3 @@ export async function countRecords(store: Store): Promise<RecordCounts> {
   const count = (dead: number): number => Number(rows.find((row) => Number(row.dead) === dead)?.count ?? 0)
   return { records: count(0), tombstones: count(1) }
 }
-
-/** Keys of one collection that exist under some reading, in the database's order, after `after`. */
-export async function listKeys(
-  store: Store,
-  { collection, after, limit }: { collection: string; after: string | undefined; limit: number },
-): Promise<string[]> {
-  const from = after === undefined ? sql`` : sql` and key > ${after}`
-  const rows = await store.read<{ key: string }>(
-    sql`select key from ${store.table('replica_record')}
-      where collection = ${collection} and dead = 0${from} order by key limit ${limit}`,
-  )
-  return rows.map(({ key }) => key)
-}

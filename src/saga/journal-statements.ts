@@ -12,12 +12,12 @@ export interface Guard {
   readonly epoch: bigint
 }
 
-export interface Append extends Guard {
+interface Append extends Guard {
   readonly sagaId: string
   readonly entry: Entry
 }
 
-export interface RowChange extends Guard {
+interface RowChange extends Guard {
   readonly sagaId: string
   readonly name: string
   readonly change: Change
@@ -64,7 +64,7 @@ const START = columns(
 const ENTRY = columns('saga_id seq kind step pos hash data at_ms')
 const CHANGE = columns('id name partition state wake_at_ms held started_at_ms ended_at_ms output reason')
 
-export function startValues(saga: NewSaga): (string | number | null)[] {
+function startValues(saga: NewSaga): (string | number | null)[] {
   return [
     saga.id,
     saga.name,
@@ -118,7 +118,7 @@ export function startStatement({ dialect, table }: Store, sagas: readonly NewSag
  * Entries are inserted where they are missing: a batch whose answer was lost is sent again as it is. A saga's row is
  * written by INSERT … ON CONFLICT, since that goes by the primary key however small the planner believes the table is.
  */
-export function batchStatement(store: Store, batch: Batch): Sql {
+function batchStatement(store: Store, batch: Batch): Sql {
   const { dialect } = store
   const guards = distinctGuards(batch)
   const held = sql`select name, epoch from ${store.table('lease')} where scope = ${scopeOfPartition(guards[0] as string)}

@@ -22,7 +22,7 @@ export interface SagaOptions<Input> {
   readonly rate?: { readonly limit: number; readonly perMs: number }
 }
 
-export interface ResolvedSagaOptions {
+interface ResolvedSagaOptions {
   readonly timeoutMs: number | undefined
   readonly schema: StandardSchemaV1<unknown, unknown> | undefined
   readonly group: string

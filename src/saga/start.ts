@@ -26,7 +26,7 @@ export interface StartOptions {
 /** A higher priority is an earlier time, so that one index serves both. */
 const PRIORITY_MS = 1_000_000_000_000
 
-export function rankOf(atMs: number, priority: number): number {
+function rankOf(atMs: number, priority: number): number {
   return Math.floor(atMs) - priority * PRIORITY_MS
 }
 

@@ -3,7 +3,7 @@ import { PayloadError } from '../core/errors.ts'
 import { encodeJson } from '../core/json.ts'
 
 /** The largest input or result, as JSON. */
-export const VALUE_LIMIT_BYTES = 1_048_576
+const VALUE_LIMIT_BYTES = 1_048_576
 
 /**
  * Encodes an input or a result. What JSON would change silently is refused, a Date included: on replay it would be

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import type { StoreAt } from '../support/store-at.ts'
 import { freshStore, type StoreKind } from '../support/stores.ts'
 
-export const tableSets = [storeTables, leaseTables, outboxTables, deadLetterTables]
+const tableSets = [storeTables, leaseTables, outboxTables, deadLetterTables]
 
 export function openStore(kind: StoreKind): Promise<StoreAt> {
   return freshStore(kind, { tables: tableSets, pool: { max: 20 } })

@@ -12,7 +12,7 @@ import { until } from './wait.ts'
 
 export type ClusterKind = 'etcd' | 'zookeeper'
 
-export interface ClusterNode {
+interface ClusterNode {
   readonly name: string
   /** `http://host:port` of etcd, `host:port` of ZooKeeper. */
   readonly url: string

@@ -21,7 +21,7 @@ export interface StorageOptions {
   readonly keepFolder: string | undefined
 }
 
-export const DATABASES = [...SERVICES, 'queue'] as const
+const DATABASES = [...SERVICES, 'queue'] as const
 
 /** Creates the databases of the run called `name`, with the tables and the opening rows of the workload. */
 export async function createStorage(

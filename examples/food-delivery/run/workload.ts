@@ -9,7 +9,7 @@ export interface PlannedOrder {
   readonly quantity: number
 }
 
-export interface PriceChange {
+interface PriceChange {
   /** Made when this many orders have ended since the one before: a slow machine must not see more of them. */
   readonly afterOrders: number
   readonly dish: string

@@ -9,9 +9,9 @@ export interface Order {
   readonly totalCents: number
 }
 
-export const ACCOUNTS = 40
-export const DISHES = 12
-export const OPENING_CENTS = 60_000
+const ACCOUNTS = 40
+const DISHES = 12
+const OPENING_CENTS = 60_000
 const PRICE_CENTS = 900
 
 /** Accounts hold less than their orders cost, and kitchens less than is asked for, so that some orders are refused. */

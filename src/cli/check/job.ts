@@ -1,4 +1,4 @@
-import type { CheckHistoryOptions, Format, Level, ModelName, Verdict } from '../../history/index.ts'
+import type { Format, Level, ModelName, Verdict } from '../../history/index.ts'
 
 /** The path that stands for standard input. */
 export const STANDARD_INPUT = '-'
@@ -26,5 +26,3 @@ export type CheckAnswer =
   | { readonly kind: 'usage'; readonly message: string }
   | { readonly kind: 'unreadable'; readonly message: string }
   | { readonly kind: 'failed'; readonly message: string }
-
-export type { CheckHistoryOptions }

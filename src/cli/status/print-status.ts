@@ -49,7 +49,7 @@ export function printStatus(status: Status, rates: Rates | undefined): string {
 }
 
 /** What a coordinator prepares is settled within seconds, so what is older has been left behind. */
-export const OLD_PREPARED_MS = 60_000
+const OLD_PREPARED_MS = 60_000
 
 function oldTwoPhase({ twoPhase, prepared }: Status): string {
   const open = Math.max(0, ...twoPhase.map((t) => (t.open > 0 ? t.oldestAgeMs : 0)))
@@ -76,7 +76,7 @@ function printSagas(sagas: Status['sagas']): string[] {
 }
 
 /** What no runner will mend by itself. Pure. */
-export function sagaTroubles({ unheld, overdue }: NonNullable<Status['sagas']>): string[] {
+function sagaTroubles({ unheld, overdue }: NonNullable<Status['sagas']>): string[] {
   return [
     ...(unheld > 0
       ? [`sagas in partitions that no runner holds: ${unheld}; is a runner of their group running?`]

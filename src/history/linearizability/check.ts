@@ -253,7 +253,7 @@ function describe(operation: Operation, unit: string): string {
   return `${showOperation(operation)} of process ${process} (${where})`
 }
 
-export function showOperation({ f, input, output, known }: Operation): string {
+function showOperation({ f, input, output, known }: Operation): string {
   const asked = input === undefined || input === null ? f : `${f} ${show(input)}`
   if (!known) return `${asked} → ?`
   if (output === input || output === undefined || canonical(output) === canonical(input)) {

@@ -41,7 +41,6 @@ const CLASSES: readonly CycleClass[] = [
   { name: 'G-nonadjacent', startKind: RW, rest: DEP | b(RW), moreRw: true, adjacentAllowed: false },
   { name: 'G2-item', startKind: RW, rest: DEP | b(RW), moreRw: true, adjacentAllowed: true },
 ]
-export const CYCLE_CLASSES = CLASSES.map((c) => c.name)
 
 /**
  * The shortest cycle of each class within one strongly connected component, most severe class first, by Adya's names

@@ -66,7 +66,7 @@ const MEANING: Readonly<Record<string, string>> = {
   'G2-item': 'Each of these transactions would have to come before the others: no serial order explains them',
 }
 
-export function nameOf(cycle: FoundCycle, h: TransactionHistory): string | undefined {
+function nameOf(cycle: FoundCycle, h: TransactionHistory): string | undefined {
   const rw = cycle.steps.filter((s) => s.kind === RW)
   if (cycle.steps.length !== 2) return undefined
   const keys = cycle.steps.map((s) => (s.via < 0 ? -1 : (h.key[s.via] as number)))

@@ -13,8 +13,6 @@ export const WR = 3
 export const RW = 4
 export const CO = 5
 export const EDGE_NAMES = ['so', 'rt', 'ww', 'wr', 'rw', 'co'] as const
-/** One bit per kind, to choose edges by. */
-export const bit = (kind: number): number => 1 << kind
 
 /** A list of edges. `via` is the micro-operation that explains an edge: the write that is read, or the newer write. */
 export class Edges {

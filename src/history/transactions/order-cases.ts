@@ -72,7 +72,7 @@ function closed(ways: readonly { readonly cycle: readonly Step[] | undefined }[]
 }
 
 /** The shortest way back from where `edge` ends to where it begins, along certain and chosen edges, closed by it. */
-export function shortestCycleThrough(
+function shortestCycleThrough(
   edge: Candidate,
   chosen: readonly Candidate[],
   { graph, edges, keyNodesFrom, snapshot, transactions }: Omit<CaseInput, 'pairs' | 'edgesOf'>,

@@ -11,8 +11,8 @@ import {
 } from './history.ts'
 
 /** In `source`: a read whose value several transactions wrote; and an operation that reads nothing from outside. */
-export const AMBIGUOUS = -3
-export const NOTHING = -4
+const AMBIGUOUS = -3
+const NOTHING = -4
 
 /** A violation that shows without a cycle, by the name that the literature or Elle gives it. */
 export interface Finding {
