@@ -6,7 +6,7 @@ import type { Store } from '../store/store.ts'
 import { readEntries } from './claim.ts'
 import { type Entry, IN_HAND, type SagaState, scopeOfPartition } from './entry.ts'
 import { type ErrorRecord, SagaNotFoundError } from './errors.ts'
-import { readStepMs } from './in-flight.ts'
+import { readStepMs, type StepMs } from './step-ms.ts'
 
 export interface SagaInfo {
   readonly id: string
@@ -54,12 +54,6 @@ export interface SagaCounts {
   readonly oldestAgeMs: number
   /** From one entry of a saga to the next, over the steps of those that ended last. */
   readonly stepMs: StepMs | undefined
-}
-
-/** Milliseconds. */
-export interface StepMs {
-  readonly p50: number
-  readonly p95: number
 }
 
 export async function listSagas(

@@ -1,7 +1,9 @@
 /** What is peculiar to the store queue; what every broker does is in the contract suite. */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Delivery, Message } from '../../src/broker/index.ts'
 import { partitionOf } from '../../src/broker/index.ts'
+import { append } from '../../src/broker/store-queue/append.ts'
 import { queueTables, type StoreQueueOptions, storeQueue } from '../../src/broker/store-queue/index.ts'
 import { fenceTables } from '../../src/fence/index.ts'
 import { migrate } from '../../src/store/migrations.ts'
@@ -286,7 +288,6 @@ describe.each(Object.entries(kinds))('store queue on %s', (kind, make) => {
         appended = resolve
       })
       const slow = store.transaction(async (tx) => {
-        const { append } = await import('../../src/broker/store-queue/append.ts')
         await append(tx, [{ partitionId: 1n, message: message('slow') }])
         appended()
         await committing

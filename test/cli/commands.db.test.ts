@@ -1,4 +1,6 @@
 /** The commands against real databases, on both stores. */
+import { writeFileSync } from 'node:fs'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
 import { freshDatabase } from '../support/postgres.ts'
@@ -134,7 +136,6 @@ it('what is not a database is told in one sentence', async () => {
   const { code, err } = await holdfast(['doctor', '--store', `sqlite:${folder.file('nowhere/x.db')}`])
   expect([code, err]).toEqual([2, expect.stringMatching(/^holdfast: there is no file .*\n$/)])
   const text = folder.file('text.db')
-  const { writeFileSync } = await import('node:fs')
   writeFileSync(text, 'this is no database, whatever its name says. '.repeat(40))
   const damaged = await holdfast(['status', '--store', `sqlite:${text}`])
   expect([damaged.code, damaged.err]).toEqual([
@@ -150,7 +151,6 @@ async function runScript(url: string, script: string): Promise<void> {
     db.close()
     return
   }
-  const { default: pg } = await import('pg')
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {

@@ -1,6 +1,8 @@
 /** Dead letters from the command line, on both stores. The rows are put there by the outbox's own function. */
+
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { loadSqlite } from '../../src/cli/sqlite-driver.ts'
 import { putDeadLetter } from '../../src/outbox/dead-letter.ts'
 import { type Store, sql } from '../../src/store/index.ts'
 import { postgres } from '../../src/store/postgres/index.ts'
@@ -23,7 +25,6 @@ describe.each(['sqlite', 'postgres'] as const)('dead letters on %s', (kind) => {
       const path = folder.file('shop.db')
       url = `sqlite:${path}`
       // The library that the command line uses in this process too.
-      const { loadSqlite } = await import('../../src/cli/sqlite-driver.ts')
       const open = await loadSqlite()
       store = sqlite({ open: () => open(path) })
       close = async () => {

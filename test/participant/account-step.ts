@@ -1,5 +1,5 @@
 /** The service that the conformance suite examines: one step on accounts, once for each framework. */
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import express from 'express'
 import fastify from 'fastify'
 import { type OwnTransaction, type Store, sql } from 'holdfast'
@@ -17,6 +17,7 @@ import { migrate } from 'holdfast/tables'
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { serve as serveHono } from './hono-server.ts'
+import { listen, type Service } from './listen.ts'
 
 const input = z.object({
   account: z.string().min(1),
@@ -69,10 +70,6 @@ export async function readAccount(store: Store, id: string) {
   return row ?? { balance: 0, held: 0, applied: 0 }
 }
 
-export interface Service extends AsyncDisposable {
-  readonly url: string
-}
-
 export const frameworks = ['express', 'express.json()', 'fastify', 'hono'] as const
 
 export async function serveAccounts(
@@ -122,16 +119,4 @@ async function overFastify(participant: Participant, step: HttpStep<Input>): Pro
   app.get('/accounts/:id', (request) => readAccount(participant.store, (request.params as { id: string }).id))
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   return { url, [Symbol.asyncDispose]: () => app.close() }
-}
-
-export async function listen(server: Server): Promise<Service> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  return {
-    url: `http://127.0.0.1:${port}`,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
 }

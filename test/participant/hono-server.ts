@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { Hono } from 'hono'
-import { listen, type Service } from './account-step.ts'
+import { listen, type Service } from './listen.ts'
 
 /** Hono speaks the Request and Response of the web; this is what stands between them and Node's server. */
 export function serve(app: Hono): Promise<Service> {

@@ -1,20 +1,17 @@
+import { createServer } from 'node:http'
+import express from 'express'
 import { callStep, createParticipant, expressStep } from 'holdfast/participant'
 import { postgres } from 'holdfast/postgres'
 import { sqlite } from 'holdfast/sqlite'
 import { describeParticipantConformance } from 'holdfast/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { holdfast } from '../cli/run.ts'
 import { tempFolder } from '../support/files.ts'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 import { openSqlite } from '../support/sqlite.ts'
-import {
-  accountStep,
-  frameworks,
-  prepareAccounts,
-  readAccount,
-  type Service,
-  serveAccounts,
-} from './account-step.ts'
+import { accountStep, frameworks, prepareAccounts, readAccount, serveAccounts } from './account-step.ts'
+import { listen, type Service } from './listen.ts'
 
 let database: FreshPool
 beforeAll(async () => {
@@ -56,12 +53,10 @@ describe('holdfast participant check', () => {
         )) as typeof participant.transaction,
     }
     const step = expressStep(forgetful, accountStep)
-    const express = (await import('express')).default
     const app = express()
     app.post('/step', step)
     app.get('/accounts/:id', async (q, a) => void a.json(await readAccount(store, q.params.id)))
-    const { listen } = await import('./account-step.ts')
-    await using service = await listen((await import('node:http')).createServer(app))
+    await using service = await listen(createServer(app))
     const { code, json } = await holdfast(['participant', 'check', service.url, '--json'])
     expect(code).toBe(1)
     expect(json().results).toContainEqual({
@@ -115,7 +110,6 @@ describe('callStep', () => {
 
   it('a result that lacks a field is an error of the step, not an undefined later', async () => {
     await using service = await serveAccounts('hono', postgres(database.pool))
-    const { z } = await import('zod')
     const call = {
       saga: 'call/2',
       step: 's',

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { applied, apply, stores } from '../inbox/stores.ts'
 import { startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
-import { listen } from './account-step.ts'
+import { listen } from './listen.ts'
 
 interface Line {
   readonly epoch?: number

@@ -10,9 +10,9 @@ import {
   frameworks,
   prepareAccounts,
   readAccount,
-  type Service,
   serveAccounts,
 } from '../participant/account-step.ts'
+import type { Service } from '../participant/listen.ts'
 import { type FreshPool, freshPool } from '../support/postgres.ts'
 import { until } from '../support/wait.ts'
 import { type OpenedStore, quick, startRunner, stores } from './stores.ts'

@@ -5,6 +5,7 @@ import { createParticipant } from 'holdfast/participant'
 import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
 import { createTwoPhase } from 'holdfast/two-phase'
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { commitDecision } from '../../src/two-phase/log.ts'
 import { until } from '../support/wait.ts'
@@ -206,7 +207,6 @@ describe('what is not ours', () => {
     const [gid] = (await world.audit()).prepared
     const other = (gid as string).replace(/^holdfast:[0-9a-f]{16}/, 'holdfast:0123456789abcdef')
     const foreign = [other, 'holdfast:something else', 'app-17']
-    const { default: pg } = await import('pg')
     const client = new pg.Client({ connectionString: world.at.payments })
     await client.connect()
     for (const name of foreign) {
