@@ -1,3 +1,4 @@
+import { createTables } from '../store/create-tables.ts'
 import type { TableSet } from '../store/migrations.ts'
 
 /**
@@ -15,67 +16,19 @@ export const outboxTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table, index }) => [
-          `create table ${table('outbox')} (
+      statements: createTables(({ table, index }, { dialect, bigint }) => [
+        OUTBOX[dialect](table('outbox')),
+        `create table ${table('outbox_later')} (
+  id ${COUNTED[dialect]},
   name text not null,
   partition integer not null,
-  sequence bigint generated always as identity,
+  due_at_ms ${bigint} not null,
   attempts integer not null default 0,
-  published_at_ms bigint not null default ${POSTGRES_NOW},
-  retry_at_ms bigint,
-  message_id text not null,
-  topic text not null,
-  key text,
-  payload text not null,
-  headers text,
-  primary key (name, partition, sequence)
-) with (${QUEUE_SETTINGS})`,
-          `create table ${table('outbox_later')} (
-  id bigint generated always as identity primary key,
-  name text not null,
-  partition integer not null,
-  due_at_ms bigint not null,
-  attempts integer not null default 0,
-  published_at_ms bigint not null default ${POSTGRES_NOW},
-  message_id text not null,
-  topic text not null,
-  key text,
-  payload text not null,
-  headers text
-) with (${QUEUE_SETTINGS})`,
-          `create index ${index('outbox_later_due')} on ${table('outbox_later')} (name, due_at_ms)`,
-        ],
-        sqlite: ({ table, index }) => [
-          `create table ${table('outbox')} (
-  sequence integer primary key autoincrement,
-  name text not null,
-  partition integer not null,
-  attempts integer not null default 0,
-  published_at_ms integer not null default (${SQLITE_NOW}),
-  retry_at_ms integer,
-  message_id text not null,
-  topic text not null,
-  key text,
-  payload text not null,
-  headers text
-)`,
-          `create table ${table('outbox_later')} (
-  id integer primary key autoincrement,
-  name text not null,
-  partition integer not null,
-  due_at_ms integer not null,
-  attempts integer not null default 0,
-  published_at_ms integer not null default (${SQLITE_NOW}),
-  message_id text not null,
-  topic text not null,
-  key text,
-  payload text not null,
-  headers text
-)`,
-          `create index ${index('outbox_later_due')} on ${table('outbox_later')} (name, due_at_ms)`,
-        ],
-      },
+  published_at_ms ${bigint} not null default ${NOW[dialect]},
+${MESSAGE}
+)${QUEUE_SETTINGS[dialect]}`,
+        `create index ${index('outbox_later_due')} on ${table('outbox_later')} (name, due_at_ms)`,
+      ]),
     },
   ],
 }
@@ -90,63 +43,78 @@ export const deadLetterTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table, index }) => [
-          `create table ${table('dead_letter')} (
+      statements: createTables(({ table, index }, { dialect, bigint }) => [
+        `create table ${table('dead_letter')} (
   id text primary key,
   source text not null,
   partition integer,
   attempts integer not null,
   retry_requested integer not null default 0,
-  failed_at_ms bigint not null default ${POSTGRES_NOW},
-  published_at_ms bigint,
-  message_id text not null,
-  topic text not null,
-  key text,
-  payload text not null,
-  headers text,
+  failed_at_ms ${bigint} not null default ${NOW[dialect]},
+  published_at_ms ${bigint},
+${MESSAGE},
   reason text not null,
   error_code text,
   stack text
 )`,
-          `create index ${index('dead_letter_source')} on ${table('dead_letter')} (source, failed_at_ms)`,
-        ],
-        sqlite: ({ table, index }) => [
-          `create table ${table('dead_letter')} (
-  id text primary key,
-  source text not null,
-  partition integer,
-  attempts integer not null,
-  retry_requested integer not null default 0,
-  failed_at_ms integer not null default (${SQLITE_NOW}),
-  published_at_ms integer,
-  message_id text not null,
-  topic text not null,
-  key text,
-  payload text not null,
-  headers text,
-  reason text not null,
-  error_code text,
-  stack text
-)`,
-          `create index ${index('dead_letter_source')} on ${table('dead_letter')} (source, failed_at_ms)`,
-        ],
-      },
+        `create index ${index('dead_letter_source')} on ${table('dead_letter')} (source, failed_at_ms)`,
+      ]),
     },
   ],
 }
 
-const POSTGRES_NOW = '(extract(epoch from clock_timestamp()) * 1000)::bigint'
-const SQLITE_NOW = "cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"
+const NOW = {
+  postgres: '(extract(epoch from clock_timestamp()) * 1000)::bigint',
+  sqlite: "(cast((julianday('now') - 2440587.5) * 86400000.0 as integer))",
+}
+
+/** A key that counts up. */
+const COUNTED = {
+  postgres: 'bigint generated always as identity primary key',
+  sqlite: 'integer primary key autoincrement',
+}
+
+/** What a message consists of, besides when it was published. */
+const MESSAGE = `  message_id text not null,
+  topic text not null,
+  key text,
+  payload text not null,
+  headers text`
 
 /**
  * Every row is inserted once and deleted once, so the table is small and its dead rows are many: clean up after a
  * fixed number of them rather than after a share of a size that swings.
  */
-const QUEUE_SETTINGS = [
-  'autovacuum_vacuum_scale_factor = 0',
-  'autovacuum_vacuum_threshold = 2000',
-  'autovacuum_vacuum_cost_delay = 0',
-  'autovacuum_analyze_scale_factor = 0',
-  'autovacuum_analyze_threshold = 20000',
-].join(', ')
+const QUEUE_SETTINGS = {
+  postgres: ` with (${[
+    'autovacuum_vacuum_scale_factor = 0',
+    'autovacuum_vacuum_threshold = 2000',
+    'autovacuum_vacuum_cost_delay = 0',
+    'autovacuum_analyze_scale_factor = 0',
+    'autovacuum_analyze_threshold = 20000',
+  ].join(', ')})`,
+  sqlite: '',
+}
+
+/** The two differ in their key; see `outboxTables`. */
+const OUTBOX = {
+  postgres: (table: string) => `create table ${table} (
+  name text not null,
+  partition integer not null,
+  sequence bigint generated always as identity,
+  attempts integer not null default 0,
+  published_at_ms bigint not null default ${NOW.postgres},
+  retry_at_ms bigint,
+${MESSAGE},
+  primary key (name, partition, sequence)
+)${QUEUE_SETTINGS.postgres}`,
+  sqlite: (table: string) => `create table ${table} (
+  sequence integer primary key autoincrement,
+  name text not null,
+  partition integer not null,
+  attempts integer not null default 0,
+  published_at_ms integer not null default ${NOW.sqlite},
+  retry_at_ms integer,
+${MESSAGE}
+)`,
+}

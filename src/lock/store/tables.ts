@@ -1,3 +1,4 @@
+import { createTables } from '../../store/create-tables.ts'
 import type { TableSet } from '../../store/migrations.ts'
 
 /**
@@ -11,14 +12,11 @@ export const lockTables: TableSet = {
     {
       revision: 1,
       readableFrom: 1,
-      statements: {
-        postgres: ({ table }) => [
-          `create table ${table('lock')} (name text primary key, token bigint not null, queue jsonb not null, changed_ms bigint not null) with (fillfactor = 50)`,
-        ],
-        sqlite: ({ table }) => [
-          `create table ${table('lock')} (name text primary key, token integer not null, queue text not null, changed_ms integer not null) without rowid`,
-        ],
-      },
+      statements: createTables(({ table }, { dialect, bigint, updated }) => [
+        `create table ${table('lock')} (name text primary key, token ${bigint} not null, queue ${JSON_TEXT[dialect]} not null, changed_ms ${bigint} not null)${updated}`,
+      ]),
     },
   ],
 }
+
+const JSON_TEXT = { postgres: 'jsonb', sqlite: 'text' }
