@@ -4,7 +4,7 @@ import { effectTables } from 'holdfast/effects'
 import { createInbox, inboxTables } from 'holdfast/inbox'
 import { leaseTables } from 'holdfast/lease'
 import { postgres } from 'holdfast/postgres'
-import { perSecond } from '../lib/clients.ts'
+import { sampleByTurns } from '../lib/clients.ts'
 import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
@@ -32,18 +32,14 @@ export const bench: Bench = {
           },
         }
         for (const clients of [1, 16]) {
-          const sums = new Map<string, number>()
-          const turns = 10
-          for (let turn = 0; turn < turns; turn++) {
-            for (const [system, way] of Object.entries(ways)) {
-              const value = await perSecond(clients, (4000 * scale) / turns, way)
-              sums.set(system, (sums.get(system) ?? 0) + value / turns)
-            }
-          }
-          for (const [system, value] of sums) {
-            samples.push({ system, metric: `handled, ${clients} at a time`, unit: 'messages/s', value })
+          const measured = await sampleByTurns(
+            ways,
+            { clients, turns: 10, durationMs: 4000 * scale },
+            { metric: `handled, ${clients} at a time`, unit: 'messages/s' },
+          )
+          samples.push(...measured)
+          for (const { system, value } of measured)
             progress(`round ${round}: ${clients} at a time: ${system}: ${value.toFixed(0)}/s`)
-          }
         }
         await pool.end()
       })

@@ -1,3 +1,5 @@
+import type { Sample } from './report.ts'
+
 /** Runs `work` in `clients` loops until `durationMs` has passed; gives how many calls were completed per second. */
 export async function perSecond(
   clients: number,
@@ -15,6 +17,22 @@ export async function perSecond(
     }),
   )
   return (done / (performance.now() - began)) * 1000
+}
+
+/** Runs the ways by turns, so that a machine whose speed drifts does not decide: one sample of each, over all its turns. */
+export async function sampleByTurns(
+  ways: Readonly<Record<string, () => Promise<unknown>>>,
+  { clients, turns, durationMs }: { clients: number; turns: number; durationMs: number },
+  { metric, unit }: Pick<Sample, 'metric' | 'unit'>,
+): Promise<Sample[]> {
+  const sums = new Map<string, number>()
+  for (let turn = 0; turn < turns; turn++) {
+    for (const [system, way] of Object.entries(ways)) {
+      const value = await perSecond(clients, durationMs / turns, way)
+      sums.set(system, (sums.get(system) ?? 0) + value / turns)
+    }
+  }
+  return [...sums].map(([system, value]) => ({ system, metric, unit, value }))
 }
 
 /** Waits until `condition`, or throws after `deadlineMs` with what it waited for. */

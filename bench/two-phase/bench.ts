@@ -2,7 +2,7 @@ import { migrate, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { createTwoPhase, twoPhaseTables } from 'holdfast/two-phase'
 import type pg from 'pg'
-import { perSecond } from '../lib/clients.ts'
+import { sampleByTurns } from '../lib/clients.ts'
 import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
@@ -51,18 +51,14 @@ export const bench: Bench = {
       for (const clients of [1, 16]) {
         const metric = `two-phase, ${clients} at a time`
         if (only !== undefined && !metric.includes(only)) continue
-        const sums = new Map<string, number>()
-        const turns = 6
-        for (let turn = 0; turn < turns; turn++) {
-          for (const [system, way] of Object.entries(ways)) {
-            const value = await perSecond(clients, (4_000 * scale) / turns, way)
-            sums.set(system, (sums.get(system) ?? 0) + value / turns)
-          }
-        }
-        for (const [system, value] of sums) {
-          samples.push({ system, metric, unit: 'transactions/s', value })
+        const measured = await sampleByTurns(
+          ways,
+          { clients, turns: 6, durationMs: 4_000 * scale },
+          { metric, unit: 'transactions/s' },
+        )
+        samples.push(...measured)
+        for (const { system, value } of measured)
           progress(`round ${round}: ${metric}: ${system}: ${value.toFixed(0)}/s`)
-        }
       }
       await apart.close()
       await inside.close()
