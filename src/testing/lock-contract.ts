@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createLocks, type HeldLock, type LockEngine, type LockRequest, type Locks } from '../lock/index.ts'
+import { codeOf } from './code-of.ts'
 import { describeLockAdministration } from './lock-administration.ts'
 import { checkLockSpans, type LockSpan } from './lock-history.ts'
 import type { TestKit } from './test-kit.ts'
@@ -48,11 +49,6 @@ export function describeLockContract(
       await setup.dispose()
     })
 
-    const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
-      promise.then(
-        () => 'fulfilled',
-        (error) => error.code ?? error,
-      )
     const waiting = (count: number): Promise<void> =>
       until(`${count} waiters`, async () => (await a.show(lockName))?.waiters.length === count)
     const options = { ttlMs, waitMs: WAIT_MS }

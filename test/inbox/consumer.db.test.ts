@@ -10,7 +10,13 @@ import { z } from 'zod'
 import { until } from '../support/wait.ts'
 import { applied, apply, stores } from './stores.ts'
 
-const quick = { ttlMs: 2_000, retry: { baseMs: 5, capMs: 20, attemptsMax: 3 } }
+/** A consumer's options; its retries are quick. */
+const ledger = {
+  topic: 'paid',
+  group: 'ledger',
+  ttlMs: 2_000,
+  retry: { baseMs: 5, capMs: 20, attemptsMax: 3 },
+} as const
 
 function send(broker: Broker, messages: readonly Message[]) {
   return broker.publish(messages, { signal: AbortSignal.timeout(5_000) })
@@ -33,9 +39,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     )
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: (tx, { id, key, payload }) => tx.execute(apply(id, `${key}:${(payload as { i: number }).i}`)),
     })
     await consumer.drainUntilIdle({ idleMs: 50 })
@@ -62,9 +66,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     const inbox = createInbox(store)
     const options = {
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: (tx: OwnTransaction, { id }: { id: string }) => tx.execute(apply(id, id)),
     }
     await send(
@@ -87,7 +89,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
       broker,
       numbered(1, () => 'k'),
     )
-    const options = { broker, topic: 'paid', group: 'ledger', ...quick }
+    const options = { broker, ...ledger }
     const stuck = createInbox(store).drainOnce(
       {
         ...options,
@@ -117,10 +119,8 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     let mostOfKey = 0
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
+      ...ledger,
       concurrency: 4,
-      ...quick,
       handler: async (_tx, { id, key }) => {
         const lane = key ?? id
         running.set(lane, (running.get(lane) ?? 0) + 1)
@@ -151,9 +151,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     let failures = 0
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: async (tx, { id }, { attempt }) => {
         await outbox.publish(tx, { topic: 'receipt', key: 'k', payload: { for: id, attempt } })
         if (attempt === 1 && failures++ === 0) throw new Error('once')
@@ -177,9 +175,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     const attempts: number[] = []
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: async (tx, { id }, { attempt }) => {
         if (id === 'm1') {
           attempts.push(attempt)
@@ -212,9 +208,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     const seen: string[] = []
     await using consumer = createInbox(store, { topics: { paid: { onPoison: 'skip' } } }).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ttlMs: 2_000,
+      ...ledger,
       retry: { baseMs: 200, capMs: 200, attemptsMax: 3 },
       handler: async (tx, { id }, { attempt }) => {
         seen.push(id)
@@ -245,9 +239,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     ])
     await using consumer = inbox.consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: async (_tx, message) => {
         runs += message.payload.total.amount
       },
@@ -275,10 +267,8 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     let broken = true
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
+      ...ledger,
       deadLetterPollMs: 20,
-      ttlMs: 2_000,
       retry: { attemptsMax: 1 },
       handler: async (tx, { id }) => {
         if (broken) throw new Error('broken')
@@ -316,10 +306,8 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     const sizes: number[] = []
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
+      ...ledger,
       concurrency: 1,
-      ...quick,
       batch: { sizeMax: 20 },
       batchHandler: async (tx, messages) => {
         sizes.push(messages.length)
@@ -346,9 +334,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     )
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       batchHandler: async (tx, messages) => {
         for (const { id } of messages) {
           await tx.execute(apply(id, id))
@@ -374,10 +360,8 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     const start = (name: string) =>
       createInbox(store).consumer({
         broker,
-        topic: 'paid',
-        group: 'ledger',
+        ...ledger,
         owner: name,
-        ...quick,
         handler: (tx, { id }) => tx.execute(apply(id, name)),
       })
     await using first = start('first')
@@ -402,9 +386,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     await using broker = memoryBroker({ partitions: 1 })
     await using consumer = createInbox(store, { windowMs: 1 }).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: async () => {},
     })
     await send(
@@ -436,9 +418,7 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     await using relay = outbox.relay({ broker })
     await using consumer = createInbox(store).consumer({
       broker,
-      topic: 'paid',
-      group: 'ledger',
-      ...quick,
+      ...ledger,
       handler: (tx, { id, payload }) => tx.execute(apply(id, String((payload as { i: number }).i))),
     })
     for (let i = 0; i < 20; i++) {

@@ -1,6 +1,7 @@
 import { DeadlockError, type Store } from '../../store/index.ts'
+import { codeOf } from '../code-of.ts'
 import type { TestKit } from '../test-kit.ts'
-import { codeOf, put, type StoreScene } from './scene.ts'
+import { put, type StoreScene } from './scene.ts'
 
 export function describeHooks({ describe, it, expect }: TestKit, scene: StoreScene): void {
   const ids = (): Promise<string[]> => scene.ids()

@@ -1,6 +1,7 @@
 import { migrate, requireRevision, sql, type TableSet } from '../../store/index.ts'
+import { codeOf } from '../code-of.ts'
 import type { TestKit } from '../test-kit.ts'
-import { codeOf, type StoreScene } from './scene.ts'
+import type { StoreScene } from './scene.ts'
 
 export function describeMigrations({ describe, it, expect }: TestKit, scene: StoreScene): void {
   describe('migrations', () => {

@@ -1,5 +1,6 @@
+import { codeOf } from '../code-of.ts'
 import type { TestKit } from '../test-kit.ts'
-import { codeOf, put, type StoreScene } from './scene.ts'
+import { put, type StoreScene } from './scene.ts'
 
 export function describeNestedTransactions({ describe, it, expect }: TestKit, scene: StoreScene): void {
   const ids = (): Promise<string[]> => scene.ids()

@@ -18,11 +18,3 @@ export interface StoreScene {
 export function put(tx: Pick<Store, 'execute'>, id: string, amount: number | bigint = 1): Promise<number> {
   return tx.execute(sql`insert into item (id, amount) values (${id}, ${amount})`)
 }
-
-/** The code of the error, or the thrown value where it has none. */
-export function codeOf(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => 'fulfilled',
-    (error) => error.code ?? error,
-  )
-}

@@ -1,7 +1,8 @@
 import { setFailpointHook } from '../../core/failpoint.ts'
 import { type CommitUnknownError, pruneWitnesses, sql } from '../../store/index.ts'
+import { codeOf } from '../code-of.ts'
 import type { TestKit } from '../test-kit.ts'
-import { codeOf, put, type StoreScene } from './scene.ts'
+import { put, type StoreScene } from './scene.ts'
 
 export function describeUnknownCommits({ describe, it, expect }: TestKit, scene: StoreScene): void {
   const ids = (): Promise<string[]> => scene.ids()
