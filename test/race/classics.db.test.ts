@@ -1,33 +1,19 @@
 /** Five well-known races, each with another library over `pg`, as people write them: found, and clean once repaired. */
 import { sql as drizzleSql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
-import knexOf, { type Knex } from 'knex'
 import { Kysely, PostgresDialect, sql } from 'kysely'
-import { DataSource } from 'typeorm'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { explore, type RaceDefinition, race } from '../../src/race/index.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { inTransaction } from '../support/postgres.ts'
+import { useLibraries } from './libraries.ts'
 
-let db: FreshPool
-let knex: Knex
-let typeorm: DataSource
-beforeAll(async () => {
-  db = await freshPool()
-  await db.pool.query(`
-    create table account (id text primary key, balance int not null);
-    create table doctor (id text primary key, on_call boolean not null);
-    create table member (id serial primary key, email text not null);
-    create table member_once (id serial primary key, email text not null unique);
-    create table room (id int primary key, seats int not null);
-    create table booking (id serial primary key, room int not null)`)
-  knex = knexOf({ client: 'pg', connection: db.url })
-  typeorm = await new DataSource({ type: 'postgres', url: db.url }).initialize()
-})
-afterAll(async () => {
-  await knex.destroy()
-  await typeorm.destroy()
-  await db.drop()
-})
+const db = useLibraries(`
+  create table account (id text primary key, balance int not null);
+  create table doctor (id text primary key, on_call boolean not null);
+  create table member (id serial primary key, email text not null);
+  create table member_once (id serial primary key, email text not null unique);
+  create table room (id int primary key, seats int not null);
+  create table booking (id serial primary key, room int not null)`)
 
 interface Classic {
   readonly anomaly: string
@@ -41,19 +27,13 @@ const classics: Record<string, Classic> = {
     anomaly: 'lost update',
     setup: `delete from account; insert into account values ('a', 100)`,
     tasks(repaired) {
-      const withdraw = (amount: number) => async () => {
-        const client = await db.pool.connect()
-        try {
-          await client.query('begin')
+      const withdraw = (amount: number) => () =>
+        inTransaction(db.pool, async (client) => {
           const { rows } = await client.query(
             `select balance from account where id = 'a' ${repaired ? 'for update' : ''}`,
           )
           await client.query(`update account set balance = $1 where id = 'a'`, [rows[0].balance - amount])
-          await client.query('commit')
-        } finally {
-          client.release()
-        }
-      }
+        })
       return [withdraw(30), withdraw(50)]
     },
   },
@@ -95,7 +75,7 @@ const classics: Record<string, Classic> = {
     setup: `delete from account; insert into account values ('a', 100), ('b', 100)`,
     tasks(repaired) {
       const transfer = (from: string, to: string) => () =>
-        knex.transaction(async (tx) => {
+        db.knex.transaction(async (tx) => {
           const both = [
             { id: from, by: -10 },
             { id: to, by: 10 },
@@ -111,7 +91,7 @@ const classics: Record<string, Classic> = {
     setup: 'delete from booking; delete from room; insert into room values (7, 1)',
     tasks(repaired) {
       const book = () =>
-        typeorm.transaction(async (manager) => {
+        db.typeorm.transaction(async (manager) => {
           const [room] = await manager.query(
             `select seats from room where id = 7 ${repaired ? 'for update' : ''}`,
           )

@@ -14,7 +14,7 @@ import {
   raceHtml,
   renderReport,
 } from '../../src/race/index.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
 let db: FreshPool
 beforeAll(async () => {
@@ -31,20 +31,6 @@ afterAll(() => db.drop())
 const SETUP = `delete from account; delete from doctor; delete from member; delete from booking; delete from room;
   insert into account values ('a', 100), ('b', 100); insert into doctor values ('ann', true), ('ben', true);
   insert into room values (7, 1)`
-
-async function inTransaction(work: (client: pg.PoolClient) => Promise<unknown>): Promise<void> {
-  const client = await db.pool.connect()
-  try {
-    await client.query('begin')
-    await work(client)
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback')
-    throw error
-  } finally {
-    client.release()
-  }
-}
 
 async function look(tasks: RaceDefinition['tasks'], options: RaceOptions = {}) {
   const definition: RaceDefinition = { store: db.pool, setup: (on) => on.query(SETUP), tasks }
@@ -80,7 +66,7 @@ describe('what removes', () => {
   it('a lost update of a read before the transaction: not the lock, which ends with its statement', async () => {
     const late = (by: number) => async () => {
       const { rows } = await db.pool.query(READ)
-      await inTransaction((on) =>
+      await inTransaction(db.pool, (on) =>
         on.query(`update account set balance = $1 where id = 'a'`, [rows[0].balance + by]),
       )
     }
@@ -106,7 +92,7 @@ describe('what removes', () => {
 
   it('write skew: the rows that were read, or SERIALIZABLE', async () => {
     const goHome = (id: string) => () =>
-      inTransaction(async (on) => {
+      inTransaction(db.pool, async (on) => {
         const { rows } = await on.query('select id from doctor where on_call')
         if (rows.length > 1) await on.query('update doctor set on_call = false where id = $1', [id])
       })
@@ -131,7 +117,7 @@ describe('what removes', () => {
 
   it('a phantom: the row with the limit, and not a unique key', async () => {
     const book = () =>
-      inTransaction(async (on) => {
+      inTransaction(db.pool, async (on) => {
         const { rows: rooms } = await on.query('select seats from room where id = 7')
         const { rows } = await on.query('select count(*)::int as taken from booking where room = 7')
         if (rows[0].taken < rooms[0].seats) await on.query('insert into booking (room) values (7)')
@@ -144,7 +130,7 @@ describe('what removes', () => {
 
   it('a deadlock: another try, and not SERIALIZABLE; of the order it says which', async () => {
     const transfer = (from: string, to: string) => () =>
-      inTransaction(async (on) => {
+      inTransaction(db.pool, async (on) => {
         await on.query('update account set balance = balance - 1 where id = $1', [from])
         await on.query('update account set balance = balance + 1 where id = $1', [to])
       })

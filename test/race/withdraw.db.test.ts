@@ -14,7 +14,7 @@ import {
   renderReport,
 } from '../../src/race/index.ts'
 import { postgres } from '../../src/store/postgres/index.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { type FreshPool, freshPool, inTransaction as inTransactionOn } from '../support/postgres.ts'
 
 let db: FreshPool
 let pool: pg.Pool
@@ -41,20 +41,8 @@ async function withdraw(account: string, amount: number): Promise<void> {
   await pool.query('update account set balance = $1 where id = $2', [left, account])
 }
 
-async function inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>, begin = 'begin'): Promise<T> {
-  const client = await pool.connect()
-  try {
-    await client.query(begin)
-    const result = await work(client)
-    await client.query('commit')
-    return result
-  } catch (error) {
-    await client.query('rollback')
-    throw error
-  } finally {
-    client.release()
-  }
-}
+const inTransaction = <T>(work: (client: pg.PoolClient) => Promise<T>, begin?: string): Promise<T> =>
+  inTransactionOn(pool, work, begin)
 
 function look(tasks: Record<string, () => unknown>, options: RaceOptions = {}) {
   return explore(race('test', { store: pool, setup, tasks, options: { remedies: false, ...options } }))

@@ -10,7 +10,7 @@ import { CamelCasePlugin, Kysely, PostgresDialect, SqliteDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
 interface Schema {
   mine: { id: number }
@@ -47,20 +47,11 @@ describe('join on PostgreSQL', () => {
   const mine = pgTable('mine', { id: pgInteger('id').primaryKey() })
   /** Opens a transaction of the library, inserts a row of the user's, joins, and ends as the library does. */
   const libraries: Readonly<Record<string, (work: (handle: unknown) => Promise<void>) => Promise<void>>> = {
-    pg: async (work) => {
-      const client = await database.pool.connect()
-      try {
-        await client.query('begin')
+    pg: (work) =>
+      inTransaction(database.pool, async (client) => {
         await client.query('insert into mine values (1)')
         await work(client)
-        await client.query('commit')
-      } catch (error) {
-        await client.query('rollback')
-        throw error
-      } finally {
-        client.release()
-      }
-    },
+      }),
     kysely: async (work) => {
       const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: database.pool }) })
       await db.transaction().execute(async (trx) => {

@@ -77,6 +77,26 @@ export async function freshPool(options: pg.PoolConfig = {}): Promise<FreshPool>
   return { url: database.url, pool, drop, [Symbol.asyncDispose]: drop }
 }
 
+/** BEGIN, `work` and COMMIT or ROLLBACK on one client, as people write it who have no library. */
+export async function inTransaction<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+  begin = 'begin',
+): Promise<T> {
+  const client = await pool.connect()
+  try {
+    await client.query(begin)
+    const result = await work(client)
+    await client.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback')
+    throw error
+  } finally {
+    client.release()
+  }
+}
+
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
