@@ -6,6 +6,7 @@ import { interceptPg, type RawClient } from './intercept-pg.ts'
 import { Pace } from './lock-watch.ts'
 import { SerialOracle } from './oracle.ts'
 import { findTables, type Outcome, outcomeOf, readRows, sameOutcome, type Tables } from './outcome.ts'
+import { PgWaits } from './pg-waits.ts'
 import { type PriorityBound, PrioritySearch } from './priorities.ts'
 import { openControl, poolOf, type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
@@ -77,7 +78,7 @@ export async function explore(race: Race, overrides: RaceOptions = {}): Promise<
 async function exploreOnce(race: Race, given: RaceOptions, treatment?: Treatment): Promise<Exploration> {
   const options = resolveOptions(given)
   const pool = poolOf(race)
-  const control = await openControl(pool)
+  const control = await openControl(pool, options.stallMs)
   const undo = [interceptPg(pool, Object.keys(race.definition.tasks).length, treatment), virtualise()]
   try {
     await dropIndex(control)
@@ -221,10 +222,13 @@ class Explorer {
         only === undefined || only.includes(index) ? (tasks[name] as () => unknown) : () => undefined,
       ),
       random: (index) => seeded(seed * 31 + index),
-      control: this.#control,
+      waits: new PgWaits({
+        control: this.#control,
+        stallMs,
+        blockedAfterMs: this.#blockedAfterMs,
+        pace: this.#pace,
+      }),
       stallMs,
-      blockedAfterMs: this.#blockedAfterMs,
-      pace: this.#pace,
     })
     const run = await scheduler.run(choose)
     const outcome = outcomeOf(run, await readRows(this.#control, this.#tables), this.#before, this.#tables)

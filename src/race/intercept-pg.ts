@@ -16,7 +16,10 @@ export interface PoolLike {
 /** The control connection: a client of the same driver that belongs to no task. */
 export interface RawClient extends DriverClient {
   connect(): Promise<unknown>
-  query(text: string, values?: unknown[]): Promise<{ rows: Any[]; rowCount: number | null; command: string }>
+  query(
+    text: string | { readonly name: string; readonly text: string; readonly values?: unknown[] },
+    values?: unknown[],
+  ): Promise<{ rows: Any[]; rowCount: number | null; command: string }>
   end(): Promise<void>
 }
 

@@ -4,14 +4,43 @@ import type { DriverClient, Op } from './task.ts'
 /** How long answers take here, so that the server is asked who waits only when an answer is late. */
 export class Pace {
   #usualMs = 0.15
+  readonly #blocked = new Set<string>()
+  /** True once a statement waited for a lock that no text told of: from then on the server is asked about every one. */
+  hidden = false
 
-  note(ms: number): void {
+  answered(text: string, ms: number): void {
     this.#usualMs += (Math.min(ms, 5) - this.#usualMs) / 16
+    if (this.#blocked.size > TEXTS_MAX) this.#blocked.clear()
+    this.#blocked.delete(text)
   }
 
-  get lookAfterMs(): number {
-    return Math.min(2, Math.max(0.2, this.#usualMs * 2))
+  blocked(text: string, hidden: boolean): void {
+    this.#blocked.add(text)
+    this.hidden ||= hidden
   }
+
+  /** A statement that waited the last time is likely to wait again, so it is asked about early. */
+  lookAfterMs(text: string): number {
+    return this.#blocked.has(text)
+      ? Math.min(1, this.#usualMs / 2)
+      : Math.min(2, Math.max(0.2, this.#usualMs * 2))
+  }
+}
+
+/** Texts remembered as having waited; more are forgotten together. */
+const TEXTS_MAX = 1_000
+
+/** Statements that keep whatever lock their transaction holds, when they leave it open and in order. */
+const KEEPS_LOCKS = /^\s*(select|insert|update|delete|merge|with|values|begin|start|savepoint|lock|set)\b/i
+/** What a session waits for when only the end of a transaction can let it go. A tuple's lock may be given up earlier. */
+const UNTIL_END = new Set(['transactionid', 'relation'])
+
+const BLOCKED = {
+  name: 'holdfast_race_blocked',
+  text: `
+    select b.pids, case when b.pids is not null then (select a.wait_event from pg_catalog.pg_stat_get_activity($1) a) end as event
+    from (select case when pg_catalog.pg_isolation_test_session_is_blocked($1, $2) then pg_catalog.pg_blocking_pids($1) end as pids
+          offset 0) b`,
 }
 
 /** Who may hold a lock, as far as the driver tells; and who waits for whom, as the server says. */
@@ -22,6 +51,11 @@ export class LockWatch {
   readonly #holding = new Set<DriverClient>()
   /** Connections with locks that outlive their transactions. */
   readonly #keeps = new Set<DriverClient>()
+
+  /** How often something happened that may have released a lock. */
+  #releases = 0
+  /** Statements that wait for the end of a transaction, and `#releases` when the server said so. */
+  readonly #untilEnd = new WeakMap<Op, number>()
 
   constructor(control: RawClient) {
     this.#control = control
@@ -35,8 +69,17 @@ export class LockWatch {
   }
 
   /** Where the driver does not say whether a transaction is open, it is taken to be. */
-  answered({ client }: Op): void {
-    if (client?.getTransactionStatus?.() === 'I' && !this.#keeps.has(client)) this.#holding.delete(client)
+  answered({ client, text }: Op): void {
+    if (client === undefined) return
+    const status = client.getTransactionStatus?.()
+    if (status === 'I' && !this.#keeps.has(client)) this.#holding.delete(client)
+    if (status !== 'T' || !KEEPS_LOCKS.test(text)) this.#releases += 1
+  }
+
+  /** True where a statement that was seen to wait cannot have been let go since: no transaction has ended. */
+  stillWaits(op: Op): boolean {
+    for (const { _ending, _ended } of this.#taskOf.keys()) if (_ending || _ended) return false
+    return this.#untilEnd.get(op) === this.#releases
   }
 
   /**
@@ -50,14 +93,13 @@ export class LockWatch {
   }
 
   /** The tasks that hold up this session; undefined when the server does not say that it waits for one of ours. */
-  async blockers(pid: number): Promise<string[] | undefined> {
+  async blockers(op: Op, pid: number): Promise<string[] | undefined> {
+    const releases = this.#releases
     const ours = [...this.#taskOf.keys()].flatMap(({ processID }) => processID ?? [])
-    const { rows } = await this.#control.query(
-      `select pg_catalog.pg_isolation_test_session_is_blocked($1, $2) as blocked, pg_catalog.pg_blocking_pids($1) as pids`,
-      [pid, ours],
-    )
-    const [row] = rows as { blocked: boolean; pids: number[] }[]
-    if (row?.blocked !== true) return undefined
+    const { rows } = await this.#control.query({ ...BLOCKED, values: [pid, ours] })
+    const [row] = rows as { pids: number[] | null; event: string | null }[]
+    if (row?.pids == null) return undefined
+    if (UNTIL_END.has(row.event ?? '')) this.#untilEnd.set(op, releases)
     const names = row.pids.flatMap(
       (blocker) => [...this.#taskOf].find(([client]) => client.processID === blocker)?.[1] ?? [],
     )

@@ -41,6 +41,8 @@ export interface RaceOptions {
   readonly stallMs?: number
 }
 
+const STALL_MS = 5_000
+
 export interface Race {
   readonly name: string
   readonly definition: RaceDefinition
@@ -70,7 +72,7 @@ export function race(name: string, definition: RaceDefinition): Race {
 
 /** @throws ConfigError, all problems at once */
 export function resolveOptions(given: RaceOptions): Required<Omit<RaceOptions, 'replay'>> & RaceOptions {
-  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = 5_000, remedies = true } = given
+  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS, remedies = true } = given
   checkOptions(
     'race options',
     given,
@@ -97,12 +99,18 @@ export function poolOf({ name, definition: { store } }: Race): PoolLike & { read
   return pool as PoolLike & { options: object }
 }
 
-/** A connection of no task, from the same driver and to the same place. */
-export async function openControl(pool: PoolLike & { readonly options: object }): Promise<RawClient> {
+/**
+ * A connection of no task, from the same driver and to the same place. `setup` fails rather than waits for a lock that a
+ * task of an earlier schedule kept.
+ */
+export async function openControl(
+  pool: PoolLike & { readonly options: object },
+  stallMs = STALL_MS,
+): Promise<RawClient> {
   // The pool hides the password from enumeration, so it is named here.
   const { password } = pool.options as { password?: unknown }
   const client = new pool.Client({ ...pool.options, ...(password === undefined ? {} : { password }) })
   await client.connect()
-  await client.query('set synchronous_commit = off')
+  await client.query(`set synchronous_commit = off; set lock_timeout = ${Math.ceil(stallMs)}`)
   return client
 }

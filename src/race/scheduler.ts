@@ -1,8 +1,7 @@
 import { UncontrolledAwaitError } from './errors.ts'
-import type { RawClient } from './intercept-pg.ts'
-import { LockWatch, type Pace } from './lock-watch.ts'
 import { asNobody, type Op, type Step, Task } from './task.ts'
-import { realImmediate, realNow } from './virtual.ts'
+import { realNow, turn } from './virtual.ts'
+import { deadlockError, type Waits } from './waits.ts'
 
 /** Chooses among the tasks that are ready; `last` is the one that took the step before. */
 export type Choose = (ready: readonly number[], last: number | undefined, at: number) => number
@@ -27,13 +26,9 @@ export interface Plan {
   readonly names: readonly string[]
   readonly bodies: readonly (() => unknown)[]
   readonly random: (index: number) => () => number
-  readonly control: RawClient
+  readonly waits: Waits
   /** How long a task may be without a step before it is given up. Milliseconds of real time. */
   readonly stallMs: number
-  /** Milliseconds from sending a statement to knowing that it is blocked, one entry each. */
-  readonly blockedAfterMs: number[]
-  /** Shared by the schedules of one exploration. */
-  readonly pace: Pace
 }
 
 /** A timer beyond this fires only when nothing else can happen: a limit for a wait, not a pause between two tries. */
@@ -49,8 +44,6 @@ const LIMITS_MAX = 50
 /** How long the tasks of a failed schedule get to return their connections. */
 const GIVE_UP_MS = 500
 
-const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
-
 /**
  * Runs one schedule to its end: at most one task runs JavaScript at a time, and each choice is made only after every
  * statement that was sent is answered or known, from the server, to wait for a lock.
@@ -58,14 +51,14 @@ const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve
 export class Scheduler {
   readonly #plan: Plan
   readonly #tasks: Task[]
-  readonly #locks: LockWatch
+  readonly #waits: Waits
   readonly #steps: Step[] = []
   #deadlock: WaitEdge[] | undefined
   #limitsFired = 0
 
   constructor(plan: Plan) {
     this.#plan = plan
-    this.#locks = new LockWatch(plan.control)
+    this.#waits = plan.waits
     this.#tasks = plan.bodies.map(
       (_, index) => new Task(plan.names[index] as string, index, plan.random(index)),
     )
@@ -121,11 +114,7 @@ export class Scheduler {
   /** Leads the tasks of a failed schedule to their ends, so that connections go back to their pools. */
   async #giveUp(): Promise<void> {
     const sent = this.#tasks.flatMap((task) => task.sent)
-    for (const { answer, client } of sent) {
-      if (answer === undefined && client?.processID != null) {
-        await this.#plan.control.query('select pg_catalog.pg_cancel_backend($1)', [client.processID])
-      }
-    }
+    await this.#waits.cancel(sent.filter(({ answer }) => answer === undefined))
     for (const task of this.#tasks) {
       task.closed = true
       for (const op of [...task.pending.splice(0), ...task.sent.splice(0)]) {
@@ -171,78 +160,26 @@ export class Scheduler {
     this.#steps.push(step)
     task.sent.push(op)
     const sentAt = realNow()
-    this.#locks.sent(task.name, op)
+    this.#waits.sent(task, op)
     op.settled = asNobody(() => op.send()).then(
       (value) => {
         op.answer = { value }
       },
       async (error: unknown) => {
-        await this.#untilReady(op)
+        await this.#waits.failed(op)
         op.answer = { error }
       },
     )
-    const blockers = await this.#untilAnsweredOrBlocked(op, sentAt)
+    const blockers = await this.#waits.untilAnsweredOrBlocked(op, sentAt)
     if (blockers === undefined) await this.#hand(task, op)
-    else {
-      step.waitedFor = blockers
-      this.#plan.blockedAfterMs.push(realNow() - sentAt)
-    }
-  }
-
-  /** Undefined once the answer is there; else who holds it up, once the server says that somebody does. */
-  async #untilAnsweredOrBlocked(op: Op, sentAt: number): Promise<string[] | undefined> {
-    const { processID } = op.client ?? {}
-    if (processID == null || !this.#locks.mayWait(op)) {
-      await this.#answered(op)
-      return undefined
-    }
-    const began = realNow()
-    for (;;) {
-      if (op.answer !== undefined) {
-        if (sentAt > 0) this.#plan.pace.note(realNow() - sentAt)
-        return undefined
-      }
-      if (realNow() - began > this.#plan.stallMs) throw unanswered(op, this.#plan.stallMs)
-      // Looking costs the server time, so a quick answer is waited for first.
-      if (realNow() - sentAt < this.#plan.pace.lookAfterMs) await turn()
-      else {
-        const blockers = await this.#locks.blockers(processID)
-        if (blockers !== undefined && op.answer === undefined) return blockers
-      }
-    }
-  }
-
-  /**
-   * The server sends an error before it releases the locks of the transaction that failed. Only when it is ready again is a
-   * waiter that is let go no longer seen to wait, and a replay exact. A connection that is lost is never ready.
-   */
-  async #untilReady({ client }: Op): Promise<void> {
-    const began = realNow()
-    while (client?.readyForQuery === false && client._ended !== true && client._ending !== true) {
-      if (realNow() - began > this.#plan.stallMs) return
-      await turn()
-    }
-  }
-
-  /** Nobody among the tasks can hold it up, so nothing has to be asked. */
-  async #answered(op: Op): Promise<void> {
-    const { stallMs } = this.#plan
-    let timer: NodeJS.Timeout | undefined
-    const stall = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(unanswered(op, stallMs)), stallMs)
-    })
-    try {
-      await Promise.race([op.settled, stall])
-    } finally {
-      clearTimeout(timer)
-    }
+    else step.waitedFor = blockers
   }
 
   /** Gives the answer to the task and lets its code run until it asks for the next thing, waits or ends. */
   async #hand(task: Task, op: Op): Promise<void> {
     const { answer, step } = op
     if (answer === undefined || step === undefined) return
-    this.#locks.answered(op)
+    this.#waits.answered(op)
     task.sent.splice(task.sent.indexOf(op), 1)
     task.virtualMs += op.kind === 'statement' ? 1 : 0
     if ('error' in answer) {
@@ -261,7 +198,7 @@ export class Scheduler {
       again = false
       for (const task of this.#tasks) {
         for (const op of [...task.sent]) {
-          const blockers = await this.#untilAnsweredOrBlocked(op, 0)
+          const blockers = await this.#waits.untilAnsweredOrBlocked(op, 0)
           if (blockers !== undefined) continue
           ;(op.step as Step).wokenAfter = this.#steps.length
           await this.#hand(task, op)
@@ -346,16 +283,7 @@ export class Scheduler {
     this.#deadlock ??= edges
     const victim = blocked.sort((a, b) => (b.op.step?.number ?? 0) - (a.op.step?.number ?? 0))[0]
     if (victim === undefined) return
-    await this.#plan.control.query('select pg_catalog.pg_cancel_backend($1)', [victim.op.client?.processID])
-    const began = realNow()
-    while (victim.op.answer === undefined) {
-      if (realNow() - began > this.#plan.stallMs) throw unanswered(victim.op, this.#plan.stallMs)
-      await turn()
-    }
-    if ('error' in victim.op.answer) {
-      const error = new Error('deadlock detected', { cause: victim.op.answer.error })
-      victim.op.answer = { error: Object.assign(error, { code: '40P01', severity: 'ERROR', name: 'error' }) }
-    }
+    await this.#waits.breakDeadlock(victim.op)
     await this.#hand(victim.task, victim.op)
     await this.#wakeOthers()
   }
@@ -372,13 +300,6 @@ function uncontrolled(task: Task, began: Error): UncontrolledAwaitError {
   )
 }
 
-/** No task stands in its way, so no schedule would end the wait. */
-function unanswered(op: Op, ms: number): UncontrolledAwaitError {
-  return new UncontrolledAwaitError(
-    `"${op.text}" got no answer within ${ms} ms, and no task holds it up: it takes that long, or it waits for a session that is not one of the tasks`,
-  )
-}
-
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code } = error as { code?: unknown }
@@ -389,9 +310,4 @@ function messageOf(error: unknown): string {
 function resultOf(value: any): Step['result'] {
   const result = Array.isArray(value) ? value.at(-1) : value
   return { command: result?.command, rowCount: result?.rowCount, rows: (result?.rows ?? []).slice(0, 5) }
-}
-
-/** What the driver would raise: code that retries a deadlock finds the SQLSTATE that it looks for. */
-function deadlockError(message: string, cause?: unknown): Error {
-  return Object.assign(new Error(message, { cause }), { code: '40P01', severity: 'ERROR', name: 'error' })
 }

@@ -10,8 +10,10 @@ const require = createRequire(import.meta.url)
 /** A moment like any other, the same in every schedule. */
 export const EPOCH_MS = Date.UTC(2026, 0, 1)
 
-export const realImmediate = globalThis.setImmediate
+const realImmediate = globalThis.setImmediate
 export const realNow = performance.now.bind(performance)
+/** One turn of the event loop. */
+export const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
 
 /** Work that leaves the process without passing a driver that is intercepted. */
 const NETWORK =
@@ -111,10 +113,14 @@ export function virtualise(): () => void {
 function watchUncontrolled(): { disable(): unknown } {
   const owners = new Map<number, Task>()
   const finish = (id: number): void => {
+    if (!owners.has(id)) return
     owners.get(id)?.foreign.delete(id)
     owners.delete(id)
+    if (owners.size === 0) destroyed.disable()
   }
-  return createHook({
+  // While it is on, Node tracks the end of every promise, which costs more than all else here.
+  const destroyed = createHook({ destroy: finish })
+  const begun = createHook({
     init(id, type) {
       if (type === 'PROMISE' || type === 'TickObject') return
       const task = currentTask.getStore()
@@ -123,11 +129,17 @@ function watchUncontrolled(): { disable(): unknown } {
       else if (LOCAL.test(type)) {
         task.foreign.set(id, new Error(`${type} begun by task ${task.name}`))
         owners.set(id, task)
+        destroyed.enable()
       }
     },
     after: finish,
-    destroy: finish,
   }).enable()
+  return {
+    disable() {
+      begun.disable()
+      destroyed.disable()
+    },
+  }
 }
 
 function uuid(random: () => number): string {
