@@ -44,8 +44,7 @@ export function accessOf(step: Pick<Step, 'number' | 'task' | 'text' | 'values'>
   for (const [kind, pattern] of PATTERNS) {
     const table = pattern.exec(step.text)?.[1]
     if (table === undefined) continue
-    const where = conditionOf(step.text)
-      .replace(/\$(\d+)/g, (_, n) => valueText(step.values[Number(n) - 1]))
+    const where = withValues(step.text, conditionOf(step.text), step.values)
       .replace(/["\s()]+/g, ' ')
       .trim()
     return {
@@ -69,6 +68,13 @@ export function conditionOf(text: string): string {
       '',
     )
     .trim()
+}
+
+/** The condition with its parameters in place: `$1` of PostgreSQL, `?` of SQLite. */
+function withValues(text: string, condition: string, values: readonly unknown[]): string {
+  if (/\$\d/.test(text)) return condition.replace(/\$(\d+)/g, (_, n) => valueText(values[Number(n) - 1]))
+  let at = text.slice(0, text.indexOf(condition)).split('?').length - 1
+  return condition.replace(/\?/g, (mark) => (at < values.length ? valueText(values[at++]) : mark))
 }
 
 /** Names the anomaly from who read what before whose write. Pure. */

@@ -2,23 +2,23 @@
 import { type Anomaly, diagnose } from './anomaly.ts'
 import { ScheduleDivergedError } from './errors.ts'
 import type { Row } from './generated-ids.ts'
-import { interceptPg, type RawClient } from './intercept-pg.ts'
-import { Pace } from './lock-watch.ts'
+import type { Ground } from './ground.ts'
 import { SerialOracle } from './oracle.ts'
-import { findTables, type Outcome, outcomeOf, readRows, sameOutcome, type Tables } from './outcome.ts'
-import { PgWaits } from './pg-waits.ts'
+import { type Outcome, outcomeOf, sameOutcome, type Tables } from './outcome.ts'
+import { openPgGround } from './pg-ground.ts'
 import { type PriorityBound, PrioritySearch } from './priorities.ts'
-import { openControl, poolOf, type Race, type RaceOptions, resolveOptions } from './race.ts'
+import { type Race, type RaceDatabase, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
 import type { RemedyResult } from './remedy/remedy.ts'
 import type { Treatment } from './remedy/treatment.ts'
 import { type Exploration, tryRemedies } from './remedy/try-remedies.ts'
-import { dropIndex } from './remedy/unique-index.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
 import { type Choose, type Run, Scheduler, type WaitEdge } from './scheduler.ts'
 import { follow, interleavings, PreemptionSearch, type Prefix, randomWalk, serially } from './search.ts'
+import { sqliteOf } from './sqlite/handle.ts'
+import { openSqliteGround } from './sqlite/sqlite-ground.ts'
 import type { Step } from './task.ts'
-import { realNow, virtualise } from './virtual.ts'
+import { realNow } from './virtual.ts'
 
 export interface RaceFinding {
   readonly anomaly: Anomaly
@@ -69,6 +69,8 @@ export async function explore(race: Race, overrides: RaceOptions = {}): Promise<
   const { report } = await exploreOnce(race, options)
   const { finding } = report
   if (finding === undefined || !options.remedies || options.replay !== undefined) return report
+  // Remedies are rewritten statements of pg.
+  if (sqliteOf(race) !== undefined) return report
   return {
     ...report,
     finding: { ...finding, remedies: await tryRemedies(race, report, options, exploreOnce) },
@@ -77,15 +79,15 @@ export async function explore(race: Race, overrides: RaceOptions = {}): Promise<
 
 async function exploreOnce(race: Race, given: RaceOptions, treatment?: Treatment): Promise<Exploration> {
   const options = resolveOptions(given)
-  const pool = poolOf(race)
-  const control = await openControl(pool, options.stallMs)
-  const undo = [interceptPg(pool, Object.keys(race.definition.tasks).length, treatment), virtualise()]
+  const sqlite = sqliteOf(race)
+  const ground =
+    sqlite === undefined
+      ? await openPgGround(race, options.stallMs, treatment)
+      : await openSqliteGround(race, sqlite.open(), options)
   try {
-    await dropIndex(control)
-    return await new Explorer(race, options, control).run()
+    return await new Explorer(race, options, ground).run()
   } finally {
-    for (const step of undo) await step()
-    await control.end()
+    await ground.end()
   }
 }
 
@@ -95,11 +97,10 @@ const SHRINK_TRIES = 300
 class Explorer {
   readonly #race: Race
   readonly #options: ReturnType<typeof resolveOptions>
-  readonly #control: RawClient
+  readonly #ground: Ground
   readonly #names: string[]
   readonly #began = realNow()
   readonly #blockedAfterMs: number[] = []
-  readonly #pace = new Pace()
   readonly #outcomes = new Set<string>()
   readonly #search = new PreemptionSearch()
   readonly #oracle: SerialOracle
@@ -111,10 +112,10 @@ class Explorer {
   #priorities: PrioritySearch | undefined
   #exhaustive = false
 
-  constructor(race: Race, options: ReturnType<typeof resolveOptions>, control: RawClient) {
+  constructor(race: Race, options: ReturnType<typeof resolveOptions>, ground: Ground) {
     this.#race = race
     this.#options = options
-    this.#control = control
+    this.#ground = ground
     this.#names = Object.keys(race.definition.tasks)
     this.#oracle = new SerialOracle({
       names: this.#names,
@@ -211,31 +212,30 @@ class Explorer {
   ): Promise<{ run: Run; outcome: Outcome; violated: string | undefined }> {
     const { setup, tasks, invariant } = this.#race.definition
     const { seed, stallMs } = this.#options
-    await setup?.(this.#control)
+    const ground = this.#ground
+    await setup?.(ground.db)
     if (this.#tables === undefined) {
-      this.#tables = await findTables(this.#control)
-      this.#before = await readRows(this.#control, this.#tables)
+      this.#tables = await ground.findTables()
+      this.#before = await ground.readRows(this.#tables)
     }
     const scheduler = new Scheduler({
       names: this.#names,
       bodies: this.#names.map((name, index) =>
-        only === undefined || only.includes(index) ? (tasks[name] as () => unknown) : () => undefined,
+        only === undefined || only.includes(index)
+          ? ground.body(index, tasks[name] as () => unknown)
+          : () => undefined,
       ),
       random: (index) => seeded(seed * 31 + index),
-      waits: new PgWaits({
-        control: this.#control,
-        stallMs,
-        blockedAfterMs: this.#blockedAfterMs,
-        pace: this.#pace,
-      }),
+      waits: ground.waits(this.#blockedAfterMs),
       stallMs,
     })
     const run = await scheduler.run(choose)
-    const outcome = outcomeOf(run, await readRows(this.#control, this.#tables), this.#before, this.#tables)
+    await ground.settle()
+    const outcome = outcomeOf(run, await ground.readRows(this.#tables), this.#before, this.#tables)
     return {
       run,
       outcome,
-      violated: invariant === undefined ? undefined : await violation(invariant, this.#control),
+      violated: invariant === undefined ? undefined : await violation(invariant, ground.db),
     }
   }
 
@@ -251,6 +251,7 @@ class Explorer {
           : diagnosis.anomaly
     return {
       ...diagnosis,
+      ...(this.#ground.remedy === undefined ? {} : { remedy: this.#ground.remedy }),
       anomaly,
       explanation,
       remedies: [],
@@ -290,11 +291,11 @@ class Explorer {
 }
 
 async function violation(
-  invariant: (db: RawClient) => unknown,
-  control: RawClient,
+  invariant: (db: RaceDatabase) => unknown,
+  db: RaceDatabase,
 ): Promise<string | undefined> {
   try {
-    return (await invariant(control)) === false ? 'the invariant is false' : undefined
+    return (await invariant(db)) === false ? 'the invariant is false' : undefined
   } catch (error) {
     return `the invariant failed: ${error instanceof Error ? error.message : String(error)}`
   }

@@ -10,8 +10,16 @@ export interface RaceDatabase {
 }
 
 export interface RaceDefinition {
-  /** The pool that the tasks use, or `postgres(pool)`. Other pools of the same `pg` are intercepted too. */
+  /**
+   * The pool that the tasks use, or `postgres(pool)`; other pools of the same `pg` are intercepted too. For SQLite a handle of
+   * better-sqlite3, libsql or node:sqlite on a file; other handles of the same driver are intercepted too.
+   */
   readonly store: Store | object
+  /**
+   * On SQLite: `import.meta.url` of the file that exports this race, since each task runs in a thread that loads it.
+   * `holdfast race FILE` knows it.
+   */
+  readonly module?: string | URL
   /** Brings the tables to the same state; runs before every schedule, so keep it to DELETE and INSERT after the first. */
   readonly setup?: (db: RaceDatabase) => unknown
   /** Two to five functions, run as they are. A letter of a schedule is a task, in this order. */
@@ -58,7 +66,7 @@ export function race(name: string, definition: RaceDefinition): Race {
   checkOptions(
     `race "${name}"`,
     definition,
-    ['store', 'setup', 'tasks', 'invariant', 'refused', 'options'],
+    ['store', 'module', 'setup', 'tasks', 'invariant', 'refused', 'options'],
     [
       (names.length >= 2 && names.length <= 5) || `tasks must be two to five functions, got ${names.length}`,
       definition.refused === undefined ||
@@ -93,7 +101,7 @@ export function poolOf({ name, definition: { store } }: Race): PoolLike & { read
   const pool = (poolOfStore.get(store as Store) ?? store) as Partial<PoolLike>
   if (typeof pool?.Client !== 'function' || pool.options === undefined) {
     throw new ConfigError(`race "${name}"`, [
-      'store must be a pg.Pool or postgres(pool): other stores cannot be explored yet',
+      'store must be a pg.Pool, postgres(pool) or a SQLite handle: other stores cannot be explored',
     ])
   }
   return pool as PoolLike & { options: object }

@@ -4,7 +4,14 @@ const REFUSALS = new Set([
   '55P03', // lock_not_available: NOWAIT, lock_timeout
   '23505', // unique_violation
   '23P01', // exclusion_violation
+  'SQLITE_BUSY',
+  'SQLITE_BUSY_SNAPSHOT',
+  'SQLITE_CONSTRAINT_UNIQUE',
+  'SQLITE_CONSTRAINT_PRIMARYKEY',
 ])
+
+/** The same of SQLite as node:sqlite gives them, in `errcode`. */
+const ERRCODES = new Set([5, 517, 2067, 1555])
 
 /** How deep libraries put the driver's error into their own. */
 const DEPTH_MAX = 5
@@ -15,9 +22,10 @@ const DEPTH_MAX = 5
  */
 export function isRefusal(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > DEPTH_MAX) return false
-  const { code, outcome } = error as Record<string, unknown>
+  const { code, errcode, outcome } = error as Record<string, unknown>
   if (outcome === 'not-applied' && typeof code === 'string') return code !== 'DEADLOCK'
   if (typeof code === 'string' && REFUSALS.has(code)) return true
+  if (typeof errcode === 'number' && ERRCODES.has(errcode)) return true
   return within(error).some((inner) => isRefusal(inner, depth + 1))
 }
 

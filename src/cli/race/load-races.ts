@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import type { Race } from '../../race/index.ts'
+import { racesOf } from '../../race/races-of.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../command.ts'
 
@@ -11,13 +12,14 @@ export async function loadRaces(path: string): Promise<Race[]> {
   if (!existsSync(path)) throw usageError(`there is no file ${path}`)
   if (/\.[cm]?ts$/.test(path)) await registerTypeScript(path)
   const module = await importFile(path)
-  // A file of a package without "type": "module" comes wrapped once more.
-  const given = (module.default as { default?: unknown } | undefined)?.default ?? module.default
-  const races = [given].flat() as (Race | undefined)[]
-  if (races.length === 0 || races.some((race) => race?.definition?.tasks === undefined)) {
+  const races = racesOf(module)
+  if (races.length === 0) {
     throw usageError(`${path} must export default race(…) of holdfast/race, or an array of them`)
   }
-  return races as Race[]
+  return races.map((race) => ({
+    ...race,
+    definition: { module: pathToFileURL(path), ...race.definition },
+  }))
 }
 
 type TsxEntry = './esm/api' | './cjs/api'

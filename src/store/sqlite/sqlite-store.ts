@@ -1,6 +1,7 @@
 import { systemClock } from '../../core/clock.ts'
 import { checkOptions, isCount, isDuration } from '../../core/options.ts'
 import { createStore, type StoreOptions, storeChecks } from '../create-store.ts'
+import { poolOfStore } from '../pool-of.ts'
 import type { Store } from '../store.ts'
 import type { SqliteDatabaseLike } from './sqlite-client.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
@@ -48,5 +49,7 @@ export function sqlite(options: SqliteOptions): Store {
     prefix: prefix ?? 'holdfast_',
     clock: clock ?? systemClock,
   })
-  return createStore(engine, options)
+  const store = createStore(engine, options)
+  poolOfStore.set(store, { open })
+  return store
 }

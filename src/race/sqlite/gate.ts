@@ -1,0 +1,232 @@
+/** Interception at a synchronous SQLite driver, in the worker of a task: each statement waits for its turn. */
+
+import { currentTask } from '../task.ts'
+import { type SqliteDriver, transactionIsOpen } from './driver.ts'
+import { CONTINUE, type FromWorker, GIVE_UP, GO, isBusy, reportError } from './protocol.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
+type Any = any
+
+export interface GateParts {
+  post(message: FromWorker): void
+  /** Blocks the thread until the scheduler signals. */
+  wait(): number
+}
+
+/** Rows of an answer that a report shows. */
+const ROWS_SHOWN = 5
+
+/** One per worker. Statements outside of the task, such as those that a module runs when it is loaded, pass untouched. */
+export class Gate {
+  readonly #parts: GateParts
+  /** The text and handle of each statement that was prepared since. */
+  readonly #prepared = new WeakMap<object, { readonly text: string; readonly db: SqliteDriver }>()
+  readonly #used = new Set<SqliteDriver>()
+  /** Handles whose transaction has read or written: SQLite refuses these at once instead of waiting. */
+  readonly #begun = new WeakSet<SqliteDriver>()
+  /** The driver's own `exec`, for what is not the task's. */
+  readonly #exec = new WeakMap<object, (this: SqliteDriver, text: string) => unknown>()
+  /** Prototypes that are patched. */
+  readonly #patched = new WeakSet<object>()
+  #inside = false
+  #givenUp = false
+
+  constructor(parts: GateParts) {
+    this.#parts = parts
+  }
+
+  /** Patches the class of a driver, and that of its statements when the first one is prepared. */
+  patch(databases: Any): void {
+    const database = holderOf(databases, 'prepare')
+    if (database === null || this.#patched.has(database)) return
+    this.#patched.add(database)
+    const { prepare, exec } = database
+    this.#exec.set(database, exec)
+    const gate = this
+    database.prepare = function patchedPrepare(this: Any, text: string, ...rest: Any[]) {
+      const made = prepare.call(this, text, ...rest)
+      gate.#patchStatements(made)
+      gate.#prepared.set(made, { text, db: this })
+      return made
+    }
+    database.exec = function patchedExec(this: Any, text: string) {
+      return gate.#pass({ db: this, text, values: [], perform: () => exec.call(this, text) })
+    }
+  }
+
+  #patchStatements(made: Any): void {
+    const statement = holderOf(made, 'all')
+    if (statement === null || this.#patched.has(statement)) return
+    this.#patched.add(statement)
+    const gate = this
+    for (const name of ['run', 'get', 'all', 'iterate']) {
+      const method = statement[name]
+      if (typeof method !== 'function') continue
+      statement[name] = function patched(this: Any, ...args: Any[]) {
+        const known = gate.#prepared.get(this)
+        // better-sqlite3 prepares the statements of its own transactions out of sight, and tells their text.
+        const db = known?.db ?? this.database
+        if (db === undefined) return method.apply(this, args)
+        const text = known?.text ?? this.source
+        return gate.#pass({ db, text, values: args.flat(), perform: () => method.apply(this, args) })
+      }
+    }
+  }
+
+  /** A schedule begins. */
+  open(): void {
+    this.#givenUp = false
+  }
+
+  /** Rolls back what the task left open. */
+  reset(): void {
+    for (const db of this.#used) {
+      try {
+        if (this.#isOpen(db)) this.#run(db, 'rollback')
+      } catch {
+        // Closed meanwhile.
+      }
+      this.#begun.delete(db)
+    }
+  }
+
+  #pass(call: Call): unknown {
+    if (this.#inside || currentTask.getStore() === undefined) return call.perform()
+    this.#used.add(call.db)
+    if (this.#givenUp) return this.#leave(call)
+    const { post, wait } = this.#parts
+    post({ kind: 'ask', text: call.text.trim(), values: call.values.map(plain) })
+    let last: Attempt | undefined
+    for (;;) {
+      const signal = wait()
+      if (signal === GO) {
+        last = this.#attempt(call)
+        post({ kind: 'done', ...this.#told(call, last) })
+      } else if (signal === CONTINUE && last !== undefined) {
+        if ('error' in last) throw last.error
+        return last.value
+      } else if (signal === GIVE_UP) {
+        this.#givenUp = true
+        return this.#leave(call)
+      }
+    }
+  }
+
+  #leave({ text, perform }: Call): unknown {
+    if (/^\s*rollback\b/i.test(text)) return perform()
+    throw new Error('the schedule was given up')
+  }
+
+  /** Runs the statement with no busy timeout: the driver's own waiting would keep the thread. */
+  #attempt(call: Call): Attempt {
+    const { db, text } = call
+    this.#inside = true
+    try {
+      const timeoutMs = busyTimeoutMs(db)
+      if (timeoutMs > 0) this.#run(db, 'pragma busy_timeout = 0')
+      try {
+        const value = call.perform()
+        this.#note(db, text)
+        return { value, busy: false }
+      } catch (error) {
+        const commits = /^\s*(commit|end)\b/i.test(text)
+        return { error, busy: timeoutMs > 0 && isBusy(error) && (commits || !this.#begun.has(db)) }
+      } finally {
+        if (timeoutMs > 0) this.#run(db, `pragma busy_timeout = ${timeoutMs}`)
+      }
+    } finally {
+      this.#inside = false
+    }
+  }
+
+  /** Asking may need a statement, which is not the task's. */
+  #isOpen(db: SqliteDriver): boolean {
+    const inside = this.#inside
+    this.#inside = true
+    try {
+      return transactionIsOpen(db)
+    } finally {
+      this.#inside = inside
+    }
+  }
+
+  #run(db: SqliteDriver, text: string): void {
+    this.#exec.get(holderOf(db, 'exec'))?.call(db, text)
+  }
+
+  #note(db: SqliteDriver, text: string): void {
+    if (!this.#isOpen(db)) this.#begun.delete(db)
+    else if (!/^\s*(begin(\s+(deferred|transaction))*\s*;?\s*$|savepoint\b|pragma\b)/i.test(text))
+      this.#begun.add(db)
+  }
+
+  #told({ db }: Call, attempt: Attempt): Omit<Extract<FromWorker, { kind: 'done' }>, 'kind'> {
+    const open = this.#isOpen(db)
+    if ('error' in attempt)
+      return {
+        rows: [],
+        rowCount: undefined,
+        error: reportError(attempt.error),
+        busy: attempt.busy,
+        open,
+      }
+    const { value } = attempt
+    const changes = (value as { changes?: unknown } | undefined)?.changes
+    const written = typeof changes === 'number' || typeof changes === 'bigint'
+    const rows = Array.isArray(value)
+      ? value
+      : value === undefined || written || isIterator(value)
+        ? []
+        : [value]
+    return {
+      rows: rows.slice(0, ROWS_SHOWN).map(shown),
+      rowCount: written ? Number(changes) : Array.isArray(value) ? value.length : undefined,
+      error: undefined,
+      busy: false,
+      open,
+    }
+  }
+}
+
+interface Call {
+  readonly db: SqliteDriver
+  readonly text: string
+  readonly values: readonly unknown[]
+  perform(): unknown
+}
+
+type Attempt =
+  | { readonly value: unknown; readonly busy: false }
+  | { readonly error: unknown; readonly busy: boolean }
+
+function busyTimeoutMs(db: SqliteDriver): number {
+  const [row] = db.prepare('pragma busy_timeout').all() as { timeout?: unknown }[]
+  return Number(row?.timeout ?? 0)
+}
+
+/** The object of the prototype chain that has this method itself. */
+function holderOf(instance: object, method: string): Any {
+  let at: Any = instance
+  while (at !== null && !Object.hasOwn(at, method)) at = Object.getPrototypeOf(at)
+  return at
+}
+
+function isIterator(value: unknown): boolean {
+  return typeof (value as { next?: unknown } | null)?.next === 'function'
+}
+
+/** A row without what libsql adds of its own: how long the statement took. */
+function shown(row: unknown): unknown {
+  if (typeof row !== 'object' || row === null) return plain(row)
+  const { _metadata, ...rest } = row as Record<string, unknown>
+  return plain(rest)
+}
+
+/** As it may cross to another thread. */
+function plain(value: unknown): unknown {
+  try {
+    return structuredClone(value)
+  } catch {
+    return String(value)
+  }
+}

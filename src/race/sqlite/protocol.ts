@@ -1,0 +1,81 @@
+/** What a task's worker and the scheduler tell each other. One word at a time: a worker waits for each answer. */
+
+/** Given with the worker. */
+export interface WorkerStart {
+  readonly module: string
+  readonly race: string
+  readonly task: string
+  readonly index: number
+  /** `[0]` is the signal that the worker waits for inside of a statement. */
+  readonly signal: Int32Array
+  /** `[0]` is the task's virtual time. */
+  readonly virtualMs: Float64Array
+}
+
+/** Values of `WorkerStart.signal`; zero is none. */
+export const GO = 1
+/** The answer is the task's. */
+export const CONTINUE = 2
+/** The schedule is given up: every statement but ROLLBACK fails. */
+export const GIVE_UP = 3
+
+/** From the scheduler while the worker is in no statement. */
+export type ToWorker =
+  | { readonly kind: 'run'; readonly seed: number }
+  /** The timer at this place of the last report fires. */
+  | { readonly kind: 'fire'; readonly at: number }
+  /** Rolls back what the task left open. */
+  | { readonly kind: 'reset' }
+
+export interface TimerReport {
+  readonly text: string
+  readonly dueMs: number
+  readonly again: boolean
+}
+
+/** What crosses between threads of an error. */
+export interface ErrorReport {
+  readonly name: string
+  readonly message: string
+  readonly stack?: string | undefined
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly error: ErrorReport }
+  | { readonly kind: 'ask'; readonly text: string; readonly values: readonly unknown[] }
+  | {
+      readonly kind: 'done'
+      readonly rows: readonly unknown[]
+      readonly rowCount: number | undefined
+      readonly error: ErrorReport | undefined
+      /** The database is busy, and SQLite would have waited as long as the busy timeout says. */
+      readonly busy: boolean
+      /** A transaction is open. */
+      readonly open: boolean
+    }
+  | { readonly kind: 'idle'; readonly timers: readonly TimerReport[] }
+  | { readonly kind: 'ended'; readonly value: unknown }
+  | { readonly kind: 'threw'; readonly error: ErrorReport }
+  | { readonly kind: 'uncontrolled'; readonly error: ErrorReport }
+  | { readonly kind: 'reset' }
+
+export function reportError(error: unknown): ErrorReport {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error), fields: {} }
+  const { code, errcode, rawCode, outcome } = error as unknown as Record<string, unknown>
+  const fields = Object.fromEntries(
+    Object.entries({ code, errcode, rawCode, outcome }).filter(([, value]) => value !== undefined),
+  )
+  return { name: error.name, message: error.message, stack: error.stack, fields }
+}
+
+export function errorOf({ name, message, stack, fields }: ErrorReport): Error {
+  return Object.assign(new Error(message), fields, { name, ...(stack === undefined ? {} : { stack }) })
+}
+
+/** SQLITE_BUSY itself: the file is locked. SQLITE_BUSY_SNAPSHOT is another thing, which no waiting cures. */
+export function isBusy(error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown }
+  return code === 'SQLITE_BUSY' || errcode === 5
+}

@@ -1,0 +1,114 @@
+/** The thread of one task: loads the user's file, runs the task in each schedule, and stops at each statement. */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Race } from '../race.ts'
+import { racesOf } from '../races-of.ts'
+import { seeded } from '../random.ts'
+import { Task } from '../task.ts'
+import { turn, virtualise } from '../virtual.ts'
+import { Gate } from './gate.ts'
+import { sqliteOf } from './handle.ts'
+import { type FromWorker, reportError, type ToWorker, type WorkerStart } from './protocol.ts'
+
+const start = workerData as WorkerStart
+const post = (message: FromWorker): void => parentPort?.postMessage(message)
+
+/** Turns of the event loop without anything under way, after which the task waits for a timer or for ever. */
+const IDLE_TURNS = 8
+
+let task = new Task(start.task, start.index, Math.random)
+
+try {
+  await serve()
+} catch (error) {
+  post({ kind: 'failed', error: reportError(error) })
+}
+
+async function serve(): Promise<void> {
+  const gate = new Gate({ post, wait })
+  for (const prototype of drivers(start.module)) gate.patch(prototype)
+  const races: readonly Race[] = racesOf(await import(start.module))
+  const race = races.find(({ name }) => name === start.race)
+  const body = race?.definition.tasks[start.task]
+  const sqlite = race === undefined ? undefined : sqliteOf(race)
+  if (body === undefined || sqlite === undefined) {
+    throw new Error(`${start.module} does not export the race "${start.race}" with its SQLite store`)
+  }
+  const { handle, close } = sqlite.open()
+  gate.patch(handle)
+  close()
+  virtualise()
+  parentPort?.on('message', (message: ToWorker) => {
+    if (message.kind === 'reset') {
+      gate.reset()
+      post({ kind: 'reset' })
+      return
+    }
+    if (message.kind === 'run') {
+      gate.open()
+      task = new Task(start.task, start.index, seeded(message.seed * 31 + start.index))
+      task.run(body)
+    } else {
+      task.virtualMs = start.virtualMs[0] ?? 0
+      const [timer] = task.pending.splice(message.at, 1)
+      timer?.resolve(undefined)
+    }
+    report().catch((error: unknown) => post({ kind: 'uncontrolled', error: reportError(error) }))
+  })
+  post({ kind: 'ready' })
+}
+
+/** Classes of the drivers that the file may load: patched before it prepares statements. */
+function drivers(module: string): object[] {
+  const require = createRequire(fileURLToPath(module))
+  return ['better-sqlite3', 'libsql', 'node:sqlite'].flatMap((name) => {
+    try {
+      const loaded = require(name)
+      return [(loaded.DatabaseSync ?? loaded).prototype as object]
+    } catch {
+      return []
+    }
+  })
+}
+
+/** Lets the task's code run until it ends or waits, and says which. A statement stops the thread meanwhile. */
+async function report(): Promise<void> {
+  for (let idle = 0; ; idle += 1) {
+    await turn()
+    const { ended, uncontrolled, foreign, pending } = task
+    if (uncontrolled !== undefined) throw uncontrolled
+    if (ended !== undefined) {
+      post('error' in ended ? { kind: 'threw', error: reportError(ended.error) } : endedWith(ended.value))
+      return
+    }
+    if (foreign.size > 0) idle = 0
+    else if (pending.length > 0 || idle > IDLE_TURNS) {
+      post({
+        kind: 'idle',
+        timers: pending.map(({ text, dueMs = 0, again = false }) => ({ text, dueMs, again })),
+      })
+      return
+    }
+  }
+}
+
+/** What cannot cross as it is crosses as JSON would carry it. */
+function endedWith(value: unknown): FromWorker {
+  try {
+    return { kind: 'ended', value: structuredClone(value) }
+  } catch {
+    return { kind: 'ended', value: JSON.parse(JSON.stringify(value) ?? 'null') }
+  }
+}
+
+function wait(): number {
+  for (;;) {
+    const signal = Atomics.exchange(start.signal, 0, 0)
+    if (signal !== 0) {
+      task.virtualMs = start.virtualMs[0] ?? 0
+      return signal
+    }
+    Atomics.wait(start.signal, 0, 0)
+  }
+}
