@@ -1,7 +1,22 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction
-import { canonical, show } from '../canonical.ts'
+import { show } from '../canonical.ts'
 import type { Operation } from './operation.ts'
 import type { FastAnswer } from './unique-register.ts'
+import { Numbers, sortedBy } from './unique-values.ts'
+
+/** The values of a queue, each put in once, by their numbers. Positions are those in the history. */
+interface Values {
+  readonly count: number
+  /** Indices of operations; -1 in `dequeueOf` where nobody took the value. */
+  readonly enqueueOf: Int32Array
+  readonly dequeueOf: Int32Array
+  /** Of the enqueue. `putIn` is infinite when it got no answer. */
+  readonly sent: Float64Array
+  readonly putIn: Float64Array
+  /** Of the dequeue: when it was sent and answered; infinite when there is none. */
+  readonly takenFrom: Float64Array
+  readonly takenBy: Float64Array
+}
 
 /**
  * A queue whose values are each enqueued once, in a sort (Henzinger, Sezgin and Vafeiadis, "Aspect-oriented
@@ -14,80 +29,92 @@ import type { FastAnswer } from './unique-register.ts'
  * queue that several of them together hide, is for the search.
  */
 export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
-  const numbers = new Map<string, number>()
-  const enqueueOf: number[] = []
-  const dequeueOf: number[] = []
-  const empties: number[] = []
+  const many = operations.length
+  const numbers = new Numbers(many)
+  const enqueueOf = new Int32Array(many)
   const unanswered: number[] = []
-  for (let i = 0; i < operations.length; i++) {
+  let count = 0
+  for (let i = 0; i < many; i++) {
     const { f, input, known } = operations[i]!
     if (f === 'dequeue') {
       if (!known) unanswered.push(i)
       continue
     }
     if (f !== 'enqueue' || input === null || input === undefined) return undefined
-    const key = canonical(input)
-    if (numbers.has(key)) return undefined
-    numbers.set(key, enqueueOf.length)
-    enqueueOf.push(i)
-    dequeueOf.push(-1)
+    if (!numbers.add(input, count)) return undefined
+    enqueueOf[count++] = i
   }
-  for (let i = 0; i < operations.length; i++) {
-    const { f, output, completedAt, known } = operations[i]!
+  const values: Values = {
+    count,
+    enqueueOf,
+    dequeueOf: new Int32Array(count).fill(-1),
+    sent: new Float64Array(count),
+    putIn: new Float64Array(count),
+    takenFrom: new Float64Array(count).fill(Number.POSITIVE_INFINITY),
+    takenBy: new Float64Array(count).fill(Number.POSITIVE_INFINITY),
+  }
+  for (let v = 0; v < count; v++) {
+    const { invokedAt, completedAt } = operations[enqueueOf[v]!]!
+    values.sent[v] = invokedAt
+    values.putIn[v] = completedAt
+  }
+  const empties: number[] = []
+  for (let i = 0; i < many; i++) {
+    const operation = operations[i]!
+    const { f, output, known } = operation
     if (f !== 'dequeue' || !known) continue
     if (output === null || output === undefined) {
       empties.push(i)
       continue
     }
-    const value = numbers.get(canonical(output))
-    if (value === undefined) {
-      return { explanation: `It took ${show(output)}, which nobody put in.`, operations: [i] }
+    const v = numbers.of(output)
+    if (v < 0) return { explanation: `It took ${show(output)}, which nobody put in.`, operations: [i] }
+    if (operation.completedAt < values.sent[v]!) {
+      return {
+        explanation: `It took ${show(output)} before that was put in.`,
+        operations: [i, enqueueOf[v]!],
+      }
     }
-    const enqueue = enqueueOf[value]!
-    if (completedAt < operations[enqueue]!.invokedAt) {
-      return { explanation: `It took ${show(output)} before that was put in.`, operations: [i, enqueue] }
+    if (values.dequeueOf[v]! >= 0) {
+      return {
+        explanation: `${show(output)} was taken twice.`,
+        operations: [enqueueOf[v]!, values.dequeueOf[v]!, i],
+      }
     }
-    if (dequeueOf[value]! >= 0) {
-      return { explanation: `${show(output)} was taken twice.`, operations: [enqueue, dequeueOf[value]!, i] }
-    }
-    dequeueOf[value] = i
+    take(values, v, i, operation)
   }
-  const needed = unanswered.length === 0 || assign(operations, { enqueueOf, dequeueOf, empties, unanswered })
-  const wrong = outOfOrder(operations, enqueueOf, dequeueOf)
+  const needed = unanswered.length === 0 || assign(operations, values, { empties, unanswered })
+  const wrong = outOfOrder(operations, values)
   if (wrong !== null) return wrong
-  const hidden = seenEmpty(operations, enqueueOf, dequeueOf, empties)
+  const hidden = seenEmpty(operations, values, empties)
   return hidden !== null && unanswered.length > 0 && needed ? undefined : hidden
 }
 
+function take(values: Values, v: number, i: number, { invokedAt, completedAt }: Operation): void {
+  values.dequeueOf[v] = i
+  values.takenFrom[v] = invokedAt
+  values.takenBy[v] = completedAt
+}
+
 /**
- * Lets dequeues without an answer take what had to go, the most urgent first, and notes it in `dequeueOf`. False when there
- * are not enough of them: then the history is wrong, whatever they took.
+ * Lets dequeues without an answer take what had to go, the most urgent first. False when there are not enough of them: then
+ * the history is wrong, whatever they took.
  */
 function assign(
   operations: readonly Operation[],
-  {
-    enqueueOf,
-    dequeueOf,
-    empties,
-    unanswered,
-  }: Record<'enqueueOf' | 'dequeueOf' | 'empties' | 'unanswered', number[]>,
+  values: Values,
+  { empties, unanswered }: Record<'empties' | 'unanswered', readonly number[]>,
 ): boolean {
   // Whoever was put in before `from` had gone by `until`: the next value was taken, or the queue was empty.
-  const gone = [
-    ...enqueueOf.flatMap((enqueue, v) =>
-      dequeueOf[v]! < 0
-        ? []
-        : { from: operations[enqueue]!.invokedAt, until: operations[dequeueOf[v]!]!.completedAt },
-    ),
-    ...empties.map((i) => ({ from: operations[i]!.invokedAt, until: operations[i]!.completedAt })),
-  ].sort((a, b) => b.from - a.from)
-  const left = enqueueOf
-    .flatMap((enqueue, value) =>
-      dequeueOf[value]! < 0 && operations[enqueue]!.known
-        ? { value, from: operations[enqueue]!.completedAt, until: Number.POSITIVE_INFINITY }
-        : [],
-    )
-    .sort((a, b) => b.from - a.from)
+  const gone = empties.map((i) => ({ from: operations[i]!.invokedAt, until: operations[i]!.completedAt }))
+  const left: { value: number; from: number; until: number }[] = []
+  for (let v = 0; v < values.count; v++) {
+    if (values.dequeueOf[v]! >= 0) gone.push({ from: values.sent[v]!, until: values.takenBy[v]! })
+    else if (values.putIn[v] !== Number.POSITIVE_INFINITY)
+      left.push({ value: v, from: values.putIn[v]!, until: Number.POSITIVE_INFINITY })
+  }
+  gone.sort((a, b) => b.from - a.from)
+  left.sort((a, b) => b.from - a.from)
   let next = 0
   let earliest = Number.POSITIVE_INFINITY
   for (const one of left) {
@@ -102,35 +129,24 @@ function assign(
   for (const [n, { value, until }] of urgent.entries()) {
     const taker = takers[n]
     if (taker === undefined || operations[taker]!.invokedAt > until) return false
-    dequeueOf[value] = taker
+    take(values, value, taker, operations[taker]!)
   }
   return true
 }
 
 /** a was put in before b, and b was taken before a: a's dequeue began after b's had ended, or there was none. */
-function outOfOrder(
-  operations: readonly Operation[],
-  enqueueOf: readonly number[],
-  dequeueOf: readonly number[],
-): FastAnswer {
-  const values = enqueueOf.map((_, v) => v)
-  const byAnswer = values
-    .filter((v) => operations[enqueueOf[v]!]!.known)
-    .sort((a, b) => operations[enqueueOf[a]!]!.completedAt - operations[enqueueOf[b]!]!.completedAt)
-  const byInvocation = values
-    .filter((v) => dequeueOf[v]! >= 0)
-    .sort((a, b) => operations[enqueueOf[a]!]!.invokedAt - operations[enqueueOf[b]!]!.invokedAt)
-  const takenFrom = (v: number): number =>
-    dequeueOf[v]! < 0 ? Number.POSITIVE_INFINITY : operations[dequeueOf[v]!]!.invokedAt
+function outOfOrder(operations: readonly Operation[], values: Values): FastAnswer {
+  const { count, enqueueOf, dequeueOf, sent, putIn, takenFrom, takenBy } = values
+  const byAnswer = sortedValues(count, putIn, (v) => putIn[v] !== Number.POSITIVE_INFINITY)
+  const byInvocation = sortedValues(count, sent, (v) => dequeueOf[v]! >= 0)
   let next = 0
   let last = -1 // of those surely put in before, the one whose dequeue begins last
   for (const b of byInvocation) {
-    const from = operations[enqueueOf[b]!]!.invokedAt
-    while (next < byAnswer.length && operations[enqueueOf[byAnswer[next]!]!]!.completedAt < from) {
+    while (next < byAnswer.length && putIn[byAnswer[next]!]! < sent[b]!) {
       const a = byAnswer[next++]!
-      if (last < 0 || takenFrom(a) > takenFrom(last)) last = a
+      if (last < 0 || takenFrom[a]! > takenFrom[last]!) last = a
     }
-    if (last < 0 || takenFrom(last) <= operations[dequeueOf[b]!]!.completedAt) continue
+    if (last < 0 || takenFrom[last]! <= takenBy[b]!) continue
     const [first, second] = [
       show(operations[enqueueOf[last]!]!.input),
       show(operations[enqueueOf[b]!]!.input),
@@ -147,29 +163,18 @@ function outOfOrder(
 }
 
 /** "Empty" was answered although at each moment of the operation some value was surely inside. */
-function seenEmpty(
-  operations: readonly Operation[],
-  enqueueOf: readonly number[],
-  dequeueOf: readonly number[],
-  empties: readonly number[],
-): FastAnswer {
+function seenEmpty(operations: readonly Operation[], values: Values, empties: readonly number[]): FastAnswer {
   if (empties.length === 0) return null
+  const { count, enqueueOf, putIn, takenFrom } = values
   // Spans during which a value is surely inside, as one list of spans that do not meet.
-  const spans = enqueueOf
-    .map((enqueue, v) => ({
-      from: operations[enqueue]!.completedAt,
-      to: dequeueOf[v]! < 0 ? Number.POSITIVE_INFINITY : operations[dequeueOf[v]!]!.invokedAt,
-      value: v,
-    }))
-    .filter((s) => s.from < s.to)
-    .sort((a, b) => a.from - b.from)
-  const merged: { from: number; to: number; values: number[] }[] = []
-  for (const { from, to, value } of spans) {
+  const inside = sortedValues(count, putIn, (v) => putIn[v]! < takenFrom[v]!)
+  const merged: { from: number; to: number; begin: number; end: number }[] = []
+  for (const [n, v] of inside.entries()) {
     const last = merged.at(-1)
-    if (last !== undefined && from < last.to) {
-      if (to > last.to) last.to = to
-      last.values.push(value)
-    } else merged.push({ from, to, values: [value] })
+    if (last !== undefined && putIn[v]! < last.to) {
+      last.to = Math.max(last.to, takenFrom[v]!)
+      last.end = n + 1
+    } else merged.push({ from: putIn[v]!, to: takenFrom[v]!, begin: n, end: n + 1 })
   }
   const byInvocation = [...empties].sort((a, b) => operations[a]!.invokedAt - operations[b]!.invokedAt)
   let s = 0
@@ -178,16 +183,27 @@ function seenEmpty(
     while (s < merged.length && merged[s]!.to < invokedAt) s++
     const span = merged[s]
     if (span === undefined || span.from >= invokedAt || span.to <= completedAt) continue
-    const inside = span.values
-      .filter((v) => {
-        const to = dequeueOf[v]! < 0 ? Number.POSITIVE_INFINITY : operations[dequeueOf[v]!]!.invokedAt
-        return to > invokedAt && operations[enqueueOf[v]!]!.completedAt < completedAt
-      })
+    const shown = [...inside.subarray(span.begin, span.end)]
+      .filter((v) => takenFrom[v]! > invokedAt && putIn[v]! < completedAt)
       .slice(0, 8)
+      .map((v) => enqueueOf[v]!)
     return {
-      explanation: `It answered that the queue was empty, but at each moment meanwhile ${inside.map((v) => show(operations[enqueueOf[v]!]!.input)).join(' or ')} was inside.`,
-      operations: [i, ...inside.map((v) => enqueueOf[v]!)],
+      explanation: `It answered that the queue was empty, but at each moment meanwhile ${shown.map((e) => show(operations[e]!.input)).join(' or ')} was inside.`,
+      operations: [i, ...shown],
     }
   }
   return null
+}
+
+/** Those values that fulfil the condition, by these keys. */
+function sortedValues(count: number, keys: Float64Array, among: (v: number) => boolean): Int32Array {
+  const items = new Int32Array(count)
+  const itsKeys = new Float64Array(count)
+  let many = 0
+  for (let v = 0; v < count; v++) {
+    if (!among(v)) continue
+    items[many] = v
+    itsKeys[many++] = keys[v]!
+  }
+  return sortedBy(items.subarray(0, many), itsKeys.subarray(0, many))
 }
