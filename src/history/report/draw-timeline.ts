@@ -1,12 +1,16 @@
 import type { Anomaly, InvolvedOperation } from '../verdict.ts'
 import { cut, escapeText } from './svg-text.ts'
 
-const LEFT = 110
 const ROW = 46
 const STEP = 34
 const TOP = 16
 const LABEL_MAX = 26
-const CHARACTER = 6.6
+const NAME_MAX = 14
+const MARGIN = 8
+/** Drawings beyond this are shown from their right end, where what has no place is. */
+export const WIDE = 700
+/** As wide as a bold one of the names of processes, the widest text here. */
+const CHARACTER = 6.8
 
 /**
  * Draws the operations of an anomaly as a self-contained SVG: one row per process, time to the right, a bar from the
@@ -37,30 +41,38 @@ export function drawTimeline(anomaly: Anomaly): string {
       for (let c = from; c < Math.max(to, from + 1); c++) widths[c] = (widths[c] ?? 0) + share
     }
   })
-  const x: number[] = [LEFT]
-  for (const width of widths) x.push((x.at(-1) as number) + width)
-  const right = (x.at(-1) as number) + 10
   const processes = [...new Set(operations.map((o) => o.session))].sort((a, b) =>
     a.localeCompare(b, 'en', { numeric: true }),
   )
+  const names = processes.map((process) => cut(`process ${process}`, NAME_MAX))
+  const namesWidth = Math.max(...names.map((name) => name.length)) * CHARACTER + 10
+  const left = MARGIN + namesWidth
+  const x: number[] = [left]
+  for (const width of widths) x.push((x.at(-1) as number) + width)
+  const open = operations.some((o) => o.completedAt === undefined)
+  const legend = `time, by the order of events${open ? '; a dashed bar has no answer' : ''}`
+  const end = (x.at(-1) as number) + 10
+  const wide = end > WIDE
+  const right = wide ? end + namesWidth + MARGIN : Math.max(end, MARGIN + legend.length * CHARACTER)
   const height = TOP + processes.length * ROW + 26
   const parts: string[] = []
-  processes.forEach((process, row) => {
+  names.forEach((name, row) => {
     const y = TOP + row * ROW + ROW / 2
     parts.push(
-      `<text x="8" y="${y + 4}" font-weight="600">${escapeText(cut(`process ${process}`, 14))}</text>`,
-      `<line x1="${LEFT}" y1="${y}" x2="${right}" y2="${y}" stroke="#e5e7eb"/>`,
+      `<text x="${MARGIN}" y="${y + 4}" font-weight="600">${escapeText(name)}</text>`,
+      ...(wide
+        ? [`<text x="${round(end + 10)}" y="${y + 4}" font-weight="600">${escapeText(name)}</text>`]
+        : []),
+      `<line x1="${round(left)}" y1="${y}" x2="${round(end)}" y2="${y}" stroke="#e5e7eb"/>`,
     )
   })
   operations.forEach((o, i) => {
     const y = TOP + processes.indexOf(o.session) * ROW + 8
     const from = x[column.get(o.invokedAt as number) as number] as number
-    const until = o.completedAt === undefined ? right : (x[column.get(o.completedAt) as number] as number)
+    const until = o.completedAt === undefined ? end : (x[column.get(o.completedAt) as number] as number)
     parts.push(bar(o, labels[i] as string, from, Math.max(until, from + 8), y, i === 0))
   })
-  parts.push(
-    `<text x="${LEFT}" y="${height - 6}" fill="#6b7280">time, by the order of events; a dashed bar has no answer</text>`,
-  )
+  parts.push(`<text x="${MARGIN}" y="${height - 6}" fill="#6b7280">${legend}</text>`)
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${Math.ceil(right)} ${height}" width="${Math.ceil(right)}" height="${height}" role="img" aria-label="${escapeText(anomaly.type)}" font-family="system-ui, sans-serif" font-size="12" style="background:#fff">${parts.join('')}</svg>`
 }
 

@@ -1,5 +1,6 @@
 import type { Anomaly, Verdict } from '../verdict.ts'
 import { drawAnomaly } from './draw-anomaly.ts'
+import { WIDE } from './draw-timeline.ts'
 import { factsList, htmlPage } from './html-page.ts'
 import { escapeText } from './svg-text.ts'
 
@@ -40,15 +41,13 @@ ${verdict.anomalies.map(section).join('\n')}`,
 const STYLE = `
 .drawing { overflow-x: auto; border: 1px solid #e5e7eb; border-radius: .5rem; padding: .25rem; margin-bottom: .75rem }
 .drawing svg { display: block }
-/* What has no place is at the right end, and so in view. */
-.timeline { direction: rtl } .timeline svg { direction: ltr }
+.wide { direction: rtl } .wide svg { direction: ltr; margin-right: auto }
 td:last-child { font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }`
 
 function section(anomaly: Anomaly, index: number): string {
-  const cycle = anomaly.cycle !== undefined
   const svg = drawAnomaly(anomaly)
   const drawing =
-    svg === '' ? '' : `<div class="drawing${cycle ? '' : ' timeline'}">${unique(svg, index)}</div>`
+    svg === '' ? '' : `<div class="drawing${fromItsEnd(anomaly, svg)}">${unique(svg, index)}</div>`
   const rows = anomaly.operations
     .slice(0, OPERATIONS_SHOWN_MAX)
     .map(
@@ -60,6 +59,11 @@ function section(anomaly: Anomaly, index: number): string {
       ? ''
       : `<div class="scroll"><table><tr><th>where</th><th>process</th><th>ended</th><th>operations</th></tr>${rows.join('')}</table></div>`
   return `<section><h2>${escapeText(anomaly.type)}</h2><p>${escapeText(anomaly.explanation)}</p>${drawing}${table}</section>`
+}
+
+/** The class of a time line that may not fit: its right end is in view first. */
+function fromItsEnd({ cycle }: Anomaly, svg: string): string {
+  return cycle === undefined && Number(/ width="(\d+)"/.exec(svg)?.[1]) > WIDE ? ' wide' : ''
 }
 
 /** Several drawings share a page, so the names inside them must differ. */
