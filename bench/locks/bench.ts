@@ -77,17 +77,28 @@ async function uncontended(
   durationMs: number,
   note: (sample: Sample) => void,
 ): Promise<void> {
-  const sums = new Map<string, number>()
+  const sums = new Map<string, { perSecond: number; cpuMicros: number; held: number }>()
   for (const way of ways) await perSecond(1, 100, () => way.hold('n0', () => {}))
   for (let turn = 0; turn < TURNS; turn++) {
     for (const way of turn % 2 ? [...ways].reverse() : ways) {
-      let n = 0
-      const value = await perSecond(1, durationMs / TURNS, () => way.hold(`n${n++ % 64}`, () => {}))
-      sums.set(way.system, (sums.get(way.system) ?? 0) + value / TURNS)
+      const sum = sums.get(way.system) ?? { perSecond: 0, cpuMicros: 0, held: 0 }
+      const before = process.cpuUsage()
+      const perTurn = await perSecond(1, durationMs / TURNS, () => way.hold(`n${sum.held++ % 64}`, () => {}))
+      const { user, system } = process.cpuUsage(before)
+      sum.perSecond += perTurn / TURNS
+      sum.cpuMicros += user + system
+      sums.set(way.system, sum)
     }
   }
-  for (const [system, value] of sums)
+  for (const [system, { perSecond: value, cpuMicros, held }] of sums) {
     note({ system, metric: `${engine}, uncontended`, unit: 'locks/s', value })
+    note({
+      system,
+      metric: `${engine}, uncontended, CPU of the client`,
+      unit: 'µs/lock',
+      value: cpuMicros / held,
+    })
+  }
 }
 
 async function contended(

@@ -147,6 +147,27 @@ function describeLostAnswers(
       await next.release()
     }, 60_000)
 
+    it('a holder that has lost its connection is told before another can hold', async () => {
+      const { locks, direct, proxy } = await open()
+      const lockName = `lost ${randomUUID()}`
+      const lock = await locks.acquire(lockName, bounds)
+      const told = new Promise<unknown>((resolve) =>
+        lock.signal.addEventListener('abort', () => resolve(lock.signal.reason), { once: true }),
+      )
+      let toldBefore = false
+      const next = direct.acquire(lockName, bounds).then((got) => {
+        toldBefore = lock.signal.aborted
+        return got
+      })
+      next.catch(() => {}) // seen below
+      proxy.refuse()
+      expect(await told).toMatchObject({ code: 'LOCK_LOST' })
+      expect(lock.isHeld()).toBe(false)
+      expect((await next).token > lock.token).toBe(true)
+      expect(toldBefore).toBe(true)
+      await (await next).release()
+    }, 60_000)
+
     it('a release whose answer was lost says unknown, and the lock is free', async () => {
       const { locks, direct, proxy } = await open()
       const lockName = `lost ${randomUUID()}`

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { type FencedLock, StaleFenceError } from 'holdfast/fence'
-import { createLocks } from 'holdfast/lock'
+import { createLocks, type Locks } from 'holdfast/lock'
 import { redisGuard, redisLocks } from 'holdfast/redis'
 import { describeLockContract } from 'holdfast/testing'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { describeWith, redisServer } from '../support/servers.ts'
+import { until } from '../support/wait.ts'
 
 const kit = { describe, it, expect, beforeEach, afterEach }
 
@@ -60,6 +61,55 @@ describeWith(await redisServer(), 'Redis', (url) => {
     expect(next.token > lock.token).toBe(true)
     await new Promise((resolve) => lock.signal.addEventListener('abort', resolve))
     await next.release()
+  })
+
+  it('who is alone has a plain key with the lease as its expiry; a second request makes a queue of it', async () => {
+    const [client, at] = [connect(), prefix()]
+    // A holder's name ends an entry, so one that ends like another is told apart.
+    const [locks, others] = ['b', 'a% b'].map((owner) =>
+      createLocks(redisLocks(client, { prefix: at }), { owner }),
+    ) as [Locks, Locks]
+    const lock = await locks.acquire('a', { ttlMs: 600 })
+    const key = `${at}lock:a`
+    expect(await client.type(key)).toBe('string')
+    const left = await client.pttl(key)
+    expect(left > 0 && left <= 600).toBe(true)
+    expect(await others.tryAcquire('a')).toBeUndefined()
+    expect(await client.type(key)).toBe('string')
+    const born = performance.now()
+    await until(async () => !(await client.get(key))?.includes(' - '), { what: 'the lock to be renewed' })
+    const agedMs = performance.now() - born
+    const alone = (await others.show('a'))?.holders[0]
+    expect(alone).toMatchObject({ holder: 'b/1', token: lock.token })
+    expect(alone?.ageMs).toBeGreaterThanOrEqual(Math.floor(agedMs) - 2)
+
+    const next = others.acquire('a', { ttlMs: 600 })
+    await until(async () => (await client.type(key)) === 'list', { what: 'the queue' })
+    const queued = await others.show('a')
+    expect(queued?.holders).toMatchObject([{ holder: 'b/1', token: lock.token }])
+    expect(queued?.holders[0]?.ageMs).toBeGreaterThanOrEqual(alone?.ageMs ?? 0)
+    expect(queued?.waiters).toMatchObject([{ holder: 'a% b/2' }])
+    expect(await lock.release()).toBe(true)
+    await (await next).release()
+    expect(await client.exists(key)).toBe(0)
+  })
+
+  it('a holder that asks again is answered as before, also when it is alone', async () => {
+    const [client, at] = [connect(), prefix()]
+    const engine = redisLocks(client, { prefix: at })
+    const request = { name: 'a', holder: 'x', mode: 'exclusive', limit: 1, ttlMs: 500 } as const
+    const first = await engine.ask(request, { wait: false })
+    expect(first.kind).toBe('held')
+    expect(await engine.ask(request, { wait: false })).toMatchObject({
+      ...first,
+      validUntilMs: expect.any(Number),
+    })
+    expect(await engine.ask({ ...request, holder: 'y x' }, { wait: false })).toEqual({ kind: 'refused' })
+    expect(await engine.release({ name: 'a', holder: 'y x' })).toBe(false)
+    expect(await engine.renew({ ...request, holder: 'y x' })).toBeUndefined()
+    expect(await engine.renew(request)).toBeDefined()
+    expect(await engine.release(request)).toBe(true)
+    expect(await engine.release(request)).toBe(false)
   })
 
   it('works on when the server has forgotten the scripts', async () => {

@@ -9,8 +9,6 @@ export interface RedisLike {
     count: 'COUNT',
     n: number,
   ): Promise<[string, string[]]>
-  lrange(key: string, from: number, to: number): Promise<string[]>
-  time(): Promise<(string | number)[]>
   duplicate(): RedisSubscriberLike
 }
 

@@ -12,7 +12,7 @@ import type {
 } from '../engine.ts'
 import { describeQueue, ENTRIES_MAX, type QueueEntry } from '../queue.ts'
 import type { RedisLike, RedisSubscriberLike } from './redis-client.ts'
-import { ASK, REMOVE, RENEW } from './scripts.ts'
+import { ASK, READ, REMOVE, RENEW } from './scripts.ts'
 
 export interface RedisLocksOptions {
   /** What the keys and the channel begin with. Default `holdfast:`. */
@@ -52,6 +52,8 @@ class RedisEngine implements LockEngine {
   readonly #client: RedisLike
   readonly #prefix: string
   readonly #tokenKey: string
+  /** Where grants of others are published: this process's channel, which needs none, and what all begin with. */
+  readonly #told: string
   readonly #channels: string
   /** Where this engine listens: grants go to the process that waits, not to all. */
   readonly #channel = randomBytes(9).toString('base64url')
@@ -64,6 +66,7 @@ class RedisEngine implements LockEngine {
     this.#prefix = `${prefix}lock:`
     this.#tokenKey = `${prefix}token`
     this.#channels = `${prefix}wake:`
+    this.#told = `${this.#channel} ${this.#channels}`
     this.clock = clock
   }
 
@@ -76,16 +79,13 @@ class RedisEngine implements LockEngine {
     const { name, holder, mode, ttlMs } = request
     const waiter = this.#waiters.get(holder)
     const sentAtMs = this.clock.monotonic()
-    const answer = (await ASK.run(this.#client, [
-      this.#prefix + name,
-      this.#tokenKey,
-      holder,
-      mode,
-      Math.min(request.limit, LIMIT_MAX),
-      ttlMs,
-      wait ? 1 : 0,
-      this.#channel,
-    ])) as string | [LockAnswer['kind'], number, string, number, number]
+    const permits = Math.min(request.limit, LIMIT_MAX)
+    const entry = ` ${mode} ${permits} ${ttlMs} - ${this.#channel} ${wire(holder)}`
+    const keys = [this.#prefix + name, this.#tokenKey]
+    const answer = (await ASK.run(
+      this.#client,
+      wait ? [...keys, entry, ttlMs] : [...keys, entry, ttlMs, 'try'],
+    )) as string | [LockAnswer['kind'], number, string, number, number]
     if (typeof answer === 'string') {
       return { kind: 'held', token: BigInt(answer), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
     }
@@ -108,7 +108,7 @@ class RedisEngine implements LockEngine {
 
   async renew({ name, holder, ttlMs }: LockRequest): Promise<{ validUntilMs: number } | undefined> {
     const sentAtMs = this.clock.monotonic()
-    const renewed = await RENEW.run(this.#client, [this.#prefix + name, holder, ttlMs])
+    const renewed = await RENEW.run(this.#client, [this.#prefix + name, wire(holder), ttlMs])
     return renewed === 1 ? { validUntilMs: sentAtMs + ttlMs - ROUNDING_MS } : undefined
   }
 
@@ -158,29 +158,28 @@ class RedisEngine implements LockEngine {
   }
 
   async #remove(name: string, holders: readonly string[]): Promise<number> {
-    const args = [this.#prefix + name, this.#channel, this.#channels, ...holders]
-    let answer: [number, ...string[]]
+    const args = [this.#prefix + name, this.#told, ...holders.map(wire)]
+    let answer: number | [number, ...string[]]
     try {
-      answer = (await REMOVE.run(this.#client, args)) as [number, ...string[]]
+      answer = (await REMOVE.run(this.#client, args)) as typeof answer
     } catch (error) {
       this.#wakeAll() // the answer that was lost may have been somebody's grant
       throw error
     }
-    const [removed, ...grants] = answer
+    const [removed, ...grants] = typeof answer === 'number' ? [answer] : answer
     for (const grant of grants) this.#hear(grant)
     if (removed === 0) this.#wakeAll() // perhaps the driver sent it again, and the first answer is the one that was lost
     return removed
   }
 
   async #read(names: readonly string[]): Promise<LockInfo[]> {
-    if (names.length === 0) return []
-    // The clock after the queues, so that a lease which is renewed meanwhile does not seem longer than it is.
-    const queues = await Promise.all(names.map((name) => this.#client.lrange(this.#prefix + name, 0, -1)))
-    const [seconds, micros] = await this.#client.time()
-    const nowMs = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+    const read = await Promise.all(names.map((name) => READ.run(this.#client, [this.#prefix + name])))
     return names.flatMap((name, i) => {
-      const entries = (queues[i] as string[]).flatMap((text) => toInfo(text, nowMs) ?? [])
-      const info = describeQueue(name, entries)
+      const [nowMs, ...texts] = read[i] as [number, ...string[]]
+      const info = describeQueue(
+        name,
+        texts.flatMap((text) => toInfo(text, nowMs) ?? []),
+      )
       return info.holders.length > 0 ? [info] : []
     })
   }
@@ -219,7 +218,7 @@ class RedisEngine implements LockEngine {
   #hear(text: string): void {
     const heardAtMs = this.clock.monotonic()
     const [, redisMs, token, holder] = /^(\d+) (\d+) (.*)$/s.exec(text) as string[]
-    const waiter = this.#waiters.get(holder as string)
+    const waiter = this.#waiters.get(unwired(holder as string))
     if (waiter === undefined) return
     const { seen, ttlMs, wake } = waiter
     if (seen === undefined) {
@@ -231,6 +230,15 @@ class RedisEngine implements LockEngine {
   }
 }
 
+/** A holder as it stands at the end of an entry: without spaces. */
+function wire(holder: string): string {
+  return /[ %]/.test(holder) ? holder.replaceAll('%', '%25').replaceAll(' ', '%20') : holder
+}
+
+function unwired(text: string): string {
+  return text.replaceAll('%20', ' ').replaceAll('%25', '%')
+}
+
 /** An entry of a queue, in the form that scripts.ts gives; undefined when its lease has ended. */
 function toInfo(text: string, nowMs: number): (QueueEntry & LockEntryInfo) | undefined {
   const [, until, token, mode, limit, , arrived, , holder] =
@@ -238,7 +246,7 @@ function toInfo(text: string, nowMs: number): (QueueEntry & LockEntryInfo) | und
   const leftMs = Number(until) - nowMs
   if (leftMs <= 0) return undefined
   return {
-    holder: holder as string,
+    holder: unwired(holder as string),
     mode: mode as LockMode,
     limit: Number(limit),
     token: BigInt(token as string),
