@@ -161,6 +161,7 @@ function describeLostAnswers(
       })
       next.catch(() => {}) // seen below
       proxy.refuse()
+      proxy.cut()
       expect(await told).toMatchObject({ code: 'LOCK_LOST' })
       expect(lock.isHeld()).toBe(false)
       expect((await next).token > lock.token).toBe(true)
