@@ -1,29 +1,11 @@
-import { sql } from 'holdfast'
-import { type DispatchEvent, TRIP_FEE_CENTS } from '../shared/domain.ts'
+import { sendCourier } from '../business/couriers.ts'
+import type { DispatchEvent } from '../shared/domain.ts'
 import type { HoldfastService } from './context.ts'
-
-interface Courier {
-  readonly id: string
-  readonly trips: number
-  readonly earned_cents: number
-}
 
 /** Sends couriers. */
 export const delivery: HoldfastService = ({ publish, on }) => {
   on<DispatchEvent>('dispatch', 'delivery', async (tx, { orderId }) => {
-    const [courier] = await tx.lockRows<Courier>('courier', sql`1 = 1`, {
-      orderBy: ['trips', 'id'],
-      limit: 1,
-    })
-    if (courier === undefined) throw new Error('there are no couriers')
-    await tx.execute(
-      sql`update courier set trips = ${courier.trips + 1},
-        earned_cents = ${Number(courier.earned_cents) + TRIP_FEE_CENTS} where id = ${courier.id}`,
-    )
-    await tx.execute(
-      sql`insert into delivery (order_id, courier, fee_cents, at_ms)
-        values (${orderId}, ${courier.id}, ${TRIP_FEE_CENTS}, ${Date.now()})`,
-    )
+    await sendCourier(tx, orderId)
     await publish(tx, 'answers', { kind: 'delivered', orderId })
   })
   return { routes: {} }

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { type OwnTransaction, sql } from 'holdfast'
 import { once } from 'holdfast/effects'
+import { endOrder, insertOrder } from '../business/orders.ts'
 import type { AnswerEvent, PlaceOrder } from '../shared/domain.ts'
 import type { HoldfastService } from './context.ts'
 
@@ -27,11 +27,11 @@ export const order: HoldfastService = ({ transaction, publish, on, without }) =>
       case 'placed':
         return decide(tx, row)
       case 'confirmed':
-        return kind === 'delivered' ? end(tx, orderId, 'delivered') : undefined
+        return kind === 'delivered' ? endOrder(tx, orderId, 'delivered') : undefined
       case 'cancelling': {
         const refunded = row.payment !== 'charged' || row.refunded === 1
         const returned = row.kitchen !== 'accepted' || row.returned === 1
-        return refunded && returned ? end(tx, orderId, 'cancelled') : undefined
+        return refunded && returned ? endOrder(tx, orderId, 'cancelled') : undefined
       }
     }
   })
@@ -48,32 +48,20 @@ export const order: HoldfastService = ({ transaction, publish, on, without }) =>
       await tx.execute(sql`update orders set status = 'cancelling' where id = ${id}`)
       await publish(tx, 'orders', { kind: 'cancelled', orderId: id, refund, returnStock })
     } else {
-      await end(tx, id, 'cancelled')
+      await endOrder(tx, id, 'cancelled')
     }
-  }
-
-  async function end(tx: OwnTransaction, id: string, status: string): Promise<void> {
-    await tx.execute(sql`update orders set status = ${status}, ended_at_ms = ${Date.now()} where id = ${id}`)
   }
 
   return {
     routes: {
       async 'POST /orders'({ headers, body }) {
         const key = String(headers['idempotency-key'])
-        const placed = body as PlaceOrder
         // The key's row, the order and its event are one transaction; a repeated request gets the stored answer.
         const { result } = await transaction((tx) =>
           once(tx, { scope: 'orders', id: key }, async () => {
-            const orderId = `${key}.${randomBytes(3).toString('hex')}`
-            const totalCents = placed.quantity * placed.priceCents
-            await tx.execute(
-              sql`insert into orders (id, idempotency_key, customer, dish, quantity, price_cents, menu_version,
-                  total_cents, status, placed_at_ms)
-                values (${orderId}, ${key}, ${placed.customer}, ${placed.dish}, ${placed.quantity},
-                  ${placed.priceCents}, ${placed.menuVersion}, ${totalCents}, 'placed', ${Date.now()})`,
-            )
-            await publish(tx, 'orders', { kind: 'placed', orderId, totalCents, ...placed })
-            return { orderId }
+            const placed = await insertOrder(tx, key, body as PlaceOrder)
+            await publish(tx, 'orders', { kind: 'placed', ...placed })
+            return { orderId: placed.orderId }
           }),
         )
         return { status: 201, body: result }

@@ -31,7 +31,8 @@ const TABLES: Readonly<Record<ServiceName, readonly string[]>> = {
       id serial, dish text not null, kind text not null, price_cents integer not null, order_id text)`,
     `create table ticket (
       id serial, order_id text not null, dish text not null, quantity integer not null,
-      price_cents integer not null, menu_version bigint not null, state text not null, at_ms bigint not null)`,
+      price_cents integer not null, menu_version bigint not null, state text not null, asked_by text,
+      at_ms bigint not null)`,
     'create index ticket_order on ticket (order_id)',
     'create index ticket_state on ticket (state)',
   ],

@@ -1,25 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sql } from 'holdfast'
+import { type OwnTransaction, sql } from 'holdfast'
+import { boardOf, type Ticket } from '../business/kitchen.ts'
 import { kitchenMs } from '../shared/domain.ts'
 import type { Holdfast } from './context.ts'
 
-export interface Ticket {
-  /** int8 columns arrive as text from `pg`. */
-  readonly id: number | string
-  readonly order_id: string
-  readonly dish: string
-  readonly quantity: number
-  readonly price_cents: number
-  readonly menu_version: number
-  readonly state: string
-}
-
-export interface Kitchen<Seen> {
-  /** Reads what the decision is made from. */
-  look(ticket: Ticket): Promise<Seen>
-  /** Decides about the ticket and records that; does nothing when it was decided before. */
-  decide(ticket: Ticket, seen: Seen): Promise<void>
-}
+/** Decides about a ticket, of whose dish the cook has seen so many portions, and does nothing when it was decided before. */
+type Decide = (tx: OwnTransaction, ticket: Ticket, seenPortions: number) => Promise<void>
 
 const COOKS = 12
 const LOOK_EVERY_MS = 100
@@ -29,7 +15,7 @@ const RETRY_MS = 50
  * Works on new tickets, several at a time. A ticket is a row: one that was under way when the process was killed is
  * still new for the next process, and a decision whose outcome is unknown is found out by looking again.
  */
-export function startKitchen<Seen>(read: Holdfast['read'], kitchen: Kitchen<Seen>) {
+export function startCooks({ read, transaction }: Pick<Holdfast, 'read' | 'transaction'>, decide: Decide) {
   const inHand = new Set<number | string>()
   let stopped = false
   let again = false
@@ -53,9 +39,9 @@ export function startKitchen<Seen>(read: Holdfast['read'], kitchen: Kitchen<Seen
   }
 
   async function cook(ticket: Ticket): Promise<void> {
-    const seen = await kitchen.look(ticket)
+    const [board] = await read<{ portions_left: number }>(boardOf(ticket.dish))
     await sleep(kitchenMs(ticket.order_id))
-    await kitchen.decide(ticket, seen)
+    await transaction((tx) => decide(tx, ticket, Number(board?.portions_left)))
   }
 
   /** One look at a time; a wake-up during a look means another look after it. */

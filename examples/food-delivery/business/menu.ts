@@ -1,4 +1,4 @@
-import type { OwnTransaction } from 'holdfast'
+import { type OwnTransaction, sql } from 'holdfast'
 import { readVersioned, updateVersioned } from 'holdfast/version'
 
 interface MenuRow {
@@ -29,4 +29,15 @@ export async function updatedAt(
     if ((error as { code?: string }).code === 'VERSION_CONFLICT') return false
     throw error
   }
+}
+
+/** Sets a price, whatever is sold meanwhile, and logs it. */
+export async function changePrice(tx: OwnTransaction, dish: string, priceCents: number): Promise<void> {
+  let { version } = await readMenu(tx, dish)
+  while (!(await updatedAt(tx, dish, version, { price_cents: priceCents }))) {
+    version = (await readMenu(tx, dish)).version
+  }
+  await tx.execute(
+    sql`insert into menu_log (dish, kind, price_cents) values (${dish}, 'price', ${priceCents})`,
+  )
 }
