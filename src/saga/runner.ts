@@ -308,7 +308,12 @@ class Runner implements SagaRunner, LocalRunner {
     run.poke()
   }
 
+  /**
+   * Not once the lease under which it was taken is over: whoever has the partition now, this runner or another one, has
+   * released what was in hand and takes it up anew. A run under the old epoch would only stand in its way.
+   */
   #start(claimed: Claimed, guard: Guard, isMarked: boolean): void {
+    if (!this.#partitions.holds(guard)) return
     const { row } = claimed
     const definition = this.#known.get(row.name)
     if (definition === undefined || this.#runs.has(row.id)) return

@@ -1,0 +1,46 @@
+/** A runner that took sagas up, and hears of it only when its lease is over and the next one has begun. */
+import { type Store, sql } from 'holdfast'
+import { saga } from 'holdfast/saga'
+import { failpoints } from 'holdfast/testing'
+import { afterEach, expect, it } from 'vitest'
+import { until } from '../support/wait.ts'
+import { startRunner, stores } from './stores.ts'
+
+async function lowestEpoch(store: Store): Promise<number> {
+  const [row] = await store.read<{ epoch: unknown }>(
+    sql`select min(epoch) as epoch from ${store.table('lease')} where scope = 'saga/default'`,
+  )
+  return Number(row?.epoch)
+}
+
+afterEach(() => failpoints.reset())
+
+it.each(stores)(
+  'what was taken under a lease that is over runs under the next one, on $name',
+  async ({ open }) => {
+    await using opened = await open()
+    const { store } = opened
+    const epochs: bigint[] = []
+    const job = saga('job', (s) =>
+      s.step('long', async ({ epoch }) => {
+        epochs.push(epoch)
+        await new Promise((resolve) => setTimeout(resolve, 300)) // long enough for the next look at what is due
+        return 'done'
+      }),
+    )
+    const handle = await job.start(store, undefined)
+    let stoodStill = false
+    const ttlMs = 600
+    failpoints.arm('saga.claimed', async () => {
+      if (stoodStill) return
+      stoodStill = true
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ttlMs) // nothing of this process runs
+      await until(async () => (await lowestEpoch(store)) === 2, { everyMs: 2, what: 'the next lease' })
+      await until(() => runner.figures().partitions > 0, { everyMs: 2, what: 'it to be open' })
+    })
+    await using runner = await startRunner(store, [job], { ttlMs })
+    expect(await handle.result()).toBe('done')
+    expect(stoodStill).toBe(true)
+    expect(epochs).toEqual([2n])
+  },
+)
