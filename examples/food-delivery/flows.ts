@@ -9,6 +9,7 @@ export interface Flow {
 
 const FLOWS: Readonly<Record<string, () => Promise<Flow>>> = {
   replicas: () => import('./replicas/main.ts'),
+  saga: () => import('./saga/main.ts'),
   'two-phase': () => import('./two-phase/main.ts'),
 }
 

@@ -1,20 +1,10 @@
 /** `holdfast demo`: the food-delivery system under faults, without and with Holdfast. */
-import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { UsageError } from './arguments.ts'
-import type { Anomalies } from './audit/audit.ts'
+import { runDemo } from './demo.ts'
 import { readFlow } from './flows.ts'
-import { MECHANISMS, type Mechanism, PREVENTS } from './holdfast/without.ts'
-import { type DemoOptions, HELP, readOptions } from './options.ts'
+import { MESSAGES } from './options.ts'
 import { killAllProcesses } from './process/child.ts'
-import { writePage } from './report/page.ts'
-import { type Screen, screen } from './report/progress.ts'
-import { ANOMALY_ROWS, totalAnomalies } from './report/rows.ts'
-import { comparison, findings, paint, verdict } from './report/table.ts'
-import { type History, openHistory } from './run/history.ts'
-import { type RunResult, run } from './run/run.ts'
-import { planWorkload } from './run/workload.ts'
-import { FAULT_LEVELS } from './shared/faults.ts'
 
 /** Where the demo writes; the command line's own streams. */
 export interface Io {
@@ -34,18 +24,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     const other = await readFlow(argv)
     if (other !== undefined) return await other.flow.main(other.argv, io, interrupted.signal)
-    const options = readOptions(argv)
-    if (options.help) {
-      io.out(HELP)
-      return EXIT.ok
-    }
-    const history = openHistory(options.historyFile)
-    try {
-      const demo = new Demo(options, io, history, interrupted.signal)
-      return options.ablation ? await demo.ablation() : await demo.compare()
-    } finally {
-      await history.close()
-    }
+    return await runDemo(MESSAGES, argv, io, interrupted.signal)
   } catch (error) {
     killAllProcesses()
     if (interrupted.signal.aborted) return EXIT.interrupted
@@ -56,146 +35,6 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal)
   }
-}
-
-class Demo {
-  readonly #options: DemoOptions
-  readonly #io: Io
-  readonly #history: History
-  readonly #signal: AbortSignal
-  readonly #screen: Screen
-
-  constructor(options: DemoOptions, io: Io, history: History, signal: AbortSignal) {
-    this.#options = options
-    this.#io = io
-    this.#history = history
-    this.#signal = signal
-    this.#screen = screen(io, options.json)
-  }
-
-  /** The naive run and the run with Holdfast, side by side. */
-  async compare(): Promise<number> {
-    const { only, without, faults, json, htmlFile, orders, seed } = this.#options
-    const say = (text: string): void => (json ? undefined : this.#io.out(text))
-    say(
-      `${orders} orders, four services, each its own process and its own ${this.#database()} database; faults: ${faults}; seed ${seed}\n`,
-    )
-    const runs: RunResult[] = []
-    if (only !== 'holdfast') runs.push(await this.#run('naive'))
-    if (only !== 'naive') runs.push(await this.#run('holdfast', without))
-    const ok = judge(runs, faults !== 'none')
-    if (htmlFile !== undefined) writePage(htmlFile, runs, { ok, orders, seed, faults })
-    if (json) {
-      this.#io.out(`${JSON.stringify({ runs: runs.map(toJson), ok })}\n`)
-    } else {
-      const paints = paint(this.#io.colour)
-      say(comparison(runs, paints))
-      for (const result of runs) say(findings(result, paints))
-      say(verdict(runs, ok, paints))
-      if (htmlFile !== undefined) say(`  ${resolve(htmlFile)}\n`)
-    }
-    return ok ? EXIT.ok : EXIT.problem
-  }
-
-  /** With Holdfast less each mechanism in turn: each must be missed in its own way. */
-  async ablation(): Promise<number> {
-    const results: { without: Mechanism; result: RunResult }[] = []
-    for (const without of MECHANISMS) {
-      results.push({ without, result: await this.#run('holdfast', without) })
-    }
-    const complete = await this.#run('holdfast')
-    const ok =
-      results.every(({ without, result }) => result.anomalies[PREVENTS[without]] > 0) &&
-      totalAnomalies(complete.anomalies) === 0 &&
-      complete.everythingEnded
-    if (this.#options.json) {
-      const ablation = results.map(({ without, result }) => ({ without, anomalies: result.anomalies }))
-      this.#io.out(`${JSON.stringify({ ablation, complete: toJson(complete), ok })}\n`)
-    } else {
-      this.#io.out(comparisonOfAblation(results, complete, this.#io.colour))
-    }
-    return ok ? EXIT.ok : EXIT.problem
-  }
-
-  async #run(mode: 'naive' | 'holdfast', without?: Mechanism): Promise<RunResult> {
-    const { orders, seed, faults, killAt, postgresUrl, keepFolder } = this.#options
-    const name = without === undefined ? mode : `without-${without}`
-    const result = await run({
-      name,
-      mode,
-      ...(without === undefined ? {} : { without }),
-      workload: planWorkload(orders, seed),
-      seed,
-      faults: FAULT_LEVELS[faults],
-      killAt: mode === 'holdfast' ? killAt : [],
-      storage: { postgresUrl, keepFolder: keepFolder === undefined ? undefined : resolve(keepFolder) },
-      history: this.#history,
-      onProgress: (progress) => this.#screen.show(name, progress),
-      signal: this.#signal,
-    })
-    this.#screen.done(name, result)
-    return result
-  }
-
-  #database(): string {
-    return this.#options.postgresUrl === undefined ? 'SQLite' : 'PostgreSQL'
-  }
-}
-
-/** Holdfast must be without a flaw, and under faults the naive run must show that there was something to prevent. */
-function judge(runs: readonly RunResult[], faults: boolean): boolean {
-  return runs.every((result) =>
-    result.mode === 'holdfast'
-      ? totalAnomalies(result.anomalies) === 0 && result.everythingEnded
-      : !faults || runs.length === 1 || totalAnomalies(result.anomalies) > 0,
-  )
-}
-
-function toJson(result: RunResult): object {
-  const { name, mode, without, orders, anomalies, ordersPerSecond, p50Ms, p99Ms, kills } = result
-  const { ended, delivered, cancelled, everythingEnded, stuck, faults, retries } = result
-  return {
-    mode,
-    name,
-    ...(without === undefined ? {} : { without }),
-    orders,
-    anomalies,
-    ordersPerSecond,
-    p50Ms,
-    p99Ms,
-    kills,
-    ended,
-    delivered,
-    cancelled,
-    everythingEnded,
-    stuck,
-    faults,
-    retries,
-    findings: result.findings,
-  }
-}
-
-function comparisonOfAblation(
-  results: readonly { without: Mechanism; result: RunResult }[],
-  complete: RunResult,
-  colour: boolean,
-): string {
-  const { bad, good, strong } = paint(colour)
-  const words = new Map<keyof Anomalies, string>(ANOMALY_ROWS)
-  let text = `\n${strong(`  ${'without'.padEnd(14)}${'what it prevents'.padEnd(36)}${'seen'.padStart(6)}   also\n`)}`
-  for (const { without, result } of results) {
-    const own = PREVENTS[without]
-    const count = result.anomalies[own]
-    const also = ANOMALY_ROWS.filter(([kind]) => kind !== own && result.anomalies[kind] > 0)
-      .map(([kind, name]) => `${name}: ${result.anomalies[kind]}`)
-      .join(', ')
-    text += `  ${without.padEnd(14)}${(words.get(own) ?? '').padEnd(36)}${(count > 0 ? bad : good)(String(count).padStart(6))}   ${also}\n`
-  }
-  const total = totalAnomalies(complete.anomalies)
-  text += `  ${'nothing'.padEnd(14)}${''.padEnd(36)}${(total > 0 ? bad : good)(String(total).padStart(6))}   ${
-    complete.everythingEnded ? 'every order reached an end' : 'not every order reached an end'
-  }\n`
-  return text
 }
 
 /** `node main.js` runs it by itself. */

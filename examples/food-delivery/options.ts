@@ -1,7 +1,20 @@
 import { Arguments, COMMON_OPTIONS, type CommonOptions, UsageError } from './arguments.ts'
-import { MECHANISMS, type Mechanism } from './holdfast/without.ts'
+import type { Anomalies } from './audit/audit.ts'
+import { MECHANISMS, type Mechanism, PREVENTS } from './holdfast/without.ts'
+import type { RunOptions } from './run/run.ts'
 
-export interface DemoOptions extends CommonOptions<Mechanism> {
+/** A way in which orders go through the four services with Holdfast, and what it can go without. */
+export interface Edition<Mechanism extends string> {
+  readonly help: string
+  /** The command that prints it. */
+  readonly helpCommand: string
+  readonly orders: number
+  readonly version: (without: Mechanism | undefined) => RunOptions['version']
+  /** Each mechanism, and the anomaly that it keeps from happening. */
+  readonly prevents: Readonly<Record<Mechanism, keyof Anomalies>>
+}
+
+export interface DemoOptions<Mechanism extends string> extends CommonOptions<Mechanism> {
   readonly killAt: readonly string[]
   readonly postgresUrl: string | undefined
   readonly ablation: boolean
@@ -10,14 +23,14 @@ export interface DemoOptions extends CommonOptions<Mechanism> {
   readonly historyFile: string | undefined
 }
 
-export const HELP = `holdfast demo: run four services under faults, without and with Holdfast, and compare what broke
+const HELP = `holdfast demo: run four services under faults, without and with Holdfast, and compare what broke
 
 Usage: holdfast demo [options]
 
   --orders N         orders that customers place; default 1000, with --ablation 300
   --seed N           seed of the workload and of the faults; default 1
   --faults LEVEL     none, default or heavy; default "default", with --ablation "heavy"
-  --flow NAME        another way through the system, with options of its own: replicas, two-phase (holdfast demo --flow NAME --help)
+  --flow NAME        another way through the system, with options of its own: replicas, saga, two-phase (holdfast demo --flow NAME --help)
   --kill-at NAMES    end each service's first life at the first of these failpoints, its second at the second, and
                      so on (Holdfast only), as a crash at that very line: inbox.handle.worked,outbox.relay.published
   --store URL        postgres://…: five databases on that server, removed at the end; default: SQLite files
@@ -52,14 +65,26 @@ const OPTIONS = {
   history: { type: 'string' },
 } as const
 
+/** Each service tells the others by messages what has happened. */
+export const MESSAGES: Edition<Mechanism> = {
+  help: HELP,
+  helpCommand: 'holdfast demo --help',
+  orders: 1000,
+  version: (without) => ({ name: 'holdfast', without }),
+  prevents: PREVENTS,
+}
+
 /** @throws UsageError */
-export function readOptions(argv: readonly string[]): DemoOptions {
-  const given = new Arguments(argv, OPTIONS, 'holdfast demo --help')
+export function readOptions<Mechanism extends string>(
+  argv: readonly string[],
+  edition: Edition<Mechanism>,
+): DemoOptions<Mechanism> {
+  const given = new Arguments(argv, OPTIONS, edition.helpCommand)
   const ablation = given.flag('ablation')
   const common = given.common({
-    orders: ablation ? 300 : 1000,
+    orders: ablation ? 300 : edition.orders,
     faults: ablation ? 'heavy' : 'default',
-    mechanisms: MECHANISMS,
+    mechanisms: Object.keys(edition.prevents) as Mechanism[],
   })
   const htmlFile = given.text('html')
   if (ablation && (common.only !== undefined || common.without !== undefined))

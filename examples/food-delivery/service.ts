@@ -1,22 +1,25 @@
 /** The program of one service process. Its parent tells it by IPC which service it is. */
 import { failpoints } from 'holdfast/testing'
 import { startHoldfast } from './holdfast/start.ts'
-import type { Mechanism } from './holdfast/without.ts'
 import { openNaiveDatabase } from './naive/database.ts'
 import { startNaive } from './naive/start.ts'
 import { runAsChild } from './process/program.ts'
+import { faultyFetch } from './saga/network.ts'
+import { stopBetweenTransactions } from './saga/pause.ts'
+import { startSaga } from './saga/start.ts'
 import type { DatabaseAddress } from './shared/database.ts'
 import type { ServiceName } from './shared/domain.ts'
 import type { FaultRates, FaultReport } from './shared/faults.ts'
 import { faultyTransport } from './shared/faulty-transport.ts'
-import { type Request, type Routes, serve } from './shared/http.ts'
+import { type Request, serve } from './shared/http.ts'
 import { openQueue } from './shared/queue.ts'
 import { chance } from './shared/random.ts'
+import type { Service } from './shared/service.ts'
+import type { Version } from './version.ts'
 
 export interface ServiceConfig {
   readonly service: ServiceName
-  readonly mode: 'naive' | 'holdfast'
-  readonly without: Mechanism | undefined
+  readonly version: Version
   readonly database: DatabaseAddress
   readonly queue: DatabaseAddress
   readonly seed: number
@@ -34,11 +37,14 @@ export type ServiceMessage =
   | { readonly kind: 'ready'; readonly port: number }
   | { readonly kind: 'in-hand'; readonly count: number | null }
   | { readonly kind: 'fault'; readonly fault: FaultReport }
+  /** May it stop itself now? `key` is the customer's own number of the order in whose midst it is. */
+  | { readonly kind: 'may-pause'; readonly key: string }
 
-/** What the parent asks a service. */
-export interface ServiceOrder {
-  readonly kind: 'in-hand'
-}
+/** What the parent asks a service, and what it lets it know. */
+export type ServiceOrder =
+  | { readonly kind: 'in-hand' }
+  | { readonly kind: 'address'; readonly service: ServiceName; readonly url: string }
+  | { readonly kind: 'may-pause'; readonly granted: boolean }
 
 runAsChild<ServiceConfig, ServiceOrder, ServiceMessage>(async (config, parent) => {
   const { service, seed, life, faults } = config
@@ -54,58 +60,74 @@ runAsChild<ServiceConfig, ServiceOrder, ServiceMessage>(async (config, parent) =
     return when
   }
 
-  /** Only the customers' own requests lose their answers, by their key and by how often they were sent. */
-  const losesAnswer = ({ headers }: Request): boolean => {
+  /** Requests that can be repeated lose their answers, by their key and by how often they came. */
+  const came = new Map<string, number>()
+  const losesAnswer = ({ headers }: Pick<Request, 'headers'>): boolean => {
     const key = headers['idempotency-key']
-    const lost =
-      key !== undefined &&
-      chance(seed, 'answer', String(key), String(headers.attempt)) < faults.loseHttpAnswer
+    if (key === undefined) return false
+    const attempt = Number(headers.attempt ?? (came.get(String(key)) ?? 0) + 1)
+    came.set(String(key), attempt)
+    const lost = chance(seed, 'answer', String(key), String(attempt)) < faults.loseHttpAnswer
     if (lost) report({ kind: 'http-answer', detail: String(key) })
     return lost
   }
 
-  let handlers = 0
-  const busy = (change: 1 | -1): void => {
-    handlers += change
+  const addresses = new Map<string, string>()
+  parent.onOrder((order) => {
+    if (order.kind === 'address') addresses.set(order.service, order.url)
+  })
+  let answerPause = (_granted: boolean): void => {}
+  parent.onOrder((order) => {
+    if (order.kind === 'may-pause') answerPause(order.granted)
+  })
+  /** Stops this process where the parent, which wakes it again, has nothing against that. */
+  const pause = async (path: string): Promise<void> => {
+    const [, key = ''] = /([^/.]*)[^/]*$/.exec(path) ?? []
+    const granted = await new Promise<boolean>((resolve) => {
+      answerPause = resolve
+      parent.tell({ kind: 'may-pause', key })
+    })
+    if (granted) await stopBetweenTransactions([config.database, config.queue])
   }
 
   const queue = await openQueue(config.queue)
   const broker = faultyTransport(queue.broker, faults, seed, report)
-  let routes: Routes
-  let inHand = async (): Promise<number> => handlers
-  let stop = async (): Promise<void> => {}
-  if (config.mode === 'naive') {
-    const query = await openNaiveDatabase(config.database, () => losesCommit(1))
-    routes = await startNaive(service, { query, broker, busy })
-  } else {
-    const running = await startHoldfast(service, {
-      database: config.database,
-      broker,
-      without: config.without,
-      losesCommit: config.commitsCutOutside ? undefined : losesCommit,
-    })
-    routes = running.routes
-    inHand = running.inHand
-    stop = running.stop
+  const running = await start()
+
+  async function start(): Promise<Service> {
+    const { version, database } = config
+    if (version.name === 'naive') {
+      return startNaive(service, {
+        broker,
+        query: await openNaiveDatabase(database, () => losesCommit(1)),
+      })
+    }
+    const given = { database, broker, losesCommit: config.commitsCutOutside ? undefined : losesCommit }
+    if (version.name === 'holdfast') return startHoldfast(service, { ...given, without: version.without })
+    const fetch = faultyFetch({ addressOf: (name) => addresses.get(name), faults, seed, life, report, pause })
+    return startSaga(service, { ...given, without: version.without, fetch })
   }
 
   if (config.killAt !== undefined) failpoints.arm(config.killAt, 'kill', { skip: 1 })
-  const { port } = await serve(routes, { losesAnswer })
+  const { routes, handlers = {} } = running
+  const { port } = await serve(routes, { losesAnswer, handlers })
 
   /** Infinity when it cannot be found out just now: the question meets the faults too. */
   async function countInHand(): Promise<number> {
     try {
-      return (await inHand()) + (await queue.unread(service))
+      return (await running.inHand()) + (await queue.unread(service))
     } catch {
       return Number.POSITIVE_INFINITY
     }
   }
 
-  parent.onOrder(async () => parent.tell({ kind: 'in-hand', count: await countInHand() }))
+  parent.onOrder(async ({ kind }) => {
+    if (kind === 'in-hand') parent.tell({ kind, count: await countInHand() })
+  })
   parent.tell({ kind: 'ready', port })
 
   return async () => {
-    await stop()
+    await running.stop()
     await queue.close()
   }
 })

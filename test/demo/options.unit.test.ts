@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest'
-import { readOptions } from '../../examples/food-delivery/options.ts'
+import { MESSAGES, readOptions as read } from '../../examples/food-delivery/options.ts'
+
+const readOptions = (argv: readonly string[]) => read(argv, MESSAGES)
 
 it('has defaults that need no argument', () => {
   expect(readOptions([])).toMatchObject({

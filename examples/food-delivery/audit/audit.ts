@@ -102,6 +102,8 @@ interface Rows {
   tickets: Map<string, Map<string, number>>
   couriers: { id: string; trips: number; earned: number; made: number; fees: number }[]
   deliveries: Map<string, number>
+  /** What the customer was told last. */
+  told: Map<string, string>
 }
 
 /** Sums are made by the databases; int8 columns arrive as text from some drivers. */
@@ -156,6 +158,7 @@ async function readEverything(
     'delivery',
     'select order_id, count(*) as number from delivery group by order_id',
   )
+  const tracking = await read('delivery', 'select order_id, says from tracking')
   const text = (value: unknown): string => String(value)
   const textOrNull = (value: unknown): string | null => (value === null ? null : String(value))
   const states = new Map<string, Map<string, number>>()
@@ -216,6 +219,7 @@ async function readEverything(
       fees: Number(row.fees),
     })),
     deliveries: new Map(deliveries.map((row) => [text(row.order_id), Number(row.number)])),
+    told: new Map(tracking.map((row) => [text(row.order_id), text(row.says)])),
   }
 }
 
@@ -261,7 +265,7 @@ function checkPrices({ menuLog }: Rows, found: Found): void {
 }
 
 /** Compares what the four services say about each order. */
-function checkOrders({ orders, ledger, tickets, deliveries }: Rows, found: Found): void {
+function checkOrders({ orders, ledger, tickets, deliveries, told }: Rows, found: Found): void {
   for (const order of orders) {
     const { id, status, payment, kitchen } = order
     const money = ledger.get(id) ?? { charges: 0, declines: 0, refunds: 0, net: 0 }
@@ -319,6 +323,10 @@ function checkOrders({ orders, ledger, tickets, deliveries }: Rows, found: Found
       payment === 'charged' && money.charges === 0 && 'charged, says the order; payment has no charge',
       payment === 'declined' && money.charges > 0 && 'declined, says the order; payment has a charge',
       ticketCount > 1 && `${ticketCount} tickets in the kitchen`,
+      order.endedAtMs !== null &&
+        told.has(id) &&
+        told.get(id) !== status &&
+        `${status}, and the customer is told "${told.get(id)}"`,
     ].filter((text) => text !== false)
     if (disagree.length > 0) found('servicesDisagree', `${id}: ${disagree.join('; ')}`)
   }

@@ -77,6 +77,14 @@ export async function returnPortions(tx: OwnTransaction, orderId: string): Promi
   return true
 }
 
+/** Takes an order back from the kitchen, whether it was decided or not. */
+export async function withdrawTicket(tx: OwnTransaction, orderId: string): Promise<void> {
+  const withdrawn = await tx.execute(
+    sql`update ticket set state = 'withdrawn' where order_id = ${orderId} and state = 'new'`,
+  )
+  if (withdrawn === 0) await returnPortions(tx, orderId)
+}
+
 /** The row stays locked until the end of the transaction, so what was read is still true when it is written. */
 async function lockPortions(tx: OwnTransaction, dish: string): Promise<number> {
   const [row] = await tx.lockRows('dish', { id: dish })

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Broker } from 'holdfast/broker'
 import type { Event, ServiceName, Topic } from '../shared/domain.ts'
-import type { Routes } from '../shared/http.ts'
+import type { Service } from '../shared/service.ts'
 import type { Naive, NaiveService } from './context.ts'
 import { delivery } from './delivery.ts'
 import { order } from './order.ts'
@@ -13,16 +13,16 @@ const SERVICES: Readonly<Record<ServiceName, NaiveService>> = { order, payment, 
 export interface NaiveOptions {
   readonly query: Naive['query']
   readonly broker: Broker
-  /** Counts handlers under way, so that the run knows when everything has come to rest. */
-  readonly busy: (change: 1 | -1) => void
 }
 
 /**
  * Starts a service of the first version: it publishes right after its statements, and its message client
  * acknowledges on receipt, as most do unless told otherwise.
  */
-export function startNaive(name: ServiceName, { query, broker, busy }: NaiveOptions): Promise<Routes> {
+export async function startNaive(name: ServiceName, { query, broker }: NaiveOptions): Promise<Service> {
   const { signal } = new AbortController()
+  /** Counted so that the run knows when everything has come to rest. */
+  let underWay = 0
 
   async function publish(topic: Topic, event: Event): Promise<void> {
     const message = {
@@ -40,13 +40,16 @@ export function startNaive(name: ServiceName, { query, broker, busy }: NaiveOpti
     for (let partition = 0; partition < broker.partitions; partition++) {
       await broker.subscribe({ topic, group, partition, prefetch: 32 }, (delivery) => {
         delivery.ack()
-        busy(1)
+        underWay += 1
         handle(JSON.parse(delivery.message.payload) as E)
           .catch(() => {}) // a real one logs the error, and somebody reads it later
-          .finally(() => busy(-1))
+          .finally(() => {
+            underWay -= 1
+          })
       })
     }
   }
 
-  return SERVICES[name]({ query, publish, on })
+  const routes = await SERVICES[name]({ query, publish, on })
+  return { routes, inHand: async () => underWay, stop: async () => {} }
 }

@@ -83,10 +83,16 @@ export class Child<Config, Order, Message extends { kind: string }> {
     this.#process.kill('SIGKILL')
   }
 
+  /** Lets it go on where it has stopped itself by SIGSTOP. */
+  resume(): void {
+    this.#process.kill('SIGCONT')
+  }
+
   /** Asks it to end, kills it where it has not within `withinMs`, and waits until it is gone. */
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true
     const timer = setTimeout(() => this.kill(), withinMs)
+    this.resume()
     this.#tell({ kind: 'stop' })
     await this.#exited
     clearTimeout(timer)

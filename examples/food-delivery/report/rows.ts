@@ -14,6 +14,7 @@ export const ANOMALY_ROWS: readonly (readonly [keyof Anomalies, string])[] = [
 
 export const FAULT_WORDS: Readonly<Record<string, string>> = {
   kill: 'processes killed',
+  pause: 'processes stopped and woken',
   duplicate: 'messages duplicated',
   delay: 'messages delayed',
   reorder: 'messages overtaken',

@@ -22,6 +22,10 @@ export class Ends {
     return this.#ended.size
   }
 
+  has(key: string): boolean {
+    return this.#ended.has(key)
+  }
+
   async start(): Promise<void> {
     this.#database = await openReadOnly(this.#place)
     this.#loop = this.#follow()

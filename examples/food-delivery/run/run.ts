@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Anomalies, type AuditResult, audit } from '../audit/audit.ts'
-import type { Mechanism } from '../holdfast/without.ts'
 import type { DatabaseAddress } from '../shared/database.ts'
-import { SERVICES } from '../shared/domain.ts'
+import { SERVICES, type ServiceName } from '../shared/domain.ts'
 import type { FaultRates } from '../shared/faults.ts'
 import { chance } from '../shared/random.ts'
+import type { Version } from '../version.ts'
 import { type CustomersRecord, runCustomers, runManager } from './customers.ts'
 import { type CuttingProxy, startCuttingProxy } from './cutting-proxy.ts'
 import { Ends } from './ends.ts'
@@ -18,8 +18,7 @@ import type { Workload } from './workload.ts'
 export interface RunOptions {
   /** What the run is called in progress lines, in the history and in `--keep`. */
   readonly name: string
-  readonly mode: 'naive' | 'holdfast'
-  readonly without?: Mechanism
+  readonly version: Version
   readonly workload: Workload
   readonly seed: number
   readonly faults: FaultRates
@@ -42,7 +41,8 @@ export interface Progress {
 export interface RunResult extends Omit<AuditResult, 'endedAtMs'> {
   readonly name: string
   readonly mode: 'naive' | 'holdfast'
-  readonly without: Mechanism | undefined
+  /** The mechanism that it went without, if any. */
+  readonly without: string | undefined
   readonly orders: number
   readonly anomalies: Anomalies
   /** True when every key of the workload has an order, and every order has an end. */
@@ -58,6 +58,13 @@ export interface RunResult extends Omit<AuditResult, 'endedAtMs'> {
   readonly timeline: readonly TimelineEvent[]
   /** When orders ended, in milliseconds since the first request. */
   readonly endsMs: readonly number[]
+}
+
+/** With sagas there are two processes of the order service, so that one takes over what the other has in hand. */
+const PROCESSES: Readonly<Record<Version['name'], readonly ServiceName[]>> = {
+  naive: SERVICES,
+  holdfast: SERVICES,
+  saga: ['order', ...SERVICES],
 }
 
 /** Orders under way at the same time. */
@@ -94,16 +101,17 @@ interface Lived {
 }
 
 async function live(options: RunOptions, storage: Storage): Promise<Lived> {
-  const { name, mode, without, workload, seed, faults, killAt, history, onProgress, signal } = options
+  const { name, version, workload, seed, faults, killAt, history, onProgress, signal } = options
   const timeline = new Timeline()
   const proxy = await startProxy(options, timeline)
   const through = (address: DatabaseAddress): DatabaseAddress =>
     address.kind === 'postgres' && proxy ? { kind: 'postgres', url: proxy.url(address.url) } : address
+  const ends = new Ends(storage.addresses.order, PATIENCE_MS)
   const processes = new Processes(
+    PROCESSES[version.name],
     (service, life) => ({
       service,
-      mode,
-      without,
+      version,
       database: through(storage.addresses[service]),
       queue: storage.addresses.queue,
       seed,
@@ -113,8 +121,8 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
       commitsCutOutside: proxy !== undefined,
     }),
     timeline,
+    (key) => ends.has(key),
   )
-  const ends = new Ends(storage.addresses.order, PATIENCE_MS)
   const over = new AbortController()
   const customersSignal = AbortSignal.any([over.signal, signal])
   setMaxListeners(0, customersSignal) // one listener per request under way
@@ -171,10 +179,11 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
 
 /** With PostgreSQL and Holdfast, commits lose their answers on the wire. Elsewhere that is done inside the services. */
 async function startProxy(
-  { mode, seed, faults, storage }: RunOptions,
+  { version, seed, faults, storage }: RunOptions,
   timeline: Timeline,
 ): Promise<CuttingProxy | undefined> {
-  if (storage.postgresUrl === undefined || mode === 'naive' || faults.loseCommit === 0) return undefined
+  if (storage.postgresUrl === undefined || version.name === 'naive' || faults.loseCommit === 0)
+    return undefined
   let commits = 0
   return startCuttingProxy(storage.postgresUrl, () => {
     const drawn = chance(seed, 'wire', commits++)
@@ -198,8 +207,7 @@ async function killAtRandom(
     const share = kill === 0 ? 0.4 : 0.7 + 0.6 * chance(seed, 'kill', 'when', kill)
     await sleep(killEveryMs * share, undefined, { signal }).catch(() => {})
     if (signal.aborted) return
-    const victim = SERVICES[Math.floor(SERVICES.length * chance(seed, 'kill', 'whom', kill))]
-    if (victim !== undefined) processes.kill(victim)
+    processes.kill(Math.floor(processes.count * chance(seed, 'kill', 'whom', kill)))
   }
 }
 
@@ -234,7 +242,7 @@ function placesOf({ addresses }: Storage): Parameters<typeof audit>[0] {
 }
 
 function summarize(options: RunOptions, lived: Lived, audited: AuditResult): RunResult {
-  const { name, mode, without, workload } = options
+  const { name, version, workload } = options
   const { customers, timeline } = lived
   const { endedAtMs, ...rest } = audited
   const firstMs = Math.min(...customers.placedAtMs.values())
@@ -249,8 +257,8 @@ function summarize(options: RunOptions, lived: Lived, audited: AuditResult): Run
   return {
     ...rest,
     name,
-    mode,
-    without,
+    mode: version.name === 'naive' ? 'naive' : 'holdfast',
+    without: version.name === 'naive' ? undefined : version.without,
     orders: workload.orders.length,
     everythingEnded: audited.stuck.length === 0 && endedAtMs.size === workload.orders.length,
     ordersPerSecond: spanMs === 0 ? 0 : round((1000 * endsMs.length) / spanMs),

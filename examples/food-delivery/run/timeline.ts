@@ -3,7 +3,7 @@ import type { FaultReport } from '../shared/faults.ts'
 /** Something that happened during a run, for the record: `atMs` counts from the first order. */
 export interface TimelineEvent {
   readonly atMs: number
-  readonly kind: 'kill' | 'up' | FaultReport['kind']
+  readonly kind: 'kill' | 'pause' | 'up' | FaultReport['kind']
   readonly service: string
   readonly detail?: string
 }

@@ -12,6 +12,8 @@ export interface FaultRates {
   readonly loseHttpAnswer: number
   /** A commit whose answer never comes: half of them happened, half did not. */
   readonly loseCommit: number
+  /** With sagas: the process that runs one stops right before it calls another service, and goes on long after. */
+  readonly pause: number
 }
 
 export const FAULT_LEVELS = {
@@ -24,6 +26,7 @@ export const FAULT_LEVELS = {
     loseBrokerAnswer: 0,
     loseHttpAnswer: 0,
     loseCommit: 0,
+    pause: 0,
   },
   default: {
     killEveryMs: 1000,
@@ -34,6 +37,7 @@ export const FAULT_LEVELS = {
     loseBrokerAnswer: 0.01,
     loseHttpAnswer: 0.04,
     loseCommit: 0.01,
+    pause: 0.002,
   },
   heavy: {
     killEveryMs: 800,
@@ -44,6 +48,7 @@ export const FAULT_LEVELS = {
     loseBrokerAnswer: 0.03,
     loseHttpAnswer: 0.1,
     loseCommit: 0.04,
+    pause: 0.015,
   },
 } as const satisfies Record<string, FaultRates>
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export interface Request {
@@ -16,17 +16,31 @@ export interface Response {
 /** `'PUT /menu/:name'` → what answers it. An error that a handler throws becomes status 503, and the caller retries. */
 export type Routes = Readonly<Record<string, (request: Request) => Promise<Response>>>
 
+/** What reads the request and answers it by itself, as the middleware of a participant does. */
+export type Handler = (
+  incoming: IncomingMessage,
+  outgoing: Pick<ServerResponse, 'writeHead' | 'end'>,
+) => Promise<void>
+export type Handlers = Readonly<Record<string, Handler>>
+
 export interface ServeOptions {
   /** Decides, after the work is done, that the answer gets lost: the socket is destroyed. */
-  readonly losesAnswer: (request: Request) => boolean
+  readonly losesAnswer: (request: Pick<Request, 'headers'>) => boolean
+  /** Taken before the routes. */
+  readonly handlers?: Handlers
 }
 
 /** Serves `routes` on a free port of 127.0.0.1. */
 export async function serve(
   routes: Routes,
-  { losesAnswer }: ServeOptions,
+  { losesAnswer, handlers = {} }: ServeOptions,
 ): Promise<{ port: number; server: Server }> {
   const server = createServer(async (incoming, outgoing) => {
+    const handler = handlers[`${incoming.method} ${incoming.url}`]
+    if (handler !== undefined) {
+      await handler(incoming, losesAnswer(incoming) ? unheard(outgoing) : outgoing)
+      return
+    }
     const [route, name] = match(incoming.method ?? '', incoming.url ?? '', routes)
     let response: Response
     const request: Request = { headers: incoming.headers, name, body: await readJson(incoming) }
@@ -44,6 +58,11 @@ export async function serve(
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { port: (server.address() as AddressInfo).port, server }
+}
+
+/** Takes the answer and breaks the connection. */
+function unheard(outgoing: ServerResponse): Parameters<Handler>[1] {
+  return { writeHead: () => outgoing, end: () => outgoing.destroy() }
 }
 
 function match(method: string, url: string, routes: Routes): [Routes[string] | undefined, string] {

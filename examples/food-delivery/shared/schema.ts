@@ -41,6 +41,7 @@ const TABLES: Readonly<Record<ServiceName, readonly string[]>> = {
     `create table delivery (
       id serial, order_id text not null, courier text not null, fee_cents integer not null, at_ms bigint not null)`,
     'create index delivery_order on delivery (order_id)',
+    'create table tracking (order_id text primary key, says text not null, at_ms bigint not null)',
   ],
 }
 
