@@ -1,8 +1,7 @@
-import { backoffMs } from '../core/backoff.ts'
 import { never } from './activity.ts'
 import { type AttemptContext, attemptOnce, nameOf, type Phase } from './attempt.ts'
 import { describeThrown } from './errors.ts'
-import { isFinal, isNotApplied, type ResolvedPolicy } from './policy.ts'
+import { isFinal, isNotApplied, type ResolvedPolicy, waitMs } from './policy.ts'
 import type { SagaRun } from './run.ts'
 
 export type Tried<T> =
@@ -48,7 +47,7 @@ export async function attempts<T>(
     }
     unknown ||= !isNotApplied(error)
     if (attempt >= policy.attemptsMax || isFinal(error, policy)) return { kind: 'failed', error, unknown }
-    const untilMs = Math.ceil(env.nowMs() + backoffMs(attempt, policy, env.store.clock))
+    const untilMs = Math.ceil(env.nowMs() + waitMs(attempt, error, policy, env.store.clock))
     const failed = {
       error: describeThrown(error),
       retryAtMs: untilMs,

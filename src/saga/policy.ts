@@ -1,4 +1,5 @@
-import type { Backoff } from '../core/backoff.ts'
+import { type Backoff, backoffMs } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
 import { type Check, isCount, isDuration } from '../core/options.ts'
 
 /** How a step, or its undo, is tried again. */
@@ -7,7 +8,7 @@ export interface RetryPolicy {
   readonly attemptsMax?: number
   /** The wait before the second try; each further one doubles, with jitter. Default 200. */
   readonly baseMs?: number
-  /** The longest wait. Default 30 000. */
+  /** The longest wait, also where an error asks for a longer one (`retryAfterMs`). Default 30 000. */
   readonly capMs?: number
   /** True for an error after which trying again is of no use. Errors with `final: true` always are. */
   readonly isFinal?: (error: unknown) => boolean
@@ -63,6 +64,21 @@ export function isFinal(error: unknown, policy: ResolvedPolicy): boolean {
   return (
     final === true || (typeof code === 'string' && FINAL_CODES.has(code)) || policy.isFinal?.(error) === true
   )
+}
+
+/**
+ * The wait before the next try: the back-off, or what the error asks for where that is longer, as `retryAfterMs` of an HTTP
+ * answer does; never more than the policy's maximum.
+ */
+export function waitMs(
+  attempt: number,
+  error: unknown,
+  policy: ResolvedPolicy,
+  clock: Pick<Clock, 'random'>,
+): number {
+  const { retryAfterMs } = (error ?? {}) as { retryAfterMs?: unknown }
+  const asked = typeof retryAfterMs === 'number' && retryAfterMs > 0 ? retryAfterMs : 0
+  return Math.max(backoffMs(attempt, policy, clock), Math.min(asked, policy.capMs))
 }
 
 /** True when the error says that nothing was applied; anything else leaves it open. */

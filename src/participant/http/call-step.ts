@@ -1,4 +1,5 @@
 import { anySignal, throwIfAborted } from '../../core/abort.ts'
+import { systemClock } from '../../core/clock.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { encodeJson } from '../../core/json.ts'
 import { checkOptions, isCount, isDuration } from '../../core/options.ts'
@@ -13,6 +14,7 @@ import {
 } from '../errors.ts'
 import type { StepOutcome } from '../participant.ts'
 import { nameOf, type StepCall, stepChecks } from '../step.ts'
+import { retryAfterMs } from './retry-after.ts'
 import { STEP_HEADERS, type StepErrorBody, StepInvalidError, stepHeaders } from './wire.ts'
 
 /** No usable answer came: it is not known whether the step ran. Calling it again does no harm. */
@@ -194,9 +196,8 @@ function errorOf(
       status,
     })
   }
-  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN)
   return new StepUnansweredError(`${what}: the participant answered ${status}`, {
     status,
-    retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1_000 : undefined,
+    retryAfterMs: retryAfterMs(response.headers, systemClock.now()),
   })
 }
