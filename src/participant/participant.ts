@@ -76,6 +76,13 @@ export interface Participant {
     options?: Omit<TransactionOptions, 'readOnly'>,
   ): Promise<StepOutcome<Result>>
 
+  /**
+   * Makes the call's epoch the one that was seen here for the saga, and does nothing else: from the COMMIT on, older ones
+   * are refused. Waits for a call of the saga that is under way.
+   * @throws StaleEpochError when a newer one was seen
+   */
+  advance(tx: Transaction, call: StepCall): Promise<void>
+
   /** Forgets what is older than the window, in bounded batches. Gives the number of rows removed. */
   prune(options?: { readonly signal?: AbortSignal }): Promise<number>
 }
@@ -94,6 +101,11 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     ],
   )
   const scope = `participant/${name}`
+
+  async function advance(tx: Transaction, call: StepCall): Promise<void> {
+    checkOptions('participant.advance', call, ['saga', 'step', 'phase', 'epoch'], stepChecks(call))
+    await passGate(tx, scope, call, [])
+  }
 
   async function run<Result>(
     tx: Transaction,
@@ -187,6 +199,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     windowMs,
     run,
     transaction,
+    advance,
     prune: ({ signal } = {}) =>
       pruneEffects(store, { scope, olderThanMs: windowMs, ...(signal && { signal }) }),
   }

@@ -155,7 +155,8 @@ export interface SagaContext extends Common<SagaContext> {
   /**
    * One transaction over several stores by two-phase commit, with exactly one effect: what all attempts of the step
    * compete for commits with the decision, in the log of `twoPhase`. The log needs the tables of the effects as well.
-   * `twoPhase.recovery()` has to run somewhere: after a crash, the next attempt waits for what it settles.
+   * After a crash the next attempt settles what the last one left prepared. `twoPhase.recovery()` has to run somewhere all
+   * the same: no attempt may come back, or a participant be down.
    * Bounds: up to the decision, an attempt has the smaller of `timeoutMs` and 30 000.
    */
   twoPhase<const Stores extends readonly Store[], Result>(

@@ -27,6 +27,7 @@ export interface RunContext {
   readonly options: ResolvedTwoPhase
   readonly isolation: 'read-committed' | 'repeatable-read' | 'serializable' | undefined
   readonly timeoutMs: number
+  readonly attemptOf: string | undefined
   readonly signal: AbortSignal | undefined
   /** Told when every participant has committed, so that the decision may be forgotten. */
   finished(id: string): void
@@ -44,8 +45,8 @@ export async function runTwoPhase<Result>(
   work: (txs: readonly OwnTransaction[]) => Promise<Result>,
   context: RunContext,
 ): Promise<Result> {
-  const { logStore, identity, options, isolation, timeoutMs, signal } = context
-  const id = newTransactionId()
+  const { logStore, identity, options, isolation, timeoutMs, attemptOf, signal } = context
+  const id = newTransactionId(attemptOf)
   const notAfterMs = logStore.clock.now() + identity.clockDifferenceMs + timeoutMs + DECIDE_LATE_MS
   const limits = { timeoutMs, ...(isolation && { isolation }), ...(signal && { signal }) }
 

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 
 /** Names of prepared transactions: `holdfast:<log>:<transaction>:<participant>`. Pure, but for the random ids. */
 export interface Gid {
@@ -31,6 +31,18 @@ export function newLogId(): string {
   return randomBytes(8).toString('hex')
 }
 
-export function newTransactionId(): string {
-  return randomBytes(12).toString('hex')
+/** Random; the attempts of one thing have their first half in common, by which `attemptsPrefix` finds them. */
+export function newTransactionId(attemptOf?: string): string {
+  return attemptOf === undefined
+    ? randomBytes(12).toString('hex')
+    : family(attemptOf) + randomBytes(6).toString('hex')
+}
+
+/** What the names of one log and one thing's attempts begin with. Others may share it: 1 in 2^48. */
+export function attemptsPrefix(log: string, attemptOf: string): string {
+  return gidPrefix(log) + family(attemptOf)
+}
+
+function family(attemptOf: string): string {
+  return createHash('sha256').update(attemptOf).digest('hex').slice(0, 12)
 }

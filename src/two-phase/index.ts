@@ -1,6 +1,12 @@
 export { TwoPhaseAbortedError, TwoPhaseInDoubtError, TwoPhaseSetupError } from './errors.ts'
 export type { Decision, DecisionFilter, DecisionRow } from './log.ts'
-export type { RecoverOptions, RecoveryOptions, RunOptions, TwoPhaseOptions } from './options.ts'
+export type {
+  RecoverOptions,
+  RecoveryOptions,
+  RunOptions,
+  TakeOverOptions,
+  TwoPhaseOptions,
+} from './options.ts'
 export type { PendingShare, RecoveryReport, Share } from './recover.ts'
 export type { Recovery } from './recovery.ts'
 export { twoPhaseTables } from './tables.ts'

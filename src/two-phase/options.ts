@@ -29,8 +29,21 @@ export interface RunOptions {
   readonly timeoutMs?: number
   /** Attempts after the first, made only for what a database calls retriable. Default 10. */
   readonly retries?: number
+  /** What this is an attempt of, 1 to 1000 characters, for `takeOver`. */
+  readonly attemptOf?: string
   readonly signal?: AbortSignal
 }
+
+export interface TakeOverOptions {
+  readonly stores: readonly Store[]
+  readonly attemptOf: string
+  /** Bound of each request to a store. Default 5 000. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** The longest `attemptOf`. */
+export const ATTEMPT_OF_MAX = 1_000
 
 export interface RecoverOptions {
   /**
@@ -91,6 +104,19 @@ export function resolveTwoPhase(
     ],
   )
   return Object.freeze({ name, owner, windowMs, log })
+}
+
+export function checkTakeOver(options: TakeOverOptions): void {
+  const { attemptOf, timeoutMs } = options
+  checkOptions(
+    'takeOver',
+    options,
+    ['stores', 'attemptOf', 'timeoutMs', 'signal'],
+    [
+      isName('attemptOf', attemptOf, ATTEMPT_OF_MAX),
+      timeoutMs === undefined || isDuration('timeoutMs', timeoutMs),
+    ],
+  )
 }
 
 export function resolveRecover(options: RecoverOptions): { inDoubtMs: number; timeoutMs: number } {

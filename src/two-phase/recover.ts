@@ -1,6 +1,6 @@
 import { failpoint } from '../core/failpoint.ts'
 import type { PreparedTransaction, Store } from '../store/index.ts'
-import { type Gid, gidPrefix, parseGid } from './gid.ts'
+import { attemptsPrefix, type Gid, gidPrefix, parseGid } from './gid.ts'
 import {
   type Decision,
   type DecisionRow,
@@ -43,6 +43,8 @@ export interface RecoverContext {
   readonly timeoutMs: number
   /** Whether to remove old decisions as well. */
   readonly prune: boolean
+  /** Where given, only what was an attempt of that is looked for, and settled. */
+  readonly attemptOf: string | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -58,14 +60,15 @@ export interface Shares {
   readonly unreachable: readonly { readonly participant: string; readonly error: unknown }[]
 }
 
-export async function readShares(context: RecoverContext): Promise<Shares> {
-  const { participants, logId, timeoutMs, signal } = context
+export async function readShares(context: Omit<RecoverContext, 'prune'>): Promise<Shares> {
+  const { participants, logId, attemptOf, timeoutMs, signal } = context
+  const prefix = attemptOf === undefined ? gidPrefix(logId) : attemptsPrefix(logId, attemptOf)
   const limits = { timeoutMs, ...(signal && { signal }) }
   const asked = await Promise.all(
     Object.entries(participants).map(async ([participant, { prepared }]) => {
       if (prepared === undefined) return { participant, found: [] as PreparedTransaction[] }
       try {
-        return { participant, found: await prepared.list(gidPrefix(logId), limits) }
+        return { participant, found: await prepared.list(prefix, limits) }
       } catch (error) {
         return { participant, error }
       }
@@ -94,7 +97,7 @@ export async function readShares(context: RecoverContext): Promise<Shares> {
  */
 export async function recover(context: RecoverContext): Promise<RecoveryReport> {
   const { logStore, logId, options, inDoubtMs } = context
-  const unfinished = await listDecisions(logStore, logId, {}, context)
+  const unfinished = context.attemptOf === undefined ? await listDecisions(logStore, logId, {}, context) : []
   const { shares, unreachable } = await readShares(context)
   await failpoint('two-phase.recover.listed')
 

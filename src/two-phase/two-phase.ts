@@ -2,17 +2,20 @@ import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../core/abort.ts'
 import { type Backoff, backoffMs } from '../core/backoff.ts'
 import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import { checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import type { OwnTransaction, Store } from '../store/index.ts'
 import { isLate, mayRunAgain, type Part, runTwoPhase } from './coordinator.ts'
 import { Forgetter } from './forgetter.ts'
 import { type DecisionFilter, type DecisionRow, listDecisions } from './log.ts'
 import {
+  ATTEMPT_OF_MAX,
+  checkTakeOver,
   type RecoverOptions,
   type RecoveryOptions,
   type RunOptions,
   resolveRecover,
   resolveTwoPhase,
+  type TakeOverOptions,
   type TwoPhaseOptions,
 } from './options.ts'
 import { type RecoverContext, type RecoveryReport, readShares, recover, type Share } from './recover.ts'
@@ -49,6 +52,14 @@ export interface TwoPhase extends AsyncDisposable {
    * @throws TwoPhaseSetupError with the remedies
    */
   check(): Promise<void>
+
+  /**
+   * Settles at once, whatever its age, what earlier transactions with this `attemptOf` left prepared in `stores`, so that
+   * the next attempt does not wait for their row locks until recovery comes. Commit and abort compete for the decision
+   * as ever: an attempt that is only slow, or paused, is told that it was aborted; one that was decided is carried out.
+   * Call it before an attempt that may not be the first. It does not tell whether an earlier one was committed.
+   */
+  takeOver(options: TakeOverOptions): Promise<RecoveryReport>
 
   /** Settles once what coordinators of this log left behind. */
   recover(options?: RecoverOptions): Promise<RecoveryReport>
@@ -112,12 +123,16 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     work: (transactions: TransactionsOf<Stores>) => Promise<Result>,
     given: RunOptions = {},
   ): Promise<Result> {
-    const { isolation, timeoutMs = 30_000, retries = 10, signal } = given
+    const { isolation, timeoutMs = 30_000, retries = 10, attemptOf, signal } = given
     checkOptions(
       'twoPhase',
       given,
-      ['isolation', 'timeoutMs', 'retries', 'signal'],
-      [isDuration('timeoutMs', timeoutMs), isCount('retries', retries, 0, 1_000)],
+      ['isolation', 'timeoutMs', 'retries', 'attemptOf', 'signal'],
+      [
+        isDuration('timeoutMs', timeoutMs),
+        isCount('retries', retries, 0, 1_000),
+        attemptOf === undefined || isName('attemptOf', attemptOf, ATTEMPT_OF_MAX),
+      ],
     )
     const parts = partsOf(stores)
     throwIfAborted(signal)
@@ -133,6 +148,7 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
           options,
           isolation,
           timeoutMs: leftMs,
+          attemptOf,
           signal,
           finished: (id) => forgetter.add(id),
         })
@@ -160,12 +176,9 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     return parts as Part[]
   }
 
-  async function context(given: RecoverOptions): Promise<RecoverContext> {
+  async function context(given: RecoverOptions): Promise<Omit<RecoverContext, 'prune'>> {
     const { inDoubtMs, timeoutMs } = resolveRecover(given)
     const { id } = await identity()
-    const nowMs = log.clock.monotonic()
-    const prune = nowMs - prunedAtMs >= PRUNE_EVERY_MS
-    if (prune) prunedAtMs = nowMs
     return {
       logStore: log,
       logId: id,
@@ -173,13 +186,30 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
       options,
       inDoubtMs,
       timeoutMs,
-      prune,
+      attemptOf: undefined,
       signal: given.signal,
     }
   }
 
-  const recoverOnce = async (given: RecoverOptions = {}): Promise<RecoveryReport> =>
-    recover(await context(given))
+  async function takeOver(given: TakeOverOptions): Promise<RecoveryReport> {
+    checkTakeOver(given)
+    const { stores, attemptOf, ...limits } = given
+    const able = partsOf(stores).filter(({ store }) => store.prepared !== undefined && store !== log)
+    const own = Object.fromEntries(able.map(({ name, store }) => [name, store]))
+    return recover({
+      ...(await context({ ...limits, inDoubtMs: 0 })),
+      participants: own,
+      attemptOf,
+      prune: false,
+    })
+  }
+
+  async function recoverOnce(given: RecoverOptions = {}): Promise<RecoveryReport> {
+    const nowMs = log.clock.monotonic()
+    const prune = nowMs - prunedAtMs >= PRUNE_EVERY_MS
+    if (prune) prunedAtMs = nowMs
+    return recover({ ...(await context(given)), prune })
+  }
 
   return Object.assign(run, {
     decisionStore: log,
@@ -187,6 +217,7 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
       await identity()
       await checkParts(Object.entries(participants).map(([name, store]) => ({ name, store })))
     },
+    takeOver,
     recover: recoverOnce,
     recovery: (given: RecoveryOptions = {}) => startRecovery(log, options, given, recoverOnce),
     decisions: async (filter: DecisionFilter = {}) => listDecisions(log, (await identity()).id, filter),

@@ -179,6 +179,19 @@ describe.each(stores)('on $name', ({ open }) => {
     expect(await step(p, call('do', { saga: 'order-2' }))).toMatchObject({ kind: 'done' })
   })
 
+  it('a successor that only advances the epoch has older ones refused, and leaves no step behind', async () => {
+    const { store } = opened
+    const p = createParticipant(store)
+    await step(p, call('do', { epoch: 1n }))
+    const before = await rows(store)
+    await store.transaction((tx) => p.advance(tx, call('undo', { epoch: 2n })))
+    expect(await rows(store)).toEqual(before)
+    await expect(step(p, call('undo', { epoch: 1n }))).rejects.toMatchObject({ code: 'STALE_EPOCH' })
+    const stale = store.transaction((tx) => p.advance(tx, call('undo', { epoch: 1n })))
+    await expect(stale).rejects.toMatchObject({ code: 'STALE_EPOCH', presented: 1n, current: 2n })
+    expect(await step(p, call('undo', { epoch: 2n }))).toMatchObject({ kind: 'done' })
+  })
+
   it('participants of one database do not know of each other', async () => {
     await step(createParticipant(opened.store, { name: 'a' }), call('undo', { epoch: 9n }))
     expect(await step(createParticipant(opened.store, { name: 'b' }), call('do'))).toMatchObject({

@@ -6,7 +6,8 @@ import type { Node, Program } from './program.ts'
  *
  * Each effect once. Completed: every step done, every try confirmed, nothing undone or cancelled. Failed or cancelled:
  * whatever was done was undone, nothing is confirmed and no pivot was passed, nothing was undone that was not done
- * unless its outcome could be unknown (a local step), and nothing stands behind a step that was refused.
+ * unless its outcome could be unknown (a local step), and nothing stands behind a step that was refused. What a step over
+ * both stores did in one it did in the other, whatever became of the saga.
  */
 export function judge(program: Program, state: string, effects: readonly string[]): string[] {
   const problems: string[] = []
@@ -15,6 +16,11 @@ export function judge(program: Program, state: string, effects: readonly string[
   for (const [effect, n] of counts) if (n > 1) problems.push(`"${effect}" happened ${n} times`)
   const has = (effect: string): boolean => counts.has(effect)
   const all = flat(program.nodes)
+  for (const { name } of all.filter((node) => node.kind === 'both')) {
+    for (const what of [`do ${name}`, `undo ${name}`]) {
+      if (has(what) !== has(`${what} in the other`)) problems.push(`"${what}" stands in one store only`)
+    }
+  }
   const refused = all.filter((node) => 'fails' in node && node.fails === 'refused')
   if (state === 'stuck') problems.push('it is stuck')
   else if (state === 'completed') {
@@ -68,5 +74,5 @@ function flat(nodes: readonly Node[]): Node[] {
 }
 
 function isStep(node: Node): node is Extract<Node, { fails: string }> {
-  return node.kind === 'local' || node.kind === 'own' || node.kind === 'other'
+  return 'fails' in node
 }

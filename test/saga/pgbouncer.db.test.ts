@@ -21,13 +21,13 @@ describeWith(await pgbouncerServer(), 'sagas behind PgBouncer in transaction mod
     const second = await opened.second()
     await using own = behind(proxy, opened.at)
     await using other = behind(proxy, second.at)
-    const places = { own: own.store, other: other.store }
+    const places = { own: own.store, other: other.store, twoPhase: undefined }
     for (const { store } of [opened, second])
       await store.execute('create table calls (call_key text primary key)')
     const definition = toSaga(places)
     await using _one = await startRunner(own.store, [definition])
     await using _two = await startRunner(own.store, [definition])
-    const programs = Array.from({ length: PROGRAMS }, (_, i) => makeProgram(SEED + i))
+    const programs = Array.from({ length: PROGRAMS }, (_, i) => makeProgram(SEED + i, { twoPhase: false }))
     for (const program of programs) {
       const handle = await definition.start(own.store, program.seed, { id: idOf(program) })
       for (const signal of signalsOf(program)) await handle.signal(signal, 1, { id: signal })

@@ -7,10 +7,12 @@ import { type OwnTransaction, type Store, sql } from 'holdfast'
 import { StepRefusedError } from 'holdfast/participant'
 import { type ForwardContext, type Saga, type SagaContext, saga } from 'holdfast/saga'
 import { seededRandom } from 'holdfast/testing'
+import type { TwoPhase } from 'holdfast/two-phase'
 
 export type Node =
   | {
-      readonly kind: 'local' | 'own' | 'other'
+      /** `both`: one transaction over both stores. */
+      readonly kind: 'local' | 'own' | 'other' | 'both'
       readonly name: string
       readonly fails: 'never' | 'once' | 'refused'
     }
@@ -27,7 +29,16 @@ export interface Program {
   readonly throws: boolean
 }
 
-export function makeProgram(seed: number): Program {
+/** Where programs run. `twoPhase` is missing where one of the stores could not take part. */
+export interface ProgramStores {
+  readonly own: Store
+  readonly other: Store
+  readonly twoPhase: TwoPhase | undefined
+}
+
+/** `twoPhase` says whether it has steps over both stores. */
+export function makeProgram(seed: number, { twoPhase }: { readonly twoPhase: boolean }): Program {
+  const kinds = ['local', 'own', 'other', ...(twoPhase ? (['both'] as const) : [])] as const
   const random = seededRandom(seed)
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
   let count = 0
@@ -37,7 +48,7 @@ export function makeProgram(seed: number): Program {
     const fails = pivoted
       ? pick(['never', 'never', 'once'] as const)
       : pick(['never', 'never', 'never', 'once', 'refused'] as const)
-    return { kind: pick(['local', 'own', 'other'] as const), name, fails }
+    return { kind: pick(kinds), name, fails }
   }
   const nodes: Node[] = []
   const length = 1 + Math.floor(random() * 5)
@@ -86,9 +97,21 @@ async function external(store: Store, id: string, key: string, what: string): Pr
 
 const quick = { attemptsMax: 50, baseMs: 1, capMs: 5 }
 
-export function toSaga(stores: { readonly own: Store; readonly other: Store }): Saga<number, string> {
+/** A row that every step over both stores changes: what is prepared and left keeps the others of its saga waiting. */
+async function noteInBoth([own, other]: readonly OwnTransaction[], id: string, what: string): Promise<void> {
+  for (const [tx, text] of [
+    [own, what],
+    [other, `${what} in the other`],
+  ] as const) {
+    await tx?.execute(sql`insert into tally (saga, n) values (${id}, 1)
+      on conflict (saga) do update set n = tally.n + 1`)
+    await note(tx as OwnTransaction, id, text)
+  }
+}
+
+export function toSaga(stores: ProgramStores): Saga<number, string> {
   return saga<number, string>('program', async (s, seed) => {
-    const program = makeProgram(seed)
+    const program = makeProgram(seed, { twoPhase: stores.twoPhase !== undefined })
     let at: SagaContext = s
     for (const node of program.nodes) {
       const next = await runNode(at, node, stores)
@@ -102,7 +125,7 @@ export function toSaga(stores: { readonly own: Store; readonly other: Store }): 
 async function runNode(
   s: SagaContext,
   node: Node,
-  stores: { readonly own: Store; readonly other: Store },
+  stores: ProgramStores,
 ): Promise<ForwardContext | undefined> {
   const id = s.sagaId
   switch (node.kind) {
@@ -155,6 +178,19 @@ async function runNode(
             undo: ({ key }) => external(stores.other, id, key, `undo ${name}`),
             undoRetry: quick,
           },
+        )
+        return undefined
+      }
+      if (node.kind === 'both') {
+        await s.twoPhase(
+          name,
+          stores.twoPhase as TwoPhase,
+          [stores.own, stores.other],
+          async (txs, { attempt }) => {
+            misbehave(attempt)
+            await noteInBoth(txs, id, `do ${name}`)
+          },
+          { retry: quick, undo: (txs) => noteInBoth(txs, id, `undo ${name}`), undoRetry: quick },
         )
         return undefined
       }

@@ -2,14 +2,15 @@
  * Random programs of sagas under kills, stops and duplicates, judged by the participants' tables. `HOLDFAST_SAGA_PROGRAMS`
  * says how many (20 without it), `HOLDFAST_SAGA_SEED` where to begin: a failure names the seed of its program.
  */
-import { type Store, sql } from 'holdfast'
+import { sql } from 'holdfast'
 import { sagaOperations } from 'holdfast/saga'
 import { seededRandom } from 'holdfast/testing'
 import { describe, expect, it } from 'vitest'
 import { startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
 import { judge } from './audit.ts'
-import { idOf, makeProgram, type Program, signalsOf, toSaga } from './program.ts'
+import { idOf, makeProgram, type Program, type ProgramStores, signalsOf, toSaga } from './program.ts'
+import { isPostgres, openPrograms, type ProgramAddresses } from './program-stores.ts'
 import { stores } from './stores.ts'
 
 const PROCESS = new URL('./runner-process.ts', import.meta.url)
@@ -34,48 +35,62 @@ const FAILPOINTS = [
   'store.commit.after',
 ]
 
-describe.each(stores)('random programs on $name', ({ name, open }) => {
+/** Where there are steps over both stores. */
+const TWO_PHASE_FAILPOINTS = [
+  'two-phase.worked',
+  'store.prepare.before',
+  'store.prepare.after',
+  'two-phase.prepared',
+  'two-phase.deciding',
+  'two-phase.decided',
+  'two-phase.committing',
+]
+
+const [onSqlite, onPostgres] = stores as [(typeof stores)[number], (typeof stores)[number]]
+/** The journal's store, and the one of other participants. Programs have steps over both where the other can prepare. */
+const worlds = [
+  { name: 'sqlite', own: onSqlite, other: onSqlite },
+  { name: 'postgres', own: onPostgres, other: onPostgres },
+  { name: 'sqlite, with participants on postgres', own: onSqlite, other: onPostgres },
+]
+
+describe.each(worlds)('random programs on $name', ({ own, other }) => {
+  const twoPhase = other === onPostgres
+
   it(`${PROGRAMS} programs from seed ${SEED} have each effect once, whole or given back`, {
     timeout: 150_000 + PROGRAMS * 1_500,
   }, async () => {
     const random = seededRandom(SEED)
     for (let done = 0; done < PROGRAMS; done += PER_LIFE) {
       const programs = Array.from({ length: Math.min(PER_LIFE, PROGRAMS - done) }, (_, i) =>
-        makeProgram(SEED + done + i),
+        makeProgram(SEED + done + i, { twoPhase }),
       )
-      await using opened = await open()
-      const own = opened.store
-      const second = await opened.second()
-      for (const store of [own, second.store])
+      await using first = await own.open()
+      await using second = await other.open()
+      for (const { store } of [first, second]) {
         await store.execute('create table calls (call_key text primary key)')
-      await live({
-        name,
-        random,
-        programs,
-        own,
-        other: second.store,
-        at: { own: opened.at, other: second.at },
-      })
+        await store.execute('create table tally (saga text primary key, n integer not null)')
+      }
+      const at = { own: first.at, other: second.at }
+      const opened = openPrograms(at)
+      await live({ random, programs, at, stores: opened }).finally(() => opened.close())
     }
   })
 })
 
 async function live({
-  name,
   random,
   programs,
-  own,
-  other,
   at,
+  stores,
 }: {
-  name: 'sqlite' | 'postgres'
   random: () => number
   programs: readonly Program[]
-  own: Store
-  other: Store
-  at: { own: string; other: string }
+  at: ProgramAddresses
+  stores: ProgramStores
 }): Promise<void> {
-  const definition = toSaga({ own, other })
+  const { own, other, twoPhase } = stores
+  const definition = toSaga(stores)
   for (const program of programs) await definition.start(own, program.seed, { id: idOf(program) })
   const launch = (failpoint?: string) =>
     startFixture<{ ready: boolean }>(PROCESS, {
@@ -95,11 +110,12 @@ async function live({
   // Lives that end at a failpoint, or are stopped there for longer than their leases.
   const lives = PROGRAMS < 100 ? 2 : 4
   const frozen: ReturnType<typeof launch>[] = []
+  const places = twoPhase === undefined ? FAILPOINTS : [...FAILPOINTS, ...TWO_PHASE_FAILPOINTS]
   for (let i = 0; i < lives; i++) {
-    const place = FAILPOINTS[Math.floor(random() * FAILPOINTS.length)]
+    const place = places[Math.floor(random() * places.length)]
     const hit = 1 + Math.floor(random() * 12)
     // A stopped writer of SQLite holds the file until it is killed, so there only kills.
-    const action = name === 'postgres' && i % 2 === 1 ? 'stop' : 'kill'
+    const action = isPostgres(at.own) && i % 2 === 1 ? 'stop' : 'kill'
     const child = launch(`${place}=${action}@${hit}`)
     await child.line((line) => line.ready, { deadlineMs: 30_000 }).catch(() => {})
     if (i === 1) await tell()
@@ -124,6 +140,10 @@ async function live({
   for (const child of frozen) child.thaw()
   if (frozen.length > 0) await lifetime(500)
   for (const child of frozen) await child.kill()
+  // What was decided and not carried out counts too; what was not decided must go.
+  const settled = async (): Promise<boolean> => (await twoPhase?.prepared())?.shares.length === 0
+  if (twoPhase !== undefined)
+    await until(settled, { deadlineMs: 60_000, everyMs: 50, what: 'recovery to end what is prepared' })
   await last.kill()
   const problems: string[] = []
   for (const program of programs) {

@@ -1,8 +1,8 @@
 /** A process that runs programs until it is killed; with `failpoint`, it kills or stops itself there. */
 import { sagaRunner } from 'holdfast/saga'
 import { armFailpointsFromEnv } from 'holdfast/testing'
-import { openStoreAt } from '../support/store-at.ts'
 import { toSaga } from './program.ts'
+import { openPrograms } from './program-stores.ts'
 
 const { own, other, failpoint } = JSON.parse(process.argv[2] as string) as {
   own: string
@@ -10,9 +10,9 @@ const { own, other, failpoint } = JSON.parse(process.argv[2] as string) as {
   failpoint?: string
 }
 
-const open = (at: string) => openStoreAt(at, { max: 8, idle_in_transaction_session_timeout: 2_000 }).store
-const stores = { own: open(own), other: open(other) }
+const stores = openPrograms({ own, other })
 armFailpointsFromEnv(failpoint)
+stores.twoPhase?.recovery({ everyMs: 200, inDoubtMs: 2_000 })
 const runner = sagaRunner(stores.own, {
   sagas: [toSaga(stores)],
   ttlMs: 1_000,

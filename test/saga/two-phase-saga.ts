@@ -19,10 +19,18 @@ export function openTwoPhase(at: Addresses): TwoPhaseWorld {
 export const running = new AsyncLocalStorage<string>()
 
 /** Has no key: what happens twice is there twice. */
-export const EFFECTS = 'create table effects (saga text not null, what text not null)'
+export const EFFECTS = [
+  'create table effects (saga text not null, what text not null)',
+  'create table tally (saga text primary key, n integer not null)',
+]
 
-export const note = (tx: OwnTransaction, id: string, what: string) =>
-  tx.execute(sql`insert into effects (saga, what) values (${id}, ${what})`)
+/** Changes a row that every attempt of the saga changes, so that one which is prepared and left keeps the next waiting. */
+export async function note(tx: OwnTransaction, id: string, what: string): Promise<void> {
+  await tx.execute(
+    sql`insert into tally (saga, n) values (${id}, 1) on conflict (saga) do update set n = tally.n + 1`,
+  )
+  await tx.execute(sql`insert into effects (saga, what) values (${id}, ${what})`)
+}
 
 export interface Moved {
   readonly from: string

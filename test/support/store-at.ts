@@ -10,10 +10,17 @@ export interface StoreAt extends AsyncDisposable {
   readonly at: string
 }
 
-/** Opens a store in any process of the tests, through a pool or a handle of its own. What its files hold survives a kill, not a power cut. */
-export function openStoreAt(at: string, poolOptions: pg.PoolConfig = {}): StoreAt {
+/**
+ * Opens a store in any process of the tests, through a pool or a handle of its own.
+ * What its files hold survives a kill, and with `full` a power cut, as the log of two-phase commit has to.
+ */
+export function openStoreAt(
+  at: string,
+  poolOptions: pg.PoolConfig = {},
+  synchronous: 'normal' | 'full' = 'normal',
+): StoreAt {
   if (!at.startsWith('postgres')) {
-    const store = sqlite({ open: () => openSqlite(at), synchronous: 'normal' })
+    const store = sqlite({ open: () => openSqlite(at), synchronous })
     return { store, at, [Symbol.asyncDispose]: () => store.close() }
   }
   const pool = new pg.Pool({ ...poolOptions, connectionString: at })
