@@ -1,3 +1,4 @@
+import { ConfigError } from '../core/errors.ts'
 import { checkOptions, isAge, isCount, isName } from '../core/options.ts'
 import type { StandardSchemaV1 } from '../core/standard-schema.ts'
 import type { Store } from '../store/store.ts'
@@ -50,8 +51,12 @@ export interface Saga<Input, Output> {
    * @throws PayloadError, ConfigError before anything was written; SagaIdTakenError
    */
   start(target: Transaction | Store, input: Input, options?: StartOptions): Promise<SagaHandle<Output>>
-  /** `start` in a synchronous SQLite transaction. A runner finds the saga at its next poll. */
-  startSync(tx: SyncTransaction, input: Input, options?: StartOptions): Promise<SagaHandle<Output>>
+  /**
+   * `start` in a synchronous SQLite transaction, at once: the saga exists when that commits. A runner finds it at its next
+   * poll.
+   * @throws ConfigError for a schema that checks asynchronously
+   */
+  startSync(tx: SyncTransaction, input: Input, options?: StartOptions): SagaHandle<Output>
   /** Starts the saga and awaits its end. */
   run(store: Store, input: Input, options?: StartOptions): Promise<Output>
   /** The handle of a saga that was started, here or elsewhere. */
@@ -88,13 +93,19 @@ export function saga<Input = undefined, Output = void>(
       else await startAlone(target, row)
       return sagaHandle<Output>(store, row.id)
     },
-    async startSync(tx, input, startOptions = {}) {
-      const row = await prepareStart(
+    startSync(tx, input, startOptions = {}) {
+      const row = prepareStart(
         definition as Saga<unknown, unknown>,
         tx.store.clock.now(),
         input,
         startOptions,
       )
+      if (row instanceof Promise) {
+        row.catch(() => {})
+        throw new ConfigError(`startSync of saga "${name}"`, [
+          'the schema of the input checks asynchronously; use start',
+        ])
+      }
       startSync(tx, row)
       return sagaHandle<Output>(tx.store, row.id)
     },

@@ -62,13 +62,16 @@ export function newSaga(
   }
 }
 
-/** Checks the input and the options, and makes the row. @throws PayloadError, ConfigError; nothing was done then */
-export async function prepareStart<Input>(
+/**
+ * Checks the input and the options, and makes the row. Stays synchronous where the schema of the input does.
+ * @throws PayloadError, ConfigError; nothing was done then
+ */
+export function prepareStart<Input>(
   saga: Saga<Input, unknown>,
   clockNowMs: number,
   given: Input,
   options: StartOptions,
-): Promise<NewSaga> {
+): NewSaga | Promise<NewSaga> {
   const { id = randomUUID(), priority = 0, afterMs = 0, timeoutMs } = options
   checkOptions(
     `start of saga "${saga.name}"`,
@@ -82,18 +85,17 @@ export async function prepareStart<Input>(
     ],
   )
   const { schema, key } = saga.options
-  const input =
-    schema === undefined
-      ? given
-      : ((await checkSchema(`input of saga "${saga.name}"`, schema, given)) as Input)
-  const text = encodeValue(`input of saga "${saga.name}"`, input)
-  return newSaga(saga as Saga<never, unknown>, id, text, {
-    nowMs: clockNowMs,
-    priority,
-    afterMs,
-    timeoutMs: timeoutMs ?? saga.options.timeoutMs,
-    key: key?.(input as never),
-  })
+  const make = (input: Input): NewSaga =>
+    newSaga(saga as Saga<never, unknown>, id, encodeValue(`input of saga "${saga.name}"`, input), {
+      nowMs: clockNowMs,
+      priority,
+      afterMs,
+      timeoutMs: timeoutMs ?? saga.options.timeoutMs,
+      key: key?.(input as never),
+    })
+  if (schema === undefined) return make(given)
+  const checked = checkSchema(`input of saga "${saga.name}"`, schema, given) as Input | Promise<Input>
+  return checked instanceof Promise ? checked.then(make) : make(checked)
 }
 
 /** Starts a saga in the caller's transaction. */
