@@ -2,7 +2,8 @@ import { type OwnTransaction, type Store, sql } from 'holdfast'
 import { saga } from 'holdfast/saga'
 import { describe, expect, it } from 'vitest'
 import { until } from '../support/wait.ts'
-import { effectsOf, quick, startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { effectsOf, quick, startRunner } from './stores.ts'
 
 const note = (tx: OwnTransaction, id: string, what: string) =>
   tx.execute(sql`insert into effects (saga, what) values (${id}, ${what})`)

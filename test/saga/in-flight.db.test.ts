@@ -6,7 +6,8 @@ import { judgeSagas, readSagaFacts } from '../../src/cli/doctor/sagas.ts'
 import { readInFlight } from '../../src/saga/in-flight.ts'
 import { openSqlite } from '../support/sqlite.ts'
 import { until } from '../support/wait.ts'
-import { startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { startRunner } from './stores.ts'
 
 const fine = saga('fine', async (s) => s.step('one', () => 1))
 const stuck = saga('stuck', async (s) => {

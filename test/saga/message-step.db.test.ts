@@ -11,7 +11,8 @@ import { openBroker } from '../broker/open-broker.ts'
 import { describeWith, natsServer } from '../support/servers.ts'
 import { until } from '../support/wait.ts'
 import { kitchen, orderSaga, receiveReplies } from './message-world.ts'
-import { effectsOf, type OpenedStore, startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { effectsOf, type OpenedStore, startRunner } from './stores.ts'
 
 const [sqlite, postgres] = stores as [(typeof stores)[number], (typeof stores)[number]]
 

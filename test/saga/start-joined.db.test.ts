@@ -9,7 +9,8 @@ import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type OpenedStore, startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { type OpenedStore, startRunner } from './stores.ts'
 
 const double = saga('double', async (s, n: number) => s.step('double', () => n * 2), { schema: z.number() })
 const slowSchema = saga('slow schema', async () => {}, { schema: z.number().refine(async () => true) })

@@ -2,7 +2,8 @@
 import { type ForwardContext, type SagaContext, saga } from 'holdfast/saga'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { until } from '../support/wait.ts'
-import { quick, startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { quick, startRunner } from './stores.ts'
 
 /** Fulfils when the signal fires, with its reason. */
 const aborted = (signal: AbortSignal) =>

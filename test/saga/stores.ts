@@ -8,6 +8,8 @@ export interface OpenedStore extends StoreAt {
   second(): Promise<{ readonly store: Store; readonly at: string }>
 }
 
+export const EFFECTS = 'create table effects (saga text not null, what text not null)'
+
 /** Stores with every table and `effects(saga, what)`, which has no key: what happens twice is there twice. */
 export const stores: readonly { readonly name: StoreKind; open(): Promise<OpenedStore> }[] = storeKinds.map(
   (name) => ({
@@ -17,7 +19,7 @@ export const stores: readonly { readonly name: StoreKind; open(): Promise<Opened
       const open = async (): Promise<StoreAt> => {
         const one = await freshStore(name, { pool: { max: 12 } })
         opened.push(one)
-        await one.store.execute('create table effects (saga text not null, what text not null)')
+        await one.store.execute(EFFECTS)
         return one
       }
       return {

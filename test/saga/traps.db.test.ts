@@ -4,7 +4,8 @@ import { createParticipant } from 'holdfast/participant'
 import { saga } from 'holdfast/saga'
 import { describe, expect, it } from 'vitest'
 import { until } from '../support/wait.ts'
-import { effectsOf, quick, startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { effectsOf, quick, startRunner } from './stores.ts'
 
 describe.each(stores)('traps on $name', ({ open }) => {
   it('an input that JSON cannot hold is refused before any effect', async () => {

@@ -2,7 +2,8 @@
 import { sql } from 'holdfast'
 import { saga } from 'holdfast/saga'
 import { describe, expect, it } from 'vitest'
-import { effectsOf, startRunner, stores } from './stores.ts'
+import { reusedStores as stores } from './reused.ts'
+import { effectsOf, startRunner } from './stores.ts'
 
 const cyclic: Record<string, unknown> = {}
 cyclic.self = cyclic
