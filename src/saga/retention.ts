@@ -55,7 +55,7 @@ export async function purgeEnded(
         const { dialect } = store
         const rows = await tx.query<{ id: string }>(
           sql`select id from ${store.table('saga')} where ended_at_ms < ${dialect.nowMs} - ${Math.floor(olderThanMs)}
-            ${group === undefined ? sql`` : sql` and partition like ${`${group.replaceAll(/[\\%_]/g, '_')}/%`}`}
+            ${group === undefined ? sql`` : sql` and substr(partition, 1, ${[...group].length + 1}) = ${`${group}/`}`}
             ${name === undefined ? sql`` : sql` and name = ${name}`} limit ${BATCH}`,
         )
         await removeSagas(
