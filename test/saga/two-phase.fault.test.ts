@@ -2,7 +2,7 @@ import { migrate, sql } from 'holdfast'
 import { SagaFailedError } from 'holdfast/saga'
 import { allTables } from 'holdfast/tables'
 import { failpoints, isStopped } from 'holdfast/testing'
-import { afterEach, describe, expect, expectTypeOf, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
 import { POINTS as COORDINATOR } from '../two-phase/points.ts'
@@ -32,47 +32,50 @@ const launch = (world: World, mode: 'crash' | 'stop', points: readonly string[])
 const preparedLeft = async (world: World) => (await world.audit()).prepared
 
 describe.each(PLACES)('a step over two stores, with the log %s', (place) => {
+  let world: World
+  beforeAll(async () => {
+    world = await open(place)
+  })
+  afterAll(() => world[Symbol.asyncDispose]())
+
   it('gives its result and has one effect in each, also when its answer was lost', async () => {
-    await using world = await open(place)
     const mine = openTwoPhase(world.at)
     const definition = moveSaga(mine)
     const runner = await startRunner(mine.orders, [definition])
     failpoints.arm('saga.step.after', 'throw', { times: 2 })
-    const handle = await definition.start(mine.orders, { fails: false }, { id: 'a' })
+    const handle = await definition.start(mine.orders, { fails: false }, { id: 'given' })
     const result = await handle.result()
     expectTypeOf(result).toEqualTypeOf<Moved>()
     expect(result).toEqual({ from: 'orders', to: 'payments' })
-    expect(await audit(world, 'a')).toEqual({ orders: ['do'], payments: ['do'] })
+    expect(await audit(world, 'given')).toEqual({ orders: ['do'], payments: ['do'] })
     await runner.stop()
     await mine.close()
   })
 
   it('is undone in both, with what it gave, and once', async () => {
-    await using world = await open(place)
     const mine = openTwoPhase(world.at)
     const definition = moveSaga(mine)
     const runner = await startRunner(mine.orders, [definition])
-    const handle = await definition.start(mine.orders, { fails: true }, { id: 'a' })
+    const handle = await definition.start(mine.orders, { fails: true }, { id: 'undone' })
     failpoints.arm('saga.step.after', 'throw', { skip: 1, times: 2 })
     await expect(handle.result()).rejects.toThrow(SagaFailedError)
     const both = ['do', 'undo payments']
-    expect(await audit(world, 'a')).toEqual({ orders: both, payments: both })
+    expect(await audit(world, 'undone')).toEqual({ orders: both, payments: both })
     await runner.stop()
     await mine.close()
   })
 
   it('that was never decided leaves a mark when it is undone, and nothing else', async () => {
-    await using world = await open(place)
     const mine = openTwoPhase(world.at)
     const definition = moveSaga(mine)
     const runner = await startRunner(mine.orders, [definition])
     failpoints.arm('two-phase.deciding', 'throw', { times: 1_000 })
     failpoints.arm('two-phase.worked', 'throw', { times: 50 })
-    const handle = await definition.start(mine.orders, { fails: false }, { id: 'a' })
+    const handle = await definition.start(mine.orders, { fails: false }, { id: 'undecided' })
     await expect(handle.result()).rejects.toThrow(SagaFailedError)
-    expect(await audit(world, 'a')).toEqual({ orders: [], payments: [] })
+    expect(await audit(world, 'undecided')).toEqual({ orders: [], payments: [] })
     const marks = await world.log.read<{ phase: string }>(
-      sql`select phase from ${world.log.table('effect')} where id = ${'a'} and phase <> '' order by phase`,
+      sql`select phase from ${world.log.table('effect')} where id = ${'undecided'} and phase <> '' order by phase`,
     )
     expect(marks.map((row) => row.phase)).toEqual(['move/do', 'move/undo'])
     await runner.stop()
