@@ -148,13 +148,14 @@ async function live({
   const problems: string[] = []
   for (const program of programs) {
     const id = idOf(program)
-    const { state } = await sagaOperations(own).show(id)
+    const { state, reason } = await sagaOperations(own).show(id)
     const effects: string[] = []
     for (const store of [own, other]) {
       const rows = await store.query<{ what: string }>(sql`select what from effects where saga = ${id}`)
       effects.push(...rows.map((row) => row.what))
     }
-    for (const problem of judge(program, state, effects)) problems.push(`seed ${program.seed}: ${problem}`)
+    for (const problem of judge(program, state, effects))
+      problems.push(`seed ${program.seed}: ${problem} (${reason})`)
   }
   expect(problems).toEqual([])
 }

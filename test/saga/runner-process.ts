@@ -15,7 +15,8 @@ armFailpointsFromEnv(failpoint)
 stores.twoPhase?.recovery({ everyMs: 200, inDoubtMs: 2_000 })
 const runner = sagaRunner(stores.own, {
   sagas: [toSaga(stores)],
-  ttlMs: 1_000,
+  // A step over both stores locks an SQLite file while the other prepares, and renewing a lease waits for that.
+  ttlMs: stores.twoPhase === undefined ? 1_000 : 2_000,
   pollMs: 25,
   parkAfterMs: 5,
   abandonMs: 500,
