@@ -38,6 +38,8 @@ export function holdPartitions(store: Store, options: HoldPartitionsOptions): Pa
     names: Array.from({ length: count }, (_, id) => String(id)),
     owner,
     ttlMs,
+    // With each renewal: a relay that has nothing to do then costs the store one short transaction for both.
+    lookEveryMs: ttlMs / 2,
     share,
     log,
     onGained: (lease) => {

@@ -5,8 +5,8 @@ import type { PartitionTable } from './partition-table.ts'
 import type { RelayContext } from './relay-context.ts'
 import { lockLater, moveLater, readLater } from './relay-statements.ts'
 
-/** The longest that a delayed message of another process can be overlooked. */
-const LATER_POLL_MS = 1_000
+/** The longest that a delayed message of another process can be overlooked while others come; else it is the poll's pause. */
+export const LATER_POLL_MS = 1_000
 
 /** Delayed messages made ready by one transaction. */
 const MOVE_MAX = 500

@@ -1,13 +1,14 @@
 import { isForPeople } from '../core/errors.ts'
+import { PollPace } from '../core/poll-pace.ts'
 import type { ChunkPublisher } from './chunk-publisher.ts'
 import { DrainWaiters } from './drain-waiters.ts'
 import { RelayStoppedError } from './errors.ts'
 import { LARGE_BYTES_MAX } from './large-payloads.ts'
-import type { LaterMover } from './later-mover.ts'
+import { LATER_POLL_MS, type LaterMover } from './later-mover.ts'
 import type { PartitionTable } from './partition-table.ts'
-import { PollPace } from './poll-pace.ts'
 import type { Chunk, Reader } from './reader.ts'
 import type { RelayContext } from './relay-context.ts'
+import { type Glance, glance } from './relay-statements.ts'
 import { nextRelayStep, type RelayState } from './relay-step.ts'
 
 /** Timers end at 2^31 ms; waking this often costs nothing. */
@@ -21,6 +22,9 @@ const READ_EVERY_MS = 2
 
 /** What counts as little. */
 const FEW = 100
+
+/** From this pause on, a poll first asks whether there is anything, ready or delayed, by one statement. */
+const GLANCE_FROM_MS = 100
 
 interface RelayParts {
   readonly partitions: PartitionTable
@@ -111,10 +115,9 @@ export class RelayLoop {
         await this.#withTrouble(() => this.#parts.later.move())
         return
       case 'poll': {
-        const announced = this.#parts.partitions.markAll()
-        const chunks = (await this.#withTrouble(() => this.#read())) ?? []
-        // What a commit of this process announced would have been read anyway; it says nothing of other processes.
-        const found = chunks.some(({ partition }) => !announced.has(partition))
+        const isQuiet = state.readable === 0 && this.#pace.pauseMs >= GLANCE_FROM_MS
+        const empty = isQuiet && (await this.#withTrouble(() => this.#glance())) !== true
+        const found = !empty && (await this.#poll())
         const { pollMinMs: minMs, pollMaxMs, pollMaxListeningMs } = options
         const maxMs = this.#parts.isListening() ? pollMaxListeningMs : pollMaxMs
         this.#pace.looked(found, store.clock.monotonic(), { minMs, maxMs })
@@ -176,6 +179,29 @@ export class RelayLoop {
       this.#context.trouble.meet('the relay could not read the outbox and tries again', error)
       return undefined
     }
+  }
+
+  /** Reads all partitions; true when another process had published something. */
+  async #poll(): Promise<boolean> {
+    const announced = this.#parts.partitions.markAll()
+    const chunks = (await this.#withTrouble(() => this.#read())) ?? []
+    // What a commit of this process announced would have been read anyway; it says nothing of other processes.
+    return chunks.some(({ partition }) => !announced.has(partition))
+  }
+
+  /** True when there is anything to read. Spares the look for delayed messages too: it is the same statement. */
+  async #glance(): Promise<boolean> {
+    const { store, outbox, counts } = this.#context
+    const { later, partitions } = this.#parts
+    const askedAtMs = store.clock.monotonic()
+    // Before the read, as in `move`. The next glance comes well before that, unless something was found.
+    later.nextAtMs = askedAtMs + 2 * this.#pace.pauseMs + LATER_POLL_MS
+    counts.reads++
+    const [seen] = await store.read<Glance>(glance(store, outbox.name, partitions.ids()))
+    if (seen?.later_ms != null) later.lookBy(store.clock.monotonic() + Math.max(0, Number(seen.later_ms)))
+    const isReady = Number(seen?.ready) === 1
+    if (!isReady) counts.emptyReads++
+    return isReady
   }
 
   /** Reads once and sends on its way what was found. */

@@ -61,6 +61,21 @@ export function readReady(store: Store, request: ReadRequest): Sql {
   return sql`select ready.* from ${served} cross join lateral (select ${columns} ${from} where name = ${name} and partition = served.id${except} order by name, partition, sequence limit ${limit}) as ready limit ${limit}`
 }
 
+/** What an idle relay wants to know: one row. */
+export interface Glance {
+  /** 1 when there is anything in these partitions, whether it may go now or not. */
+  readonly ready: SqlValue
+  /** Milliseconds until the first delayed message is due, on the store's clock; null when there is none. */
+  readonly later_ms: SqlValue
+}
+
+export function glance(store: Store, name: string, partitions: readonly number[]): Sql {
+  const any = readReady(store, { name, partitions, limit: 1, exceptSequences: [], exceptKeys: [] })
+  const among = store.dialect.isOneOf(sql.ident('partition'), 'integer', partitions)
+  const first = sql`select due_at_ms - ${store.dialect.nowMs} from ${store.table('outbox_later')} where name = ${name} and ${among} order by due_at_ms limit 1`
+  return sql`select case when exists (${any}) then 1 else 0 end as ready, (${first}) as later_ms`
+}
+
 /**
  * Payloads above this many bytes are read by themselves, few at a time, so that a batch of them does not fill the
  * memory. The length is known without reading the payload.

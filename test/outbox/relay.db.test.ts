@@ -87,6 +87,26 @@ describe.each(storeKinds)('relay on %s', (kind) => {
     await until(() => relay.figures().emptyReads > 10)
   })
 
+  it('a quiet relay, which asks for ready and delayed messages at once, finds both', async () => {
+    await using other = await openStoreAt(at)
+    const seen: string[] = []
+    await using relay = createOutbox(store).relay({
+      broker: broker((message) => seen.push(message.id)),
+      pollMinMs: 100,
+      pollMaxMs: 100,
+    })
+    await until(() => relay.figures().emptyReads > 3)
+    const elsewhere = createOutbox(other.store)
+    for (const id of ['first', 'second']) {
+      await other.store.transaction(async (tx) => {
+        await elsewhere.publish(tx, { topic: 't', payload: 1, id })
+        await elsewhere.publish(tx, { topic: 't', payload: 1, id: `${id}, later`, deliverAfterMs: 150 })
+      })
+      await until(() => seen.includes(id) && seen.includes(`${id}, later`))
+    }
+    expect(seen).toHaveLength(4)
+  })
+
   it('keeps the order of each key when the broker refuses at random', async () => {
     const scenario = fc.record({
       keys: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 60 }),

@@ -1,6 +1,7 @@
 import { Bell } from '../../core/background.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import type { Log } from '../../core/log.ts'
+import { PollPace } from '../../core/poll-pace.ts'
 import type { Store } from '../../store/store.ts'
 import { type LogEntry, RANGES_MAX, type Range, readEnds, readRanges } from './read.ts'
 
@@ -32,7 +33,8 @@ const FAILURE_BACKOFF = { baseMs: 50, capMs: 5_000 }
 
 /**
  * Reads for all subscriptions of one queue object, so that any number of partitions costs one statement while nothing
- * happens. Waits grow from `pollMinMs` to `pollMaxMs` while nothing comes and are cut short by `wake`.
+ * happens. Waits grow from `pollMinMs` to `pollMaxMs` while nothing comes from other processes, and are cut short by
+ * `wake`.
  */
 export class Poller {
   readonly #store: Store
@@ -83,15 +85,15 @@ export class Poller {
   async #run(): Promise<void> {
     const { pollMinMs, pollMaxMs, log } = this.#options
     const { signal } = this.#stop
-    let idleMs = pollMinMs
+    const pace = new PollPace()
     let failures = 0
     while (!signal.aborted) {
       let waitMs: number
       try {
         const found = await this.#turn(signal)
         failures = 0
-        idleMs = found ? pollMinMs : Math.min(pollMaxMs, idleMs * 1.5)
-        waitMs = this.#anyWorthReading() ? 0 : idleMs
+        pace.looked(found, this.#store.clock.monotonic(), { minMs: pollMinMs, maxMs: pollMaxMs })
+        waitMs = this.#anyWorthReading() ? 0 : pace.pauseMs
       } catch (error) {
         if (signal.aborted) return
         if ((error as { code?: string }).code === 'SCHEMA_REVISION') {
@@ -106,7 +108,7 @@ export class Poller {
     }
   }
 
-  /** Reads once for every feed with room; true when a message was found. */
+  /** Reads once for every feed with room; true when there was something that nothing had announced. */
   async #turn(signal: AbortSignal): Promise<boolean> {
     const feeds = [...this.#feeds].filter((feed) => feed.room > 0)
     if (feeds.length === 0) return false
@@ -117,6 +119,7 @@ export class Poller {
     await this.#store.transaction(
       async (tx) => {
         const peeked = await readEnds(tx, [...new Set(feeds.map((f) => f.partitionId))])
+        for (const [id, end] of peeked) found ||= end > (before.get(id) ?? 0n)
         this.#learn(peeked)
         const ready = feeds
           .map((feed) => {
@@ -134,7 +137,6 @@ export class Poller {
           const entries = await readRanges(tx, ranges)
           part.forEach(({ feed, end, limit }, arm) => {
             const own = entries[arm] ?? []
-            if (own.length > 0) found = true
             feed.accept(own)
             if (own.length < limit) feed.skipTo(end)
           })

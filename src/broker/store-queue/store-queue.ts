@@ -23,9 +23,9 @@ export interface StoreQueueOptions {
    * it, a relay whose lease has passed to another is refused; it needs the tables of `holdfast/fence` beside the queue's.
    */
   readonly source?: string
-  /** Wait between two reads while messages come, in milliseconds. Default 5. */
+  /** Wait between two reads while messages come and shortly after, in milliseconds. Default 5. */
   readonly pollMinMs?: number
-  /** The wait grows to this while nothing comes. Default 100. */
+  /** The longest wait; a wait is a fifth of the time in which nothing came. Default 1 000. */
   readonly pollMaxMs?: number
   /** How often acknowledgements are stored, in milliseconds. Default 50; a crash redelivers at most that much. */
   readonly ackEveryMs?: number
@@ -179,7 +179,7 @@ function resolveStoreQueueOptions(given: StoreQueueOptions) {
     partitions = 8,
     source,
     pollMinMs = 5,
-    pollMaxMs = 100,
+    pollMaxMs = 1_000,
     ackEveryMs = 50,
     publishTimeoutMs = 10_000,
     aheadMax = 10_000,

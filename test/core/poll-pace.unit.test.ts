@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { LINGER_MS, PollPace } from '../../src/outbox/poll-pace.ts'
+import { LINGER_MS, PollPace, SILENCE_PART } from '../../src/core/poll-pace.ts'
 
-const bounds = { minMs: 2, maxMs: 500 }
+const bounds = { minMs: 2, maxMs: 2_000 }
 
 /** Runs the pace from look to look until `untilMs`, with messages at the times in `found`; gives the times of the looks. */
 function looks(pace: PollPace, untilMs: number, found: (fromMs: number, toMs: number) => boolean): number[] {
@@ -26,16 +26,32 @@ describe('poll pace', () => {
     }
   })
 
-  it('backs off by doubling once the lingering is over, to the longest pause', () => {
+  it('never lets what comes after a gap wait longer than a fifth of it, or the longest pause', () => {
+    for (const gapMs of [300, 1_000, 5_000, 9_000, 60_000]) {
+      const pace = new PollPace()
+      pace.looked(true, 0, bounds)
+      const times = looks(pace, 2 * gapMs + bounds.maxMs, () => false)
+      const seenAtMs = times.find((ms) => ms >= gapMs) as number
+      expect(seenAtMs - gapMs).toBeLessThanOrEqual(Math.min(bounds.maxMs, gapMs / SILENCE_PART))
+    }
+  })
+
+  it('looks at the longest pause once the silence is five times that, after few looks', () => {
     const pace = new PollPace()
     pace.looked(true, 0, bounds)
-    const times = looks(pace, 5_000, () => false)
+    const times = looks(pace, 60_000, () => false)
     const quick = times.filter((ms) => ms < LINGER_MS)
     expect(quick.length).toBe(LINGER_MS / bounds.minMs - 1)
-    const slow = times.filter((ms) => ms >= 1_500)
-    expect(slow.slice(1).map((ms, i) => ms - (slow[i] as number))).toEqual(
-      slow.slice(1).map(() => bounds.maxMs),
-    )
+    const between = times.filter((ms) => ms >= LINGER_MS && ms < SILENCE_PART * bounds.maxMs)
+    expect(between.length).toBeLessThan(25)
+    const slow = times.filter((ms) => ms >= SILENCE_PART * bounds.maxMs)
+    for (const [i, ms] of slow.slice(1).entries()) expect(ms - (slow[i] as number)).toBeCloseTo(bounds.maxMs)
+  })
+
+  it('takes the start for something found', () => {
+    const pace = new PollPace()
+    pace.looked(false, 1_000_000, bounds)
+    expect(pace.pauseMs).toBe(bounds.minMs)
   })
 
   it('looks at once when told', () => {
