@@ -8,6 +8,7 @@ import { sampleByTurns } from '../lib/clients.ts'
 import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
+import { byHand } from './by-hand.ts'
 
 /** What the effect row costs a handler that writes one business row, on PostgreSQL. */
 export const bench: Bench = {
@@ -21,6 +22,7 @@ export const bench: Bench = {
         await pool.query('create table business (id text primary key, v text)')
         const inbox = createInbox(store)
         let n = 0
+        const hand = byHand(url, () => `${round}-${n++}`)
         const write = (id: string) => sql`insert into business (id, v) values (${id}, ${'x'})`
         const ways: Record<string, () => Promise<unknown>> = {
           'without effect row': () => store.transaction((tx) => tx.execute(write(`${round}-${n++}`))),
@@ -30,6 +32,7 @@ export const bench: Bench = {
               inbox.handle(tx, message, () => tx.execute(write(message.id)), { group: 'bench' }),
             )
           },
+          ...hand.ways,
         }
         for (const clients of [1, 16]) {
           const measured = await sampleByTurns(
@@ -42,6 +45,7 @@ export const bench: Bench = {
             progress(`round ${round}: ${clients} at a time: ${system}: ${value.toFixed(0)}/s`)
         }
         await pool.end()
+        await hand.end()
       })
     }
     const ratio = (clients: number): number =>

@@ -46,8 +46,8 @@ export async function startServer(): Promise<Server> {
 }
 
 /** A pool that outlives the forced drop of its database. */
-export function openPool(url: string, max: number): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max })
+export function openPool(url: string, max: number, { pipeline = false } = {}): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, max, ...(pipeline && { pipeline }) })
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return pool
