@@ -13,7 +13,7 @@ export interface RelayOptions {
   /** Pause between two looks for messages of other processes, while they come and shortly after. Default 2. */
   readonly pollMinMs?: number
   /**
-   * The longest pause. A pause is a fifth of the time in which none came, up to this. Default 2 000, and 5 000 while
+   * The longest pause. A pause is a fifth of the time in which none came, up to this. Default 1 000, and 5 000 while
    * `listen` works. Commits of this process wake the relay at once.
    */
   readonly pollMaxMs?: number
@@ -59,7 +59,7 @@ export interface ResolvedRelayOptions {
   readonly signal: AbortSignal | undefined
 }
 
-const POLL_MAX_MS = 2_000
+const POLL_MAX_MS = 1_000
 const POLL_MAX_LISTENING_MS = 5_000
 
 const KNOWN = [

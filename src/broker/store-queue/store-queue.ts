@@ -25,7 +25,7 @@ export interface StoreQueueOptions {
   readonly source?: string
   /** Wait between two reads while messages come and shortly after, in milliseconds. Default 5. */
   readonly pollMinMs?: number
-  /** The longest wait; a wait is a fifth of the time in which nothing came. Default 1 000. */
+  /** The longest wait; a wait is a fifth of the time in which nothing came. Default 500. */
   readonly pollMaxMs?: number
   /** How often acknowledgements are stored, in milliseconds. Default 50; a crash redelivers at most that much. */
   readonly ackEveryMs?: number
@@ -179,7 +179,7 @@ function resolveStoreQueueOptions(given: StoreQueueOptions) {
     partitions = 8,
     source,
     pollMinMs = 5,
-    pollMaxMs = 1_000,
+    pollMaxMs = 500,
     ackEveryMs = 50,
     publishTimeoutMs = 10_000,
     aheadMax = 10_000,
