@@ -90,7 +90,8 @@ async function expectToSee(text: string, lastOutput: string): Promise<void> {
 }
 
 function command(line: string): string[] {
-  const [, program, ...args] = line.split(' ')
+  const [start, program = '', ...args] = line.split(' ')
+  if (start === 'node') return [program, ...args]
   return program === 'holdfast' ? [join(root, 'dist/cli/main.js'), ...args] : ['--import', 'tsx', ...args]
 }
 
