@@ -19,7 +19,7 @@ createInbox(store).consumer({
     started.add(id)
     // With others under way, so that the crash blames the innocent too. On SQLite handlers run one at a time anyway.
     if (kind === 'postgres' && started.size > 1) {
-      await until(() => started.has('m5'), { deadlineMs: 1_000 }).catch(() => {})
+      await until(() => started.has('m5'), { deadlineMs: 250 }).catch(() => {})
     }
     if (id === 'm5') process.kill(process.pid, 'SIGKILL')
     await tx.execute(sql`insert into applied (message_id, note) values (${id}, ${id})`)
