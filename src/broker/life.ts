@@ -17,6 +17,10 @@ export class BrokerLife<S extends { close(): Promise<unknown> }> {
     return this.#stop.signal
   }
 
+  get hasSubscriptions(): boolean {
+    return this.#subscriptions.size > 0
+  }
+
   /** @throws BrokerUnavailableError once it is closed */
   assertOpen(): void {
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason

@@ -63,6 +63,8 @@ it('leads from an empty folder to a working outbox', { timeout: 180_000 }, async
       (t) => `cooking ${t}`,
     ),
   )
+  // Ctrl-C stops the consumer, and nothing else keeps the process.
+  expect(await stop('kitchen.ts', 'SIGINT')).toBe(0)
 })
 
 /** What `npm install` would put there. */
@@ -116,10 +118,11 @@ async function start(line: string): Promise<void> {
   running.set(name, started)
 }
 
-async function stop(name: string, signal: NodeJS.Signals): Promise<void> {
+/** Gives the exit code; null when the signal ended it, undefined when it was not there. */
+async function stop(name: string, signal: NodeJS.Signals): Promise<number | null | undefined> {
   const child = running.get(name)?.child
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-  const closed = new Promise((resolve) => child.once('close', resolve))
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return undefined
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
   child.kill(signal)
-  await closed
+  return closed
 }

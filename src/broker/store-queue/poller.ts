@@ -34,7 +34,7 @@ const FAILURE_BACKOFF = { baseMs: 50, capMs: 5_000 }
 /**
  * Reads for all subscriptions of one queue object, so that any number of partitions costs one statement while nothing
  * happens. Waits grow from `pollMinMs` to `pollMaxMs` while nothing comes from other processes, and are cut short by
- * `wake`.
+ * `wake`. Runs while there is a feed, so that a process whose consumers have stopped can end.
  */
 export class Poller {
   readonly #store: Store
@@ -59,6 +59,7 @@ export class Poller {
 
   remove(feed: Feed): void {
     this.#feeds.delete(feed)
+    if (this.#feeds.size === 0) this.#bell.ring()
   }
 
   wake(): void {
@@ -87,7 +88,7 @@ export class Poller {
     const { signal } = this.#stop
     const pace = new PollPace()
     let failures = 0
-    while (!signal.aborted) {
+    while (!signal.aborted && this.#feeds.size > 0) {
       let waitMs: number
       try {
         const found = await this.#turn(signal)
@@ -95,17 +96,18 @@ export class Poller {
         pace.looked(found, this.#store.clock.monotonic(), { minMs: pollMinMs, maxMs: pollMaxMs })
         waitMs = this.#anyWorthReading() ? 0 : pace.pauseMs
       } catch (error) {
-        if (signal.aborted) return
+        if (signal.aborted) break
         if ((error as { code?: string }).code === 'SCHEMA_REVISION') {
           for (const feed of this.#feeds) feed.fail(error)
           this.#feeds.clear()
+          break
         }
         waitMs = backoffMs(++failures, FAILURE_BACKOFF, this.#store.clock)
         log.warn('reading the queue failed', { error, failures })
       }
-      if (this.#feeds.size === 0) waitMs = 2_147_483_647
-      if (waitMs > 0) await this.#bell.wait(waitMs, signal)
+      if (waitMs > 0 && this.#feeds.size > 0) await this.#bell.wait(waitMs, signal)
     }
+    this.#running = undefined
   }
 
   /** Reads once for every feed with room; true when there was something that nothing had announced. */

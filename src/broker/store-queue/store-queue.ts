@@ -78,7 +78,9 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
   const poller = new Poller(store, { pollMinMs, pollMaxMs, log })
   const cursors = new CursorWriter(store, ackEveryMs, log)
   const life = new BrokerLife<QueueSubscription>('store-queue')
-  let sweeping: Promise<void> | undefined
+  /** Ends the rounds of removing; undefined while there are none. */
+  let sweeping: AbortController | undefined
+  let swept: Promise<unknown> = Promise.resolve()
 
   const queue: StoreQueue = {
     name: 'store-queue',
@@ -100,7 +102,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
       const opened = await open(subscription, deliver)
       return life.subscribing(opened, async () => {
         poller.add(opened)
-        sweeping ??= sweepRounds()
+        if (sweeping === undefined) startSweeping()
       })
     },
 
@@ -124,7 +126,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
 
     figures: async () => ({ groups: await readGroupFigures(store) }),
 
-    close: () => life.close(() => Promise.all([poller.stop(), cursors.stop(), sweeping])),
+    close: () => life.close(() => Promise.all([poller.stop(), cursors.stop(), stopSweeping()])),
     [Symbol.asyncDispose]: () => queue.close(),
   }
   return queue
@@ -147,6 +149,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
       onClose: async (s) => {
         poller.remove(s)
         life.forget(s)
+        if (!life.hasSubscriptions) void stopSweeping()
         try {
           await cursors.flush()
         } finally {
@@ -157,9 +160,20 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
     return opened
   }
 
-  async function sweepRounds(): Promise<void> {
+  function startSweeping(): void {
+    sweeping = new AbortController()
+    swept = Promise.all([swept, sweepRounds(sweeping.signal)])
+  }
+
+  function stopSweeping(): Promise<unknown> {
+    sweeping?.abort()
+    sweeping = undefined
+    return swept
+  }
+
+  /** Until `signal` fires: when the last subscription is closed. Never rejects. */
+  async function sweepRounds(signal: AbortSignal): Promise<void> {
     const { clock } = store
-    const { signal } = life
     let soon = false
     while (!signal.aborted) {
       try {
