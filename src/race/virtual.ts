@@ -57,13 +57,22 @@ export function virtualise(): () => void {
     const task = currentTask.getStore()
     if (task === undefined) return real(ms, value, options)
     return new Promise((resolve, reject) => {
-      const timer = virtualTimer(task, () => resolve(value), ms, [], false)
-      options?.signal?.addEventListener('abort', () => {
+      const { signal } = options ?? {}
+      const abort = (): void => {
         timer.clear()
-        reject(options.signal.reason)
-      })
+        reject(signal.reason)
+      }
+      const fire = (): void => {
+        signal?.removeEventListener('abort', abort)
+        resolve(value)
+      }
+      const timer = virtualTimer(task, fire, ms, [], false)
+      if (signal?.aborted) abort()
+      else signal?.addEventListener('abort', abort)
     })
   })
+  // Own deadlines of a task, such as the end of its tries, come as its pauses pass.
+  replace(performance, 'now', () => () => currentTask.getStore()?.virtualMs ?? realNow())
   replace(Math, 'random', (real) => () => (currentTask.getStore()?.random ?? real)())
   replace(crypto, 'randomUUID', (real) => (options?: Any) => {
     const task = currentTask.getStore()

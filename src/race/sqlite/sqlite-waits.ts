@@ -63,7 +63,7 @@ export class SqliteWaits implements Waits {
     const holders = inTransaction.length > 0 ? inTransaction : others((worker) => worker.running)
     if (holders.length === 0) {
       throw new UncontrolledAwaitError(
-        `"${op.text}" finds the file locked, and by no task: another process has it`,
+        `"${op.text}" finds the file locked, and by no task: another process has it, or a driver keeps the lock of a read (libsql does after get, where the journal is not WAL)`,
       )
     }
     if (sentAt > 0) this.#parts.blockedAfterMs.push(realNow() - sentAt)

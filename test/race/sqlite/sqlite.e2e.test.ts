@@ -47,6 +47,11 @@ describe('withdraw', () => {
     expect(reports.get('deferred')?.coverage.outcomes).toBeGreaterThan(2)
   })
 
+  it("Holdfast's own store is clean, and its tries end on the virtual clock", () => {
+    expect(reports.get('holdfast')).toMatchObject({ ok: true, coverage: { schedules: 40 } })
+    expect(reports.get('holdfast')?.coverage.outcomes).toBeGreaterThan(1)
+  })
+
   it('replays alike', () => {
     const { finding } = reports.get('lost update') as RaceReport
     const [again] = run('lost update', '--replay', finding?.schedule as string)
