@@ -22,6 +22,8 @@ export interface Diagnosis {
 
 export interface Access {
   readonly step: number
+  /** Its place in the order of effects, in steps: one that waited for a lock took effect when it was let go. */
+  readonly at: number
   readonly task: string
   readonly kind: 'read' | 'update' | 'insert' | 'delete'
   readonly table: string
@@ -40,7 +42,9 @@ const PATTERNS: readonly (readonly [Access['kind'], RegExp])[] = [
 ]
 
 /** What a statement does to a table, as far as its text tells; undefined for BEGIN, COMMIT and what is not understood. */
-export function accessOf(step: Pick<Step, 'number' | 'task' | 'text' | 'values'>): Access | undefined {
+export function accessOf(
+  step: Pick<Step, 'number' | 'task' | 'text' | 'values' | 'wokenAfter'>,
+): Access | undefined {
   for (const [kind, pattern] of PATTERNS) {
     const table = pattern.exec(step.text)?.[1]
     if (table === undefined) continue
@@ -49,6 +53,7 @@ export function accessOf(step: Pick<Step, 'number' | 'task' | 'text' | 'values'>
       .trim()
     return {
       step: step.number,
+      at: step.wokenAfter === undefined ? step.number : step.wokenAfter + 0.5,
       task: step.task,
       kind,
       table: table.replaceAll('"', '').replace(/^public\./, ''),
@@ -94,16 +99,14 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
     .filter((read) => read.kind === 'read')
     .flatMap((read) =>
       writes
-        .filter((w) => w.task !== read.task && w.step > read.step && w.table === read.table)
+        .filter((w) => w.task !== read.task && w.at > read.at && w.table === read.table)
         .flatMap((w) =>
-          writes
-            .filter((own) => own.task === read.task && own.step > read.step)
-            .map((own) => ({ read, w, own })),
+          writes.filter((own) => own.task === read.task && own.at > read.at).map((own) => ({ read, w, own })),
         ),
     )
   const lost = stale.find(
     ({ read, w, own }) =>
-      own.step > w.step &&
+      own.at > w.at &&
       own.table === w.table &&
       own.kind !== 'insert' &&
       w.kind !== 'insert' &&
@@ -142,9 +145,9 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
       (other) =>
         other.kind === 'read' &&
         other.task === w.task &&
-        other.step < own.step &&
+        other.at < own.at &&
         other.table === own.table &&
-        read.step < w.step,
+        read.at < w.at,
     ),
   )
   if (skew !== undefined) {
@@ -160,11 +163,10 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
         first.kind === 'read' &&
         again.kind === 'read' &&
         again.task === first.task &&
-        again.step > first.step &&
+        again.at > first.at &&
         again.table === first.table &&
         writes.some(
-          (w) =>
-            w.task !== first.task && w.table === first.table && w.step > first.step && w.step < again.step,
+          (w) => w.task !== first.task && w.table === first.table && w.at > first.at && w.at < again.at,
         ),
     ),
   )

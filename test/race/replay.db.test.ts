@@ -54,6 +54,7 @@ const cases: readonly {
   readonly tasks: RaceDefinition['tasks']
   /** What the finding says. */
   readonly why: RegExp
+  readonly anomaly: string
   readonly waits: number
 }[] = [
   {
@@ -61,6 +62,7 @@ const cases: readonly {
     replay: 'r1:a2b3aba',
     tasks: { alice: withdraw(30, ''), bob: withdraw(50, '') },
     why: /no serial order/,
+    anomaly: 'lost update',
     waits: 1,
   },
   {
@@ -68,6 +70,7 @@ const cases: readonly {
     replay: 'r1:a2b2ab',
     tasks: { alice: transfer('a', 'b'), bob: transfer('b', 'a') },
     why: /deadlock/,
+    anomaly: 'deadlock',
     waits: 2,
   },
   {
@@ -75,17 +78,20 @@ const cases: readonly {
     replay: 'r1:a2b2a2b',
     tasks: locked,
     why: /invariant/,
+    anomaly: 'invariant violated',
     waits: 1,
   },
 ]
 
-it.each(cases)('$name replays alike every time', async ({ replay, tasks, why, waits }) => {
+it.each(cases)('$name replays alike every time', async ({ replay, tasks, why, anomaly, waits }) => {
   const seen = new Set<string>()
   const invariant = why.test('invariant') ? () => false : undefined
   // Three cases make the hundred.
   for (let n = 0; n < 34; n += 1) {
     const { finding } = await look(tasks, { replay }, invariant)
     expect(finding?.explanation).toMatch(why)
+    // The row lock makes the second read see the first write: no update is lost where it waited.
+    expect(finding?.anomaly).toBe(anomaly)
     expect(finding?.schedule.startsWith(replay)).toBe(true)
     expect(finding?.steps.filter(({ waitedFor }) => waitedFor !== undefined)).toHaveLength(waits)
     seen.add(JSON.stringify([finding?.schedule, finding?.steps, finding?.deadlock, finding?.outcome]))
