@@ -23,3 +23,17 @@ export class ScheduleDivergedError extends HoldfastError {
     this.step = step
   }
 }
+
+/** Frames of an error that says where something began: the driver's and Node's own come first, and fill the usual ten. */
+const FRAMES = 50
+
+/** An error for the stack of who calls. */
+export function beginning(message: string): Error {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = FRAMES
+  try {
+    return new Error(message)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}

@@ -1,4 +1,5 @@
 import type { Ground } from './ground.ts'
+import { interceptHttp } from './intercept-http.ts'
 import { interceptPg } from './intercept-pg.ts'
 import { Pace } from './lock-watch.ts'
 import { findTables, readRows } from './outcome.ts'
@@ -12,7 +13,8 @@ import { virtualise } from './virtual.ts'
 export async function openPgGround(race: Race, stallMs: number, treatment?: Treatment): Promise<Ground> {
   const pool = poolOf(race)
   const control = await openControl(pool, stallMs)
-  const undo = [interceptPg(pool, Object.keys(race.definition.tasks).length, treatment), virtualise()]
+  const tasks = Object.keys(race.definition.tasks).length
+  const undo = [interceptPg(pool, tasks, treatment), interceptHttp(), virtualise()]
   const pace = new Pace()
   const end = async (): Promise<void> => {
     for (const step of undo) await step()

@@ -90,9 +90,10 @@ export class Scheduler {
           started.add(task)
           this.#begin(task)
           await this.#settle(task)
-          // Before its first statement a task has shared nothing: starting it is no step of its own.
+          // Before its first statement a task has shared nothing: starting it is no step of its own. A yield point says that
+          // it has.
           const first = this.#nextOp(task)
-          if (first !== undefined) await this.#take(task, first)
+          if (first !== undefined && first.kind !== 'yield') await this.#take(task, first)
         }
         await this.#wakeOthers()
       }
@@ -218,14 +219,16 @@ export class Scheduler {
     const began = realNow()
     await turn()
     for (let turns = 0; ; turns += 1) {
+      for (const { began, isHere } of task.connecting.splice(0)) if (!isHere()) task.uncontrolled ??= began
       if (task.uncontrolled !== undefined) throw uncontrolled(task, task.uncontrolled)
-      const busy = task.driverWork > 0 || task.foreign.size > 0
+      const moving = [...task.exchanges].find((exchange) => exchange.isMoving())
+      const busy = task.driverWork > 0 || task.foreign.size > 0 || moving !== undefined
       if (!busy && (task.ended !== undefined || task.pending.length > 0 || task.sent.length > 0)) return
       if (busy) turns = 0
       if (turns > IDLE_TURNS) return
       if (realNow() - began > this.#plan.stallMs) {
         const [first] = task.foreign.values()
-        throw uncontrolled(task, first ?? new Error('the driver did not answer'))
+        throw uncontrolled(task, first ?? moving?.began ?? new Error('the driver did not answer'))
       }
       await turn()
     }

@@ -88,6 +88,10 @@ export class Task {
   /** Uncontrolled work in flight, by async id, with where it began. */
   readonly foreign = new Map<number, Error>()
   uncontrolled: Error | undefined
+  /** Connections that were begun; where they lead is known a moment later. */
+  readonly connecting: { readonly began: Error; isHere(): boolean }[] = []
+  /** Requests to servers of this process that are under way. */
+  readonly exchanges = new Set<{ readonly began: Error; isMoving(): boolean }>()
   ended: { readonly value: unknown } | { readonly error: unknown } | undefined
   virtualMs = 0
   random: () => number

@@ -1,6 +1,8 @@
 /** Timers, the clock and randomness of tasks are the explorer's: a back-off is explored, not waited for. */
 import { createHook } from 'node:async_hooks'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { beginning } from './errors.ts'
+import { isGoverned, listensHere } from './intercept-http.ts'
 import { currentTask, type Op, type Task } from './task.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: the globals are replaced by look-alikes
@@ -16,9 +18,9 @@ export const realNow = performance.now.bind(performance)
 export const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
 
 /** Work that leaves the process without passing a driver that is intercepted. */
-const NETWORK =
-  /^(TCPCONNECTWRAP|PIPECONNECTWRAP|GETADDRINFOREQWRAP|UDPSENDWRAP|QUERYWRAP|HTTPCLIENTREQUEST)$/
-const LOCAL = /^(FSREQCALLBACK|FSREQPROMISE|PROCESSWRAP|RANDOMBYTESREQUEST|PBKDF2REQUEST|SCRYPTREQUEST|ZLIB)$/
+const NETWORK = /^(TCPCONNECTWRAP|PIPECONNECTWRAP|UDPSENDWRAP|QUERYWRAP|HTTPCLIENTREQUEST)$/
+const LOCAL =
+  /^(FSREQCALLBACK|FSREQPROMISE|PROCESSWRAP|RANDOMBYTESREQUEST|PBKDF2REQUEST|SCRYPTREQUEST|ZLIB|GETADDRINFOREQWRAP)$/
 
 /** Replaces the globals until the returned function is called. Code outside of tasks sees the real ones. */
 export function virtualise(): () => void {
@@ -121,6 +123,7 @@ export function virtualise(): () => void {
 /** Notes what a task awaits that nothing here governs, with the stack where it began. */
 function watchUncontrolled(): { disable(): unknown } {
   const owners = new Map<number, Task>()
+  const sockets = new Map<number, Error>()
   const finish = (id: number): void => {
     if (!owners.has(id)) return
     owners.get(id)?.foreign.delete(id)
@@ -130,11 +133,14 @@ function watchUncontrolled(): { disable(): unknown } {
   // While it is on, Node tracks the end of every promise, which costs more than all else here.
   const destroyed = createHook({ destroy: finish })
   const begun = createHook({
-    init(id, type) {
+    init(id, type, trigger, resource) {
       if (type === 'PROMISE' || type === 'TickObject') return
       const task = currentTask.getStore()
       if (task === undefined) return
-      if (NETWORK.test(type)) task.uncontrolled ??= new Error(`${type} begun by task ${task.name}`)
+      // A socket is made where the code asks for it, and connects a moment later, on a stack of its own.
+      if (type === 'TCPWRAP' || type === 'PIPEWRAP')
+        sockets.set(id, beginning(`a connection begun by task ${task.name}`))
+      else if (NETWORK.test(type)) noteNetwork(task, type, resource, sockets.get(trigger))
       else if (LOCAL.test(type)) {
         task.foreign.set(id, new Error(`${type} begun by task ${task.name}`))
         owners.set(id, task)
@@ -149,6 +155,13 @@ function watchUncontrolled(): { disable(): unknown } {
       destroyed.disable()
     },
   }
+}
+
+/** A request to a server of this process is governed; the connection that it opens has its address a moment later. */
+function noteNetwork(task: Task, type: string, resource: Any, socket: Error | undefined): void {
+  const began = socket ?? beginning(`${type} begun by task ${task.name}`)
+  if (type === 'TCPCONNECTWRAP') task.connecting.push({ began, isHere: () => listensHere(resource.port) })
+  else if (type !== 'HTTPCLIENTREQUEST' || !isGoverned(resource.req)) task.uncontrolled ??= began
 }
 
 function uuid(random: () => number): string {

@@ -92,9 +92,7 @@ async function reserve(installed: InstalledPostgres, { io }: Given): Promise<Res
     if (server !== undefined) return
     await close(holder)
     server = await startTemporaryPostgres(installed, address)
-    io.err(
-      `holdfast: no database is named, so this run has a PostgreSQL of ${EMBEDDED} ${installed.version}\n`,
-    )
+    io.err(`holdfast: for this run there is a PostgreSQL of ${EMBEDDED} ${installed.version}\n`)
   }
   return {
     start,

@@ -23,18 +23,18 @@ export class RaceFoundError extends HoldfastError {
  * far "none found" goes.
  * @throws RaceFoundError; what `explore` throws
  */
-export async function assertNoRace(race: Race, options: RaceOptions = {}): Promise<RaceReport> {
+export async function assertSerializable(race: Race, options: RaceOptions = {}): Promise<RaceReport> {
   const report = await explore(race, options)
   if (!report.ok) throw new RaceFoundError(report)
   return report
 }
 
 /**
- * For `expect.extend` of Vitest and Jest: `await expect(race(…)).toHaveNoRace({ seed })`, and with `.not` that a race is
+ * For `expect.extend` of Vitest and Jest: `await expect(race(…)).toBeSerializable({ seed })`, and with `.not` that a race is
  * still found, which keeps a broken example broken.
  */
 export const raceMatchers = {
-  async toHaveNoRace(received: unknown, options?: RaceOptions) {
+  async toBeSerializable(received: unknown, options?: RaceOptions) {
     const report = await explore(received as Race, options)
     return { pass: report.ok, message: () => renderReport(report) }
   },
