@@ -1,5 +1,5 @@
 import type { RawClient } from './intercept-pg.ts'
-import type { DriverClient, Op } from './task.ts'
+import { asNobody, type DriverClient, type Op } from './task.ts'
 
 /** How long answers take here, so that the server is asked who waits only when an answer is late. */
 export class Pace {
@@ -90,6 +90,20 @@ export class LockWatch {
     if (/^\s*(begin|start\s+transaction|rollback|savepoint|release|set)\b/i.test(text)) return false
     for (const other of this.#holding) if (other !== client) return true
     return false
+  }
+
+  /**
+   * Rolls back what ended tasks left open: code that forgets ROLLBACK on its way out gives its connection back inside a
+   * transaction, whose locks would hold up the `setup` of the next schedule for ever.
+   */
+  async rollBackLeft(): Promise<void> {
+    const left = [...this.#taskOf.keys()].filter(
+      (client) =>
+        client._ending !== true &&
+        client._ended !== true &&
+        /^[TE]$/.test(client.getTransactionStatus?.() ?? ''),
+    )
+    await Promise.all(left.map((client) => asNobody(() => (client as RawClient).query('rollback'))))
   }
 
   /** The tasks that hold up this session; undefined when the server does not say that it waits for one of ours. */

@@ -132,8 +132,8 @@ function outcomes(report: RaceReport): string {
   ).filter(([, part]) => part === 'rows' || texts.some((text) => text[part].length > 0))
   const rows = texts.map((text, at) => {
     const cells = columns.map(
-      ([, part]) =>
-        `<td${part === 'rows' ? ' class="data"' : ''}>${text[part].map(escapeText).join('<br>') || 'none'}</td>`,
+      ([title, part]) =>
+        `<td data-title="${title}"${part === 'rows' ? ' class="data"' : ''}>${text[part].map(escapeText).join('<br>') || 'none'}</td>`,
     )
     return `<tr${at === 0 ? ' class="found"' : ''}><th>${escapeText(text.title)}</th>${cells.join('')}</tr>`
   })
@@ -160,4 +160,10 @@ code, .data { font: .85rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere 
 .remedies th { white-space: nowrap; padding-right: 1.5rem }
 .remedies .good th { color: #15803d } .remedies .bad th { color: #b91c1c } .remedies .open { color: #6b7280 }
 .found th, .found td { background: #fef2f2; color: #b91c1c }
-@media (max-width: 40rem) { .steps { min-width: calc(var(--tasks) * 10.5rem) } }`
+@media (max-width: 40rem) {
+  .steps { min-width: calc(var(--tasks) * 10.5rem) }
+  .outcomes, .outcomes tbody, .outcomes tr, .outcomes th, .outcomes td { display: block }
+  .outcomes td::before { content: attr(data-title) ": " }
+  .outcomes tr:first-child { display: none }
+  .outcomes .data { min-width: 0 }
+}`

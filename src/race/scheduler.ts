@@ -97,6 +97,7 @@ export class Scheduler {
         }
         await this.#wakeOthers()
       }
+      await this.#locks.rollBackLeft()
       return {
         choices,
         ready,

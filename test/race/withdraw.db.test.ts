@@ -128,12 +128,17 @@ describe('the other classic races', () => {
       await client.query('update account set balance = balance + 1 where id = $1', [to])
     })
   it('deadlock, with who waits for whom', async () => {
-    const { finding } = await look({ ab: transfer('a', 'b'), ba: transfer('b', 'a') })
+    const report = await look({ ab: transfer('a', 'b'), ba: transfer('b', 'a') })
+    const { finding } = report
     expect(finding?.anomaly).toBe('deadlock')
     expect(finding?.deadlock).toMatchObject([
       { task: 'ab', waitsFor: ['ba'] },
       { task: 'ba', waitsFor: ['ab'] },
     ])
+    const page = raceHtml([report], { title: 'deadlock' })
+    expect(page.match(/<td class="[^"]*\bwaits\b[^"]*"/g)).toHaveLength(2)
+    expect(page).toMatch(/waits for ba[\s\S]*ERROR 40P01/)
+    expect(page).toMatch(/rowspan="\d+">(?:(?!<td)[\s\S])*waits for ab until step \d+/)
   })
   it('no deadlock when both lock in one order', async () => {
     const report = await look({ one: transfer('a', 'b'), two: transfer('a', 'b') })
@@ -245,6 +250,21 @@ describe('what is not a statement', () => {
         { task: 'two', waitsFor: ['one'] },
       ],
     })
+  })
+
+  it('a transaction that a task leaves open does not hold up the next schedule', async () => {
+    const careless = async () => {
+      const client = await pool.connect()
+      try {
+        await client.query('begin')
+        await client.query(`update account set balance = 0 where id = 'a'`)
+        throw new Error('forgets to roll back')
+      } finally {
+        client.release()
+      }
+    }
+    const report = await look({ careless, other: () => withdraw('b', 1) }, { schedules: 20 })
+    expect(report.finding?.explanation).toBeUndefined()
   })
 
   it('a promise that nobody resolves fails, it does not hang', async () => {
