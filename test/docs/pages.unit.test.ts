@@ -83,6 +83,17 @@ it.each(['reference/tables.md', 'reference/rights.md', 'how-to/retire-holdfast.m
   },
 )
 
+it('race.md lists what a race and its options may name', () => {
+  const source = readFileSync(join(root, 'src/race/race.ts'), 'utf8')
+  const allowed = [...source.matchAll(/^ {4}\['(.*)'\],$/gm)].map(([, names]) =>
+    (names as string).split("', '"),
+  )
+  expect(allowed).toHaveLength(2)
+  const [options = ''] = page('reference/race.md').split('## Running it')
+  const listed = [...options.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name)
+  expect(listed.sort()).toEqual(allowed.flat().sort())
+})
+
 it('README.md says how many tables there are', () => {
   const ones = 'one two three four five six seven eight nine'.split(' ')
   const words = [
