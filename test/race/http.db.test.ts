@@ -7,7 +7,7 @@ import { Hono } from 'hono'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explore, race } from '../../src/race/index.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
 let db: FreshPool
 let pool: pg.Pool
@@ -27,19 +27,14 @@ afterAll(async () => {
 
 /** What every handler below does with the body of its request. */
 async function withdraw({ amount }: { amount: number }, lock: boolean): Promise<{ left: number }> {
-  const client = await pool.connect()
-  try {
-    await client.query('begin')
+  return await inTransaction(pool, async (client) => {
     const { rows } = await client.query(
       `select balance from account where id = 'a' ${lock ? 'for update' : ''}`,
     )
     const left = rows[0].balance - amount
     await client.query(`update account set balance = $1 where id = 'a'`, [left])
-    await client.query('commit')
     return { left }
-  } finally {
-    client.release()
-  }
+  })
 }
 
 type Post = (amount: number) => Promise<unknown>
@@ -177,21 +172,11 @@ describe('what a handler does besides', () => {
     const url = await listen(
       createServer((req, res) => {
         const [from, to] = req.url?.endsWith('ab') ? ['a', 'b'] : ['b', 'a']
-        const move = async () => {
-          const client = await pool.connect()
-          try {
-            await client.query('begin')
-            await client.query('update account set balance = balance - 1 where id = $1', [from])
-            await client.query('update account set balance = balance + 1 where id = $1', [to])
-            await client.query('commit')
-          } catch (error) {
-            await client.query('rollback')
-            throw error
-          } finally {
-            client.release()
-          }
-        }
-        move().then(
+        const move = inTransaction(pool, async (client) => {
+          await client.query('update account set balance = balance - 1 where id = $1', [from])
+          await client.query('update account set balance = balance + 1 where id = $1', [to])
+        })
+        move.then(
           () => res.end('moved'),
           (error) => res.writeHead(500).end(error.code),
         )

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explore, type RaceOptions, race, raceMatchers, yieldPoint } from '../../src/race/index.ts'
 import { tempFolder } from '../support/files.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
 declare module 'vitest' {
   interface Matchers<T> {
@@ -25,17 +25,11 @@ afterAll(() => db.drop())
 const options: RaceOptions = { remedies: false }
 
 function withdrawals(select: string) {
-  const withdraw = (amount: number) => async () => {
-    const client = await db.pool.connect()
-    try {
-      await client.query('begin')
+  const withdraw = (amount: number) => () =>
+    inTransaction(db.pool, async (client) => {
       const { rows } = await client.query(select)
       await client.query('update wallet set balance = $1', [rows[0].balance - amount])
-      await client.query('commit')
-    } finally {
-      client.release()
-    }
-  }
+    })
   return race('two withdrawals', {
     store: db.pool,
     setup: (on) => on.query('delete from wallet; insert into wallet values (100)'),
