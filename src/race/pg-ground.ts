@@ -16,6 +16,7 @@ export async function openPgGround(race: Race, stallMs: number, treatment?: Trea
   const tasks = Object.keys(race.definition.tasks).length
   const undo = [interceptPg(pool, tasks, treatment), interceptHttp(), virtualise()]
   const pace = new Pace()
+  let waits: PgWaits | undefined
   const end = async (): Promise<void> => {
     for (const step of undo) await step()
     await control.end()
@@ -30,9 +31,12 @@ export async function openPgGround(race: Race, stallMs: number, treatment?: Trea
     db: control,
     findTables: () => findTables(control),
     readRows: (tables) => readRows(control, tables),
-    waits: (blockedAfterMs) => new PgWaits({ control, stallMs, blockedAfterMs, pace }),
+    waits(blockedAfterMs) {
+      waits = new PgWaits({ control, stallMs, blockedAfterMs, pace })
+      return waits
+    },
     body: (_, task) => task,
-    settle: async () => {},
+    settle: async () => waits?.rollBackLeft(),
     end,
   }
 }

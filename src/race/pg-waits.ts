@@ -26,6 +26,10 @@ export class PgWaits implements Waits {
     this.#locks = new LockWatch(parts.control)
   }
 
+  rollBackLeft(): Promise<void> {
+    return this.#locks.rollBackLeft()
+  }
+
   sent(task: Task, op: Op): void {
     this.#locks.sent(task.name, op)
   }

@@ -97,7 +97,6 @@ export class Scheduler {
         }
         await this.#wakeOthers()
       }
-      await this.#locks.rollBackLeft()
       return {
         choices,
         ready,
