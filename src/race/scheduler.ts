@@ -219,8 +219,8 @@ export class Scheduler {
     const began = realNow()
     await turn()
     for (let turns = 0; ; turns += 1) {
-      for (const { began, isHere } of task.connecting.splice(0)) if (!isHere()) task.uncontrolled ??= began
-      if (task.uncontrolled !== undefined) throw uncontrolled(task, task.uncontrolled)
+      const stray = task.strayed()
+      if (stray !== undefined) throw uncontrolled(task, stray)
       const moving = [...task.exchanges].find((exchange) => exchange.isMoving())
       const busy = task.driverWork > 0 || task.foreign.size > 0 || moving !== undefined
       if (!busy && (task.ended !== undefined || task.pending.length > 0 || task.sent.length > 0)) return

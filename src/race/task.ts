@@ -130,6 +130,12 @@ export class Task {
     else if (this.#refused < 100) reject(new Error('the schedule was given up'))
   }
 
+  /** What it awaits and nothing here governs: a connection that leads out of the process is one. */
+  strayed(): Error | undefined {
+    for (const { began, isHere } of this.connecting.splice(0)) if (!isHere()) this.uncontrolled ??= began
+    return this.uncontrolled
+  }
+
   run(body: () => unknown): void {
     currentTask.run(this, () => {
       Promise.resolve()

@@ -76,8 +76,9 @@ function drivers(module: string): object[] {
 async function report(): Promise<void> {
   for (let idle = 0; ; idle += 1) {
     await turn()
-    const { ended, uncontrolled, foreign, pending } = task
-    if (uncontrolled !== undefined) throw uncontrolled
+    const { ended, foreign, pending } = task
+    const stray = task.strayed()
+    if (stray !== undefined) throw stray
     if (ended !== undefined) {
       post('error' in ended ? { kind: 'threw', error: reportError(ended.error) } : endedWith(ended.value))
       return
