@@ -7,7 +7,7 @@ import { requireRevision } from '../store/migrations.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { Branch } from './branch.ts'
-import { type Claimed, claim, isAnythingDue } from './claim.ts'
+import { type Claimed, claim, isAnythingDue, releaseInHand } from './claim.ts'
 import type { NewSaga, SagaRow } from './entry.ts'
 import { execute } from './execute.ts'
 import { freePlace } from './flow.ts'
@@ -78,6 +78,8 @@ class Runner implements SagaRunner, LocalRunner {
   /** Of those that may kill the process, the one that is run now. */
   #suspect: SagaRun | undefined
   #active = 0
+  /** Whether the last claim was committed is not known. */
+  #unsure = false
   /** Something was due and not taken up, since there was no room. */
   #isBehind = false
   #starting = 0
@@ -247,6 +249,7 @@ class Runner implements SagaRunner, LocalRunner {
   async #poll(): Promise<boolean> {
     const held = this.#partitions.open()
     if (held.length === 0) return false
+    if (this.#unsure) await this.#askAgain(held)
     const askedAtMs = this.#store.clock.now()
     const { due, nowMs } = await isAnythingDue(
       this.#store,
@@ -262,6 +265,7 @@ class Runner implements SagaRunner, LocalRunner {
     // What is told something must not be laid down before it has been told: the news would be lost with it.
     const kept = new Set<SagaRun>()
     try {
+      this.#unsure = true
       const { taken, news } = await claim(this.#store, {
         held,
         known: this.#known,
@@ -269,6 +273,7 @@ class Runner implements SagaRunner, LocalRunner {
         suspectMayRun: this.#suspect === undefined || this.#suspect.over || this.#suspect.idle,
         whatOf: this.#chooser(room, kept),
       })
+      this.#unsure = false
       await failpoint('saga.claimed')
       for (const one of news) this.#tell(one)
       for (const claimed of taken) {
@@ -279,6 +284,15 @@ class Runner implements SagaRunner, LocalRunner {
     } finally {
       for (const run of kept) run.leave()
     }
+  }
+
+  /**
+   * A claim that failed may have been committed all the same. What it marked as in hand then is in nobody's hand, and what
+   * it had to tell was not told: all that is in hand becomes due, and those in memory are only told anew.
+   */
+  async #askAgain(held: readonly HeldLease[]): Promise<void> {
+    for (const { name } of held) await releaseInHand(this.#store, name)
+    this.#unsure = false
   }
 
   #chooser(room: number, kept: Set<SagaRun>): (id: string) => 'take' | 'poke' | 'leave' {

@@ -3,6 +3,7 @@ import { type Store, sql } from 'holdfast'
 import { saga } from 'holdfast/saga'
 import { failpoints } from 'holdfast/testing'
 import { afterEach, expect, it } from 'vitest'
+import { openStoreAt } from '../support/store-at.ts'
 import { until } from '../support/wait.ts'
 import { startRunner, stores } from './stores.ts'
 
@@ -44,3 +45,30 @@ it.each(stores)(
     expect(epochs).toEqual([2n])
   },
 )
+
+it.each(stores)('what was taken by a COMMIT without an answer is taken again, on $name', async ({ open }) => {
+  await using opened = await open()
+  const { store, at } = opened
+  await using beside = openStoreAt(at)
+  const isHeld = async () => {
+    const [row] = await beside.store.read<{ held: unknown }>(
+      sql`select held from ${store.table('saga')} where id = 'one'`,
+    )
+    return Number(row?.held) === 1
+  }
+  const job = saga('job', async (s) => s.step('step', () => 'done'))
+  await using _runner = await startRunner(store, [job], { pollMs: 50 })
+  let [looking, lost] = [false, false]
+  failpoints.arm('store.commit.after', async () => {
+    if (looking || lost) return // looking commits too
+    looking = true
+    const held = await isHeld()
+    looking = false
+    if (!held) return
+    lost = true
+    throw new Error('connection lost')
+  })
+  const handle = await job.start(beside.store, undefined, { id: 'one' })
+  expect(await handle.result()).toBe('done')
+  expect(lost).toBe(true)
+})
