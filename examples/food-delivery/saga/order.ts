@@ -6,8 +6,8 @@ import type { PlaceOrder } from '../shared/domain.ts'
 import type { SagaService } from './context.ts'
 import { placeOrderSaga } from './place-order.ts'
 
-/** How long the sagas of a process that was killed or stopped stand still, before the other one asks for them. */
-const LEASE_MS = 1_500
+/** How long the sagas of a process that was killed or stopped stand still. Shorter, a busy machine loses it by itself. */
+const LEASE_MS = 2_500
 
 /** Takes orders, each of which is a saga, and runs these. */
 export const order: SagaService = ({ store, outbox, fetch, without, transaction, read, on }) => {
