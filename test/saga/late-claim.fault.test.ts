@@ -1,4 +1,4 @@
-/** A runner that took sagas up, and hears of it only when its lease is over and the next one has begun. */
+/** A runner whose leases end at a bad moment: none of its sagas stands still for that. */
 import { type Store, sql } from 'holdfast'
 import { saga } from 'holdfast/saga'
 import { failpoints } from 'holdfast/testing'
@@ -72,3 +72,20 @@ it.each(stores)('what was taken by a COMMIT without an answer is taken again, on
   expect(await handle.result()).toBe('done')
   expect(lost).toBe(true)
 })
+
+it.each(stores)(
+  'sagas that wait when their lease is lost take no place from others, on $name',
+  async ({ open }) => {
+    await using opened = await open()
+    const { store } = opened
+    const ttlMs = 600
+    const job = saga('job', async (s) => s.receive<string>('go'))
+    await using runner = await startRunner(store, [job], { ttlMs, concurrency: 1, parkAfterMs: 60_000 })
+    const handle = await job.start(store, undefined)
+    await until(() => runner.figures().waiting === 1, { what: 'the saga to wait' })
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ttlMs) // nothing of this process runs
+    await until(async () => (await lowestEpoch(store)) === 2, { everyMs: 2, what: 'the next lease' })
+    await handle.signal('go', 'gone')
+    expect(await handle.result()).toBe('gone')
+  },
+)
