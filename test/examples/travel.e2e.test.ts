@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
+import { openSqlite } from '../support/sqlite.ts'
 import { until } from '../support/wait.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -18,6 +19,16 @@ function start(
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += String(data)))
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
   return { child, output: () => output, closed }
+}
+
+function hasHotel(file: string): boolean {
+  const db = openSqlite(file)
+  try {
+    const entry = `select 1 from holdfast_saga_entry where saga_id = 'trip-3' and step = 'hotel'`
+    return db.prepare(entry).all().length === 1
+  } finally {
+    db.close()
+  }
 }
 
 it('every trip is whole or given back, though the worker is killed', { timeout: 60_000 }, async () => {
@@ -73,6 +84,8 @@ it('the tutorial leads from an empty folder to a saga that survives its worker',
             later = start(folder.path, command(line))
             const output = worker?.output
             await until(() => output?.().includes('trip-3: booked the hotel'), { deadlineMs: 30_000 })
+            // It says so inside its transaction; what is to survive the kill is there once the journal has it.
+            await until(() => hasHotel(folder.file('trips.db')), { what: 'the hotel in the journal' })
           } else if (how === 'kill') {
             worker?.child.kill('SIGKILL')
             await worker?.closed
