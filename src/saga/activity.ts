@@ -26,6 +26,7 @@ export class Activity {
   #busy = 0
   #idle = false
   #looking = false
+  #stopped = false
 
   constructor(events: ActivityEvents) {
     this.#events = events
@@ -55,6 +56,7 @@ export class Activity {
   }
 
   enter(): void {
+    if (this.#stopped) return
     this.#busy += 1
     if (!this.#idle) return
     this.#idle = false
@@ -62,12 +64,13 @@ export class Activity {
   }
 
   leave(): void {
+    if (this.#stopped) return
     this.#busy -= 1
     if (this.#busy > 0 || this.#looking) return
     this.#looking = true
     setImmediate(() => {
       this.#looking = false
-      if (this.#busy === 0 && !this.#idle) this.#events.onQuiet()
+      if (this.#busy === 0 && !this.#idle && !this.#stopped) this.#events.onQuiet()
     })
   }
 
@@ -106,7 +109,9 @@ export class Activity {
     for (const { go } of [...this.#waits]) go()
   }
 
+  /** Nothing is counted or told any more: what its waits do when they are aborted later changes nothing. */
   stop(): void {
+    this.#stopped = true
     for (const wait of this.#waits) clearTimeout(wait.timer)
   }
 }

@@ -59,7 +59,6 @@ export class SagaRun {
   #settled = false
   #over = false
   #yielding = false
-  #toldIdle = false
   #parkTimer: NodeJS.Timeout | undefined
   #deadlineTimer: NodeJS.Timeout | undefined
   /** Set by a dry run. */
@@ -97,11 +96,6 @@ export class SagaRun {
 
   get idle(): boolean {
     return this.#activity.idle
-  }
-
-  /** What the runner was told last: it counts the run as active unless it is idle. */
-  get toldIdle(): boolean {
-    return this.#toldIdle
   }
 
   /** Why it is to go back, where somebody asked for that. */
@@ -228,7 +222,6 @@ export class SagaRun {
   }
 
   #lookIdle(): void {
-    if (this.#over) return
     if (this.#yielding) {
       void this.park(this.env.nowMs())
       return
@@ -245,11 +238,8 @@ export class SagaRun {
     }, parkAfterMs)
   }
 
-  /** Not once it is over: its waits end then too, and what they do after that is counted by nobody. */
   #tellIdle(idle: boolean): void {
     clearTimeout(this.#parkTimer)
-    if (this.#over) return
-    this.#toldIdle = idle
     this.env.onIdle(this, idle)
   }
 

@@ -374,7 +374,7 @@ class Runner implements SagaRunner, LocalRunner {
     const held = this.#runs.get(run.id)
     if (held?.run !== run) return
     this.#runs.delete(run.id)
-    if (!run.toldIdle) this.#active -= 1
+    if (!run.idle) this.#active -= 1
     if (ended !== undefined) {
       held.settle(ended)
       if (
