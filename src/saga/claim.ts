@@ -112,10 +112,10 @@ export async function claim(store: Store, request: ClaimRequest): Promise<ClaimA
   )
 }
 
-/** What the former holder of a partition had in hand becomes due at once. Its rows stay `held`, which tells of it. */
-export function releaseInHand(store: Store, partition: string): Promise<number> {
+/** What is in hand in these partitions becomes due at once. Its rows stay `held`, which tells of a former holder. */
+export function releaseInHand(store: Store, partitions: readonly string[]): Promise<number> {
   return store.execute(
-    sql`update ${store.table('saga')} set wake_at_ms = 0 where partition = ${partition} and wake_at_ms = ${IN_HAND}`,
+    sql`update ${store.table('saga')} set wake_at_ms = 0 where ${inPartitions(store, partitions)} and wake_at_ms = ${IN_HAND}`,
   )
 }
 

@@ -113,7 +113,7 @@ export class Partitions {
     for (let failures = 0; !lease.signal.aborted; ) {
       try {
         await failpoint('saga.takeover')
-        await releaseInHand(this.#store, lease.name)
+        await releaseInHand(this.#store, [lease.name])
         break
       } catch (error) {
         failures += 1

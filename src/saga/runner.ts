@@ -7,7 +7,14 @@ import { requireRevision } from '../store/migrations.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { Branch } from './branch.ts'
-import { type Claimed, claim, isAnythingDue, releaseInHand } from './claim.ts'
+import {
+  type ClaimAnswer,
+  type Claimed,
+  type ClaimRequest,
+  claim,
+  isAnythingDue,
+  releaseInHand,
+} from './claim.ts'
 import type { NewSaga, SagaRow } from './entry.ts'
 import { execute } from './execute.ts'
 import { freePlace } from './flow.ts'
@@ -15,6 +22,7 @@ import { Journal, type JournalFigures } from './journal.ts'
 import type { Guard } from './journal-statements.ts'
 import { addRunner, type Ended, type LocalRunner, runnersOf } from './local.ts'
 import { guardOf, Partitions } from './partitions.ts'
+import { isNotApplied } from './policy.ts'
 import { Recurrence } from './recurring.ts'
 import { Retention } from './retention.ts'
 import { type RunEnvironment, SagaRun } from './run.ts'
@@ -249,13 +257,13 @@ class Runner implements SagaRunner, LocalRunner {
   async #poll(): Promise<boolean> {
     const held = this.#partitions.open()
     if (held.length === 0) return false
-    if (this.#unsure) await this.#askAgain(held)
+    const partitions = held.map((lease) => lease.name)
+    if (this.#unsure) {
+      await releaseInHand(this.#store, partitions)
+      this.#unsure = false
+    }
     const askedAtMs = this.#store.clock.now()
-    const { due, nowMs } = await isAnythingDue(
-      this.#store,
-      held.map((lease) => lease.name),
-      [...this.#known.keys()],
-    )
+    const { due, nowMs } = await isAnythingDue(this.#store, partitions, [...this.#known.keys()])
     this.#offsetMs = Math.round(nowMs - (askedAtMs + this.#store.clock.now()) / 2)
     if (!due) return false
     // Those in memory are looked at too, so that what is sent to them arrives though there is no room for more.
@@ -265,15 +273,13 @@ class Runner implements SagaRunner, LocalRunner {
     // What is told something must not be laid down before it has been told: the news would be lost with it.
     const kept = new Set<SagaRun>()
     try {
-      this.#unsure = true
-      const { taken, news } = await claim(this.#store, {
+      const { taken, news } = await this.#claim({
         held,
         known: this.#known,
         limit,
         suspectMayRun: this.#suspect === undefined || this.#suspect.over || this.#suspect.idle,
         whatOf: this.#chooser(room, kept),
       })
-      this.#unsure = false
       await failpoint('saga.claimed')
       for (const one of news) this.#tell(one)
       for (const claimed of taken) {
@@ -287,12 +293,16 @@ class Runner implements SagaRunner, LocalRunner {
   }
 
   /**
-   * A claim that failed may have been committed all the same. What it marked as in hand then is in nobody's hand, and what
-   * it had to tell was not told: all that is in hand becomes due, and those in memory are only told anew.
+   * A claim without an answer may have been committed. What it marked as in hand is then in nobody's hand, and what it had
+   * to tell was not told: all that is in hand becomes due again, and those in memory are only told anew.
    */
-  async #askAgain(held: readonly HeldLease[]): Promise<void> {
-    for (const { name } of held) await releaseInHand(this.#store, name)
-    this.#unsure = false
+  async #claim(request: ClaimRequest): Promise<ClaimAnswer> {
+    try {
+      return await claim(this.#store, request)
+    } catch (error) {
+      this.#unsure ||= !isNotApplied(error)
+      throw error
+    }
   }
 
   #chooser(room: number, kept: Set<SagaRun>): (id: string) => 'take' | 'poke' | 'leave' {
