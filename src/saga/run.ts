@@ -3,41 +3,17 @@
  * ended, is laid down, is stuck, or when the lease is lost; what is left of the saga's code then waits for ever and is
  * collected.
  */
-import type { Log } from '../core/log.ts'
-import type { Store } from '../store/store.ts'
-import type { Transaction } from '../store/transaction.ts'
 import { Activity, never, nextTurn } from './activity.ts'
 import type { Phase } from './attempt.ts'
 import { type Change, type Entry, type EntryKind, IN_HAND, type SagaRow, type SagaState } from './entry.ts'
 import { describeThrown, SagaCancelledError, type SagaChangedError } from './errors.ts'
 import { type Cause, SagaHistory, type Turn } from './history.ts'
-import type { Journal, Pending } from './journal.ts'
-import type { Guard } from './journal-statements.ts'
+import type { Pending } from './journal.ts'
 import type { Ended } from './local.ts'
+import { Mailbox } from './mailbox.ts'
+import type { RunEnvironment } from './run-environment.ts'
 import { CALM, type Confirm, type Undo } from './settle.ts'
 import type { Signal } from './signals.ts'
-
-/** What a run needs of its runner. */
-export interface RunEnvironment {
-  readonly store: Store
-  readonly journal: Journal
-  readonly guard: Guard
-  readonly log: Log
-  readonly parkAfterMs: number
-  readonly abandonMs: number
-  /** Lays the saga down after each step, so that every step is followed by a replay. For tests. */
-  readonly alwaysReplay: boolean
-  /** Only looks whether the code still fits the history: nothing runs and nothing is written. */
-  readonly dry: boolean
-  /** The store's clock as far as it is known here. */
-  nowMs(): number
-  /** Told when the run is over; the saga itself may not be. */
-  onOver(run: SagaRun, ended: Ended | undefined): void
-  /** Told when nothing of the run needs the processor any more, and when it does again. */
-  onIdle(run: SagaRun, idle: boolean): void
-  /** Statements that go with the end of the saga, in one transaction with it. */
-  besideEnd(run: SagaRun): ((tx: Transaction) => Promise<void>) | undefined
-}
 
 export class SagaRun {
   readonly row: SagaRow
@@ -50,7 +26,7 @@ export class SagaRun {
   /** Steps whose work was begun here. */
   readonly begun = new Set<string>()
   readonly #activity: Activity
-  readonly #signals = new Map<string, Signal[]>()
+  readonly mail: Mailbox
   #root = new AbortController()
   #cancel: Cause | undefined
   #pivoting = false
@@ -83,7 +59,8 @@ export class SagaRun {
       onQuiet: () => this.#lookIdle(),
       onBusy: () => this.#tellIdle(false),
     })
-    this.signal(found.signals)
+    this.mail = new Mailbox(this.history.received)
+    this.mail.put(found.signals)
   }
 
   get id(): string {
@@ -310,21 +287,6 @@ export class SagaRun {
   }
 
   // --- what comes from outside -------------------------------------------------------------------------------------
-
-  /** Signals that are stored for the saga; those that it has had are passed over. */
-  signal(signals: readonly Signal[]): void {
-    for (const signal of signals) {
-      if (this.history.received.has(signal.number)) continue
-      this.history.received.add(signal.number)
-      const queue = this.#signals.get(signal.name)
-      if (queue === undefined) this.#signals.set(signal.name, [signal])
-      else queue.push(signal)
-    }
-  }
-
-  takeSignal(name: string): Signal | undefined {
-    return this.#signals.get(name)?.shift()
-  }
 
   /** Lets everything that waits look again. */
   poke(): void {

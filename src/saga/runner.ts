@@ -25,7 +25,8 @@ import { guardOf, Partitions } from './partitions.ts'
 import { isNotApplied } from './policy.ts'
 import { Recurrence } from './recurring.ts'
 import { Retention } from './retention.ts'
-import { type RunEnvironment, SagaRun } from './run.ts'
+import { SagaRun } from './run.ts'
+import type { RunEnvironment } from './run-environment.ts'
 import { type AnySaga, type ResolvedRunner, resolveRunner, type SagaRunnerOptions } from './runner-options.ts'
 import { wake } from './signals.ts'
 import { sagaTables } from './tables.ts'
@@ -327,7 +328,7 @@ class Runner implements SagaRunner, LocalRunner {
   #tell({ id, cancel, signals }: { id: string; cancel: boolean; signals: Claimed['signals'] }): void {
     const run = this.#runs.get(id)?.run
     if (run === undefined) return
-    run.signal(signals)
+    run.mail.put(signals)
     if (cancel) run.cancel('it was cancelled')
     run.poke()
   }

@@ -67,7 +67,7 @@ export async function awaitSignal(
   if (answer === undefined) {
     await run.frontier(place.signal)
     for (;;) {
-      const signal = run.takeSignal(signalName)
+      const signal = run.mail.take(signalName)
       if (signal !== undefined) {
         answer = run.append('signal', call.step, call.pos, signal.payload, `${signal.number}`)
         break
