@@ -23,19 +23,28 @@ export interface DemoOptions<Mechanism extends string> extends CommonOptions<Mec
   readonly historyFile: string | undefined
 }
 
-const HELP = `holdfast demo: run four services under faults, without and with Holdfast, and compare what broke
+/** The help of an edition: what is its own between what all have. */
+export function helpOf(own: {
+  readonly title: string
+  readonly usage: string
+  readonly orders: number
+  /** Options that only this edition has, as lines. */
+  readonly options?: string
+  readonly mechanisms: readonly string[]
+  readonly examples: readonly string[]
+}): string {
+  return `${own.title}
 
-Usage: holdfast demo [options]
+Usage: ${own.usage} [options]
 
-  --orders N         orders that customers place; default 1000, with --ablation 300
+  --orders N         orders that customers place; default ${own.orders}, with --ablation 300
   --seed N           seed of the workload and of the faults; default 1
   --faults LEVEL     none, default or heavy; default "default", with --ablation "heavy"
-  --flow NAME        another way through the system, with options of its own: replicas, saga, two-phase (holdfast demo --flow NAME --help)
-  --kill-at NAMES    end each service's first life at the first of these failpoints, its second at the second, and
+${own.options ?? ''}  --kill-at NAMES    end each service's first life at the first of these failpoints, its second at the second, and
                      so on (Holdfast only), as a crash at that very line: inbox.handle.worked,outbox.relay.published
   --store URL        postgres://…: five databases on that server, removed at the end; default: SQLite files
   --only MODE        run only "holdfast" or only "naive"
-  --without NAME     run with Holdfast less one mechanism: ${MECHANISMS.join(', ')}
+  --without NAME     run with Holdfast less one mechanism: ${own.mechanisms.join(', ')}
   --ablation         run with Holdfast less each mechanism in turn, and say what each one prevents
   --keep DIR         keep the databases (files in DIR; on PostgreSQL the databases stay)
   --html FILE        write the result as one page, with the faults on a time line
@@ -45,15 +54,11 @@ Usage: holdfast demo [options]
   --help             show this text
 
 Examples:
-  holdfast demo
-  holdfast demo --orders 200 --seed 7 --html demo.html
-  holdfast demo --without inbox
-  holdfast demo --ablation --json
-  holdfast demo --store postgres://postgres@localhost/postgres
-
+${own.examples.map((line) => `  ${line}\n`).join('')}
 Exit codes: 0 the run with Holdfast has no anomaly and everything reached an end (and, under faults, the naive run
 has some; with --ablation, each mechanism was needed); 1 otherwise; 64 wrong usage; 130 interrupted.
 `
+}
 
 const OPTIONS = {
   ...COMMON_OPTIONS,
@@ -65,11 +70,27 @@ const OPTIONS = {
   history: { type: 'string' },
 } as const
 
+const MESSAGES_ORDERS = 1000
+
 /** Each service tells the others by messages what has happened. */
 export const MESSAGES: Edition<Mechanism> = {
-  help: HELP,
+  help: helpOf({
+    title: 'holdfast demo: run four services under faults, without and with Holdfast, and compare what broke',
+    usage: 'holdfast demo',
+    orders: MESSAGES_ORDERS,
+    options:
+      '  --flow NAME        another way through the system, with options of its own: replicas, saga, two-phase (holdfast demo --flow NAME --help)\n',
+    mechanisms: MECHANISMS,
+    examples: [
+      'holdfast demo',
+      'holdfast demo --orders 200 --seed 7 --html demo.html',
+      'holdfast demo --without inbox',
+      'holdfast demo --ablation --json',
+      'holdfast demo --store postgres://postgres@localhost/postgres',
+    ],
+  }),
   helpCommand: 'holdfast demo --help',
-  orders: 1000,
+  orders: MESSAGES_ORDERS,
   version: (without) => ({ name: 'holdfast', without }),
   prevents: PREVENTS,
 }

@@ -1,15 +1,11 @@
-import type { OwnTransaction, Sql, Store } from 'holdfast'
+import type { OwnTransaction } from 'holdfast'
 import type { Event, Topic } from '../shared/domain.ts'
 import type { Routes } from '../shared/http.ts'
+import type { Runtime } from './runtime.ts'
 import type { Mechanism } from './without.ts'
 
 /** What a service of the second version works with. */
-export interface Holdfast {
-  readonly store: Store
-  /** `store.transaction`, unless the run goes without transactions. */
-  transaction<T>(work: (tx: OwnTransaction) => Promise<T>): Promise<T>
-  /** Reads outside any transaction that writes: what it gives may be old a moment later. */
-  read<Row extends object>(statement: Sql): Promise<Row[]>
+export interface Holdfast extends Pick<Runtime, 'store' | 'transaction' | 'read'> {
   /** Publishes through the outbox: the event is sent if, and only if, `tx` commits. */
   publish(tx: OwnTransaction, topic: Topic, event: Event): Promise<unknown>
   /** Handles each message of a topic once, in one transaction. */

@@ -1,8 +1,8 @@
 import { type OwnTransaction, sql } from 'holdfast'
-import { once } from 'holdfast/effects'
-import { endOrder, insertOrder } from '../business/orders.ts'
-import type { AnswerEvent, PlaceOrder } from '../shared/domain.ts'
+import { endOrder } from '../business/orders.ts'
+import type { AnswerEvent } from '../shared/domain.ts'
 import type { HoldfastService } from './context.ts'
+import { orderRoutes } from './order-routes.ts'
 
 interface OrderRow {
   readonly id: string
@@ -14,7 +14,8 @@ interface OrderRow {
 }
 
 /** Takes orders and follows them to their end. */
-export const order: HoldfastService = ({ transaction, publish, on, without }) => {
+export const order: HoldfastService = (context) => {
+  const { publish, on, without } = context
   on<AnswerEvent>('answers', 'order', async (tx, { kind, orderId }) => {
     const [before] = await tx.lockRows<OrderRow>('orders', { id: orderId })
     if (before === undefined) return
@@ -53,20 +54,7 @@ export const order: HoldfastService = ({ transaction, publish, on, without }) =>
   }
 
   return {
-    routes: {
-      async 'POST /orders'({ headers, body }) {
-        const key = String(headers['idempotency-key'])
-        // The key's row, the order and its event are one transaction; a repeated request gets the stored answer.
-        const { result } = await transaction((tx) =>
-          once(tx, { scope: 'orders', id: key }, async () => {
-            const placed = await insertOrder(tx, key, body as PlaceOrder)
-            await publish(tx, 'orders', { kind: 'placed', ...placed })
-            return { orderId: placed.orderId }
-          }),
-        )
-        return { status: 201, body: result }
-      },
-    },
+    routes: orderRoutes(context, (tx, order) => publish(tx, 'orders', { kind: 'placed', ...order })),
   }
 }
 

@@ -31,6 +31,8 @@ export class Processes {
   readonly #hasEnded: (key: string) => boolean
   readonly #instances: readonly Instance[]
   #spare: ServiceProcess | undefined
+  /** Of the processes of one service, whose turn it is. */
+  #turn = 0
   #failure: Error | undefined
   /** Fulfils never; rejects when a service cannot be kept alive. */
   readonly failed: Promise<never>
@@ -72,8 +74,6 @@ export class Processes {
     const urls = this.#instances.flatMap((one) => (one.service === service ? (one.url ?? []) : []))
     return urls[this.#turn++ % urls.length]
   }
-
-  #turn = 0
 
   /** @param index from 0 to `count` - 1 */
   kill(index: number): void {
