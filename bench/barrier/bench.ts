@@ -74,17 +74,12 @@ export const bench: Bench = {
               )
             },
           }
+          const tell = (text: string) => progress(`round ${round}: ${text}`)
           for (const clients of [1, 16]) {
             const metric = `${name}, ${clients} at a time`
             if (only !== undefined && !metric.includes(only)) continue
-            const measured = await sampleByTurns(
-              ways,
-              { clients, turns: 8, durationMs: 3_000 * scale },
-              { metric, unit: 'transactions/s' },
-            )
-            samples.push(...measured)
-            for (const { system, value } of measured)
-              progress(`round ${round}: ${metric}: ${system}: ${value.toFixed(0)}/s`)
+            const plan = { clients, turns: 8, durationMs: 3_000 * scale }
+            samples.push(...(await sampleByTurns(ways, plan, { metric, unit: 'transactions/s' }, tell)))
           }
         }
         await pool.end()

@@ -15,7 +15,7 @@ interface Measured {
 
 /**
  * Linearizability: the 102 etcd logs of Porcupine from file to verdict, one key under ten clients (reads, writes and
- * compare-and-set of five values), and a register with unique values. Each in a process of its own, cold.
+ * compare-and-set of five values), a register and a queue with unique values. Each in a process of its own, cold.
  */
 export function measureLinearizability(options: BenchOptions): { samples: Sample[]; targets: BenchTarget[] } {
   const samples: Sample[] = []
@@ -40,6 +40,7 @@ export function measureLinearizability(options: BenchOptions): { samples: Sample
     const scaled = Math.max(100, Math.round(count * options.scale))
     measure(`one key, ${count} operations`, 'one-key', String(scaled))
     measure(`unique values, ${count} operations`, 'unique', String(scaled))
+    measure(`queue, ${count} operations`, 'queue', String(scaled))
   }
   const of = (metric: string): number[] => samples.filter((s) => s.metric === metric).map((s) => s.value)
   const targets: BenchTarget[] = []

@@ -1,8 +1,7 @@
 import { record } from 'holdfast/history'
-import pg from 'pg'
 import { perSecond } from '../lib/clients.ts'
 import { atMost, type BenchTarget, median, type Sample } from '../lib/report.ts'
-import { startServer } from '../lib/server.ts'
+import { openPool, startServer } from '../lib/server.ts'
 import type { BenchOptions } from '../main.ts'
 
 const CLIENTS = 8
@@ -21,7 +20,7 @@ export async function measureRecording(
   const samples: Sample[] = []
   if (options.only !== undefined && !METRIC.includes(options.only)) return { samples, targets: [] }
   const server = await startServer()
-  const pool = new pg.Pool({ connectionString: server.url, max: CLIENTS })
+  const pool = openPool(server.url, CLIENTS)
   try {
     await pool.query('create table recorded (id int primary key, balance int, version int)')
     await pool.query(`insert into recorded select n, 0, 0 from generate_series(1, ${ROWS}) n`)

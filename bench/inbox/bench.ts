@@ -34,15 +34,11 @@ export const bench: Bench = {
           },
           ...hand.ways,
         }
+        const tell = (text: string) => progress(`round ${round}: ${text}`)
         for (const clients of [1, 16]) {
-          const measured = await sampleByTurns(
-            ways,
-            { clients, turns: 10, durationMs: 4000 * scale },
-            { metric: `handled, ${clients} at a time`, unit: 'messages/s' },
-          )
-          samples.push(...measured)
-          for (const { system, value } of measured)
-            progress(`round ${round}: ${clients} at a time: ${system}: ${value.toFixed(0)}/s`)
+          const plan = { clients, turns: 10, durationMs: 4000 * scale }
+          const metric = `handled, ${clients} at a time`
+          samples.push(...(await sampleByTurns(ways, plan, { metric, unit: 'messages/s' }, tell)))
         }
         await pool.end()
         await hand.end()

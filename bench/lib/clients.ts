@@ -24,6 +24,7 @@ export async function sampleByTurns(
   ways: Readonly<Record<string, () => Promise<unknown>>>,
   { clients, turns, durationMs }: { clients: number; turns: number; durationMs: number },
   { metric, unit }: Pick<Sample, 'metric' | 'unit'>,
+  progress: (text: string) => void,
 ): Promise<Sample[]> {
   const sums = new Map<string, number>()
   for (let turn = 0; turn < turns; turn++) {
@@ -32,6 +33,7 @@ export async function sampleByTurns(
       sums.set(system, (sums.get(system) ?? 0) + value / turns)
     }
   }
+  for (const [system, value] of sums) progress(`${metric}: ${system}: ${value.toFixed(0)}/s`)
   return [...sums].map(([system, value]) => ({ system, metric, unit, value }))
 }
 
