@@ -1,8 +1,8 @@
 /** What a participant that is busy asks for with `Retry-After`, over real HTTP. */
 import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { type SagaContext, type SagaRunner, saga } from 'holdfast/saga'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { listen } from '../participant/listen.ts'
 import { type OpenedStore, startRunner, stores } from './stores.ts'
 
 interface Call {
@@ -39,16 +39,10 @@ async function serve(busy: (answer: Parameters<RequestListener>[1]) => void) {
     if (came.length === 1) busy(answer)
     else answer.setHeader('content-type', 'application/json').end('{"result":1}')
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
   return {
-    url: `http://127.0.0.1:${port}/`,
+    ...(await listen(server)),
     /** Between the first call of the phase and the second. */
     gapMs: (phase: 'do' | 'undo') => (cameMs[phase]?.[1] ?? Number.NaN) - (cameMs[phase]?.[0] ?? Number.NaN),
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
   }
 }
 

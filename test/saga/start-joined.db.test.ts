@@ -9,6 +9,7 @@ import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { inTransaction } from '../support/postgres.ts'
 import { reusedStores as stores } from './reused.ts'
 import { type OpenedStore, startRunner } from './stores.ts'
 
@@ -38,19 +39,7 @@ describe('on PostgreSQL', () => {
 
   /** Each opens a transaction, lends it, and commits unless `work` throws. */
   const libraries: Record<string, (work: (handle: unknown) => Promise<void>) => Promise<void>> = {
-    async pg(work) {
-      const client = await pool.connect()
-      try {
-        await client.query('begin')
-        await work(client)
-        await client.query('commit')
-      } catch (error) {
-        await client.query('rollback')
-        throw error
-      } finally {
-        client.release()
-      }
-    },
+    pg: (work) => inTransaction(pool, work),
     kysely: (work) => new Kysely({ dialect: new PostgresDialect({ pool }) }).transaction().execute(work),
     drizzle: (work) => drizzlePg(pool).transaction(work),
   }

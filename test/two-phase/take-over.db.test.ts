@@ -1,17 +1,15 @@
 /** The next attempt settles what an earlier one has prepared, at once, and no other's. */
 import { failpoints } from 'holdfast/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { moved, NOTHING, openWorld, places, type World } from './world.ts'
+import { afterEach, describe, expect, it } from 'vitest'
+import { moved, NOTHING, openWorld, places, useWorld, type World } from './world.ts'
 
 afterEach(() => failpoints.reset())
 
 describe.each(places)('with the log %s', (place) => {
   let world: World
-  beforeAll(async () => {
-    world = await openWorld(place)
+  useWorld(place, (opened) => {
+    world = opened
   })
-  afterEach(() => world.empty())
-  afterAll(() => world[Symbol.asyncDispose]())
 
   const insert = (attemptOf: string) =>
     world.coordinator()(

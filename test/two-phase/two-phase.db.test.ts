@@ -6,10 +6,10 @@ import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
 import { createTwoPhase } from 'holdfast/two-phase'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { commitDecision } from '../../src/two-phase/log.ts'
 import { until } from '../support/wait.ts'
-import { move, moved, NOTHING, openWorld, places, type World } from './world.ts'
+import { move, moved, NOTHING, openWorld, places, useWorld, type World } from './world.ts'
 
 afterEach(() => failpoints.reset())
 
@@ -24,11 +24,9 @@ const BEFORE_THE_DECISION = [
 
 describe.each(places)('with the log %s', (place) => {
   let world: World
-  beforeAll(async () => {
-    world = await openWorld(place)
+  useWorld(place, (opened) => {
+    world = opened
   })
-  beforeEach(() => world.empty())
-  afterAll(() => world[Symbol.asyncDispose]())
 
   it('commits in both or in none', async () => {
     await using twoPhase = world.coordinator()

@@ -1,6 +1,7 @@
 /** Two databases that must agree, and a log of decisions in one of three places. */
 import { migrate, type Store } from 'holdfast'
 import { type TwoPhase, type TwoPhaseOptions, twoPhaseTables } from 'holdfast/two-phase'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { tempFolder } from '../support/files.ts'
 import { freshPool } from '../support/postgres.ts'
 import { until } from '../support/wait.ts'
@@ -62,6 +63,17 @@ export async function openWorld(place: Place): Promise<World> {
       folder.remove()
     },
   }
+}
+
+/** One world for the tests of a block, emptied before each. */
+export function useWorld(place: Place, use: (world: World) => void): void {
+  let world: World
+  beforeAll(async () => {
+    world = await openWorld(place)
+    use(world)
+  })
+  beforeEach(() => world.empty())
+  afterAll(() => world[Symbol.asyncDispose]())
 }
 
 export const NOTHING = { orders: [], payments: [], prepared: [] }
