@@ -56,10 +56,12 @@ export function checkLinearizable(
   for (const part of parts.values()) {
     const found = checkPart(part.operations, model, named, options)
     if (typeof found === 'string') reason ??= found
-    else if (found !== null && anomalies.length < ANOMALIES_MAX) {
+    else if (found !== null) {
       anomalies.push(
         part.name === undefined ? found : { ...found, explanation: `Key ${part.name}: ${found.explanation}` },
       )
+      // Nothing changes the verdict any more, and no more are shown.
+      if (anomalies.length === ANOMALIES_MAX) break
     }
     if (options.expired?.() === true) {
       if (anomalies.length === 0) reason ??= 'time is up'
