@@ -8,7 +8,6 @@ import {
   deleteDecisions,
   listDecisions,
   markFinished,
-  pruneDecisions,
 } from './log.ts'
 import type { ResolvedTwoPhase } from './options.ts'
 
@@ -41,8 +40,6 @@ export interface RecoverContext {
   readonly options: ResolvedTwoPhase
   readonly inDoubtMs: number
   readonly timeoutMs: number
-  /** Whether to remove old decisions as well. */
-  readonly prune: boolean
   /** Where given, only what was an attempt of that is looked for, and settled. */
   readonly attemptOf: string | undefined
   readonly signal: AbortSignal | undefined
@@ -60,7 +57,7 @@ export interface Shares {
   readonly unreachable: readonly { readonly participant: string; readonly error: unknown }[]
 }
 
-export async function readShares(context: Omit<RecoverContext, 'prune'>): Promise<Shares> {
+export async function readShares(context: RecoverContext): Promise<Shares> {
   const { participants, logId, attemptOf, timeoutMs, signal } = context
   const prefix = attemptOf === undefined ? gidPrefix(logId) : attemptsPrefix(logId, attemptOf)
   const limits = { timeoutMs, ...(signal && { signal }) }
@@ -129,7 +126,6 @@ export async function recover(context: RecoverContext): Promise<RecoveryReport> 
   for (const { participant } of unreachable) asked.delete(participant)
   const done = unfinished.filter((row) => isCarriedOut(row, asked, behind))
   await markFinished(logStore, [...done.map((row) => row.id), ...aborted], context)
-  if (context.prune) await pruneDecisions(logStore, logId, options.windowMs, context)
   for (const row of unfinished) {
     for (const participant of row.participants.filter((name) => !asked.has(name))) {
       const error = unreachable.find((u) => u.participant === participant)?.error

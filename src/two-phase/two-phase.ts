@@ -6,7 +6,7 @@ import { checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import type { OwnTransaction, Store } from '../store/index.ts'
 import { isLate, mayRunAgain, type Part, runTwoPhase } from './coordinator.ts'
 import { Forgetter } from './forgetter.ts'
-import { type DecisionFilter, type DecisionRow, listDecisions } from './log.ts'
+import { type DecisionFilter, type DecisionRow, listDecisions, pruneDecisions } from './log.ts'
 import {
   ATTEMPT_OF_MAX,
   checkTakeOver,
@@ -176,7 +176,7 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     return parts as Part[]
   }
 
-  async function context(given: RecoverOptions): Promise<Omit<RecoverContext, 'prune'>> {
+  async function context(given: RecoverOptions): Promise<RecoverContext> {
     const { inDoubtMs, timeoutMs } = resolveRecover(given)
     const { id } = await identity()
     return {
@@ -194,21 +194,21 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
   async function takeOver(given: TakeOverOptions): Promise<RecoveryReport> {
     checkTakeOver(given)
     const { stores, attemptOf, ...limits } = given
-    const able = partsOf(stores).filter(({ store }) => store.prepared !== undefined && store !== log)
-    const own = Object.fromEntries(able.map(({ name, store }) => [name, store]))
-    return recover({
-      ...(await context({ ...limits, inDoubtMs: 0 })),
-      participants: own,
-      attemptOf,
-      prune: false,
-    })
+    // The log prepares nothing.
+    const parts = partsOf(stores).filter(({ store }) => store !== log)
+    const own = Object.fromEntries(parts.map(({ name, store }) => [name, store]))
+    return recover({ ...(await context({ ...limits, inDoubtMs: 0 })), participants: own, attemptOf })
   }
 
   async function recoverOnce(given: RecoverOptions = {}): Promise<RecoveryReport> {
+    const own = await context(given)
+    const report = await recover(own)
     const nowMs = log.clock.monotonic()
-    const prune = nowMs - prunedAtMs >= PRUNE_EVERY_MS
-    if (prune) prunedAtMs = nowMs
-    return recover({ ...(await context(given)), prune })
+    if (nowMs - prunedAtMs >= PRUNE_EVERY_MS) {
+      prunedAtMs = nowMs
+      await pruneDecisions(log, own.logId, options.windowMs, own)
+    }
+    return report
   }
 
   return Object.assign(run, {

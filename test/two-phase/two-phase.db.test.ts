@@ -252,6 +252,24 @@ describe('what is not ours', () => {
   })
 })
 
+it('a decision that is carried out is forgotten once its window has passed, and not before', async () => {
+  await using world = await openWorld('orders')
+  const armed = failpoints.arm('two-phase.prepared', 'pause', { times: 1 })
+  const moving = move(world.coordinator(), world, 'a').catch((error: { code: string }) => error.code)
+  await armed.reached
+  await world.coordinator().recover({ inDoubtMs: 0 })
+  armed.resume()
+  expect(await moving).toBe('TWO_PHASE_ABORTED')
+  const left = async (agedMs: number) => {
+    await world.log.execute(sql`update holdfast_two_phase set decided_at_ms = decided_at_ms - ${agedMs}`)
+    const twoPhase = world.coordinator({ windowMs: 3_600_000 })
+    await twoPhase.recover()
+    return (await twoPhase.decisions({ finished: true })).map(({ decision }) => decision)
+  }
+  expect(await left(3_000_000)).toEqual(['abort'])
+  expect(await left(601_000)).toEqual([])
+})
+
 describe('as a step that is tried again', () => {
   it.each(places)(
     'a barrier in one of its databases makes the repetition a repetition, with the log %s',
