@@ -64,8 +64,9 @@ export class Partitions {
     return this.#leases.size
   }
 
-  /** Those whose sagas may be taken up. */
+  /** Those whose sagas may be taken up: none after `halt`. */
   open(): HeldLease[] {
+    if (this.#halt.signal.aborted) return []
     return [...this.#leases.values()].filter((lease) => this.#isOpen(lease))
   }
 
@@ -94,7 +95,7 @@ export class Partitions {
     return lease !== undefined && lease.epoch === epoch && lease.isHeld()
   }
 
-  /** No partition is opened any more. */
+  /** Nothing is taken up in any of them any more. */
   halt(): void {
     this.#halt.abort()
   }

@@ -1,4 +1,4 @@
-/** What stops a saga, and what does not: cancellation, time, the pivot, a race that is lost. */
+/** What stops a saga, and what does not: cancellation, time, the pivot, a race that is lost, the runner's end. */
 import { type ForwardContext, type SagaContext, saga } from 'holdfast/saga'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { until } from '../support/wait.ts'
@@ -185,6 +185,30 @@ describe.each(stores)('what stops a saga on $name', ({ open }) => {
     const handles = await Promise.all(Array.from({ length: 30 }, () => job.start(store, undefined)))
     await Promise.all(handles.map((handle) => handle.result()))
     expect(most).toBe(3)
+  })
+
+  it('a runner that is stopped lets each saga finish the step it is at, and takes none up again', async () => {
+    await using opened = await open()
+    const { store } = opened
+    const begun: string[] = []
+    let letGo = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    const job = saga('job', async (s) => {
+      for (const step of ['first', 'second', 'third'])
+        await s.step(step, () => {
+          begun.push(step)
+          return gate
+        })
+    })
+    const runner = await startRunner(store, [job])
+    await job.start(store, undefined)
+    await until(() => begun.length === 1)
+    const stopped = runner.stop()
+    letGo()
+    await stopped
+    expect(begun).toEqual(['first'])
   })
 })
 
