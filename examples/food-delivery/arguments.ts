@@ -40,7 +40,12 @@ export class Arguments {
       this.#values = values as Record<string, string | boolean | undefined>
     } catch (error) {
       const [sentence = ''] = (error as Error).message.split(/[.\n]/)
-      throw new UsageError(`${sentence[0]?.toLowerCase() ?? ''}${sentence.slice(1)}: run "${help}"`)
+      const [, name] = /^Option '--([\w-]+).*' argument is ambiguous/.exec(sentence) ?? []
+      const said =
+        name === undefined
+          ? `${sentence[0]?.toLowerCase() ?? ''}${sentence.slice(1)}`
+          : `--${name} needs a value, which does not begin with -`
+      throw new UsageError(`${said}: run "${help}"`)
     }
   }
 

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { Anomalies } from './audit/audit.ts'
 import type { Io } from './main.ts'
 import { type DemoOptions, type Edition, readOptions } from './options.ts'
+import { refuseUnwritable } from './outputs.ts'
 import { writePage } from './report/page.ts'
 import { type Screen, screen } from './report/progress.ts'
 import { ANOMALY_ROWS, totalAnomalies } from './report/rows.ts'
@@ -25,6 +26,11 @@ export async function runDemo<Mechanism extends string>(
     io.out(edition.help)
     return EXIT.ok
   }
+  // On PostgreSQL nothing is kept in a folder.
+  refuseUnwritable({
+    ...options,
+    keepFolder: options.postgresUrl === undefined ? options.keepFolder : undefined,
+  })
   const history = openHistory(options.historyFile)
   try {
     const demo = new Demo(edition, options, io, history, signal)
@@ -62,7 +68,7 @@ class Demo<Mechanism extends string> {
     const { only, without, faults, json, htmlFile, orders, seed } = this.#options
     const say = (text: string): void => (json ? undefined : this.#io.out(text))
     say(
-      `${orders} orders, four services, each its own process and its own ${this.#database()} database; faults: ${faults}; seed ${seed}\n`,
+      `${orders} ${orders === 1 ? 'order' : 'orders'}, four services, each its own process and its own ${this.#database()} database; faults: ${faults}; seed ${seed}\n`,
     )
     const runs: RunResult[] = []
     if (only !== 'holdfast') runs.push(await this.#run('naive'))

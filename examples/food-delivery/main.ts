@@ -28,13 +28,25 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     killAllProcesses()
     if (interrupted.signal.aborted) return EXIT.interrupted
-    const message = (error as Error).message
+    const usage = error instanceof UsageError
+    const message = inOneSentence((error as Error).message)
     io.err(`holdfast demo: ${verbose ? (error as Error).stack : message}\n`)
-    if (argv.includes('--json')) io.out(`${JSON.stringify({ error: { message }, ok: false })}\n`)
-    return error instanceof UsageError ? EXIT.usage : EXIT.problem
+    if (argv.includes('--json')) {
+      const code = usage ? 'USAGE' : 'DEMO_FAILED'
+      io.out(`${JSON.stringify({ error: { code, outcome: 'not-applied', message }, ok: false })}\n`)
+    }
+    return usage ? EXIT.usage : EXIT.problem
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal)
   }
+}
+
+/** A process of the demo that ended by itself is reported with what it wrote, stack included. */
+function inOneSentence(message: string): string {
+  return message
+    .replaceAll(/\n\s+at .*/g, '')
+    .trim()
+    .replaceAll(/\s*\n\s*/g, '; ')
 }
 
 /** `node main.js` runs it by itself. */

@@ -14,7 +14,7 @@ export function parseAge(option: string, text: string): number {
   const factor = UNITS[unit ?? '']
   if (digits === undefined || factor === undefined) {
     throw usageError(
-      `--${option} must be a number and a unit (ms, s, m, h or d) like 90s or 7d, got "${text}"`,
+      `--${option} must be a number and a unit (ms, s, m, h or d) like 90s or 7d, with at most nine digits, got "${text}"`,
     )
   }
   return Number(digits) * factor

@@ -1,5 +1,5 @@
 import { type HoldfastError, isHoldfastError } from '../core/errors.ts'
-import { CliError } from './cli-error.ts'
+import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './command.ts'
 
 export interface DescribedError {
@@ -14,6 +14,11 @@ export interface DescribedError {
 /** What did not answer was a server. */
 const UNAVAILABLE = ['STORE_UNAVAILABLE', 'LOCK_ENGINE_UNAVAILABLE']
 
+/** `pg` reads its address only when it connects. The text is not repeated: it may hold a password. */
+const ADDRESS = usageError(
+  'the postgres:// address cannot be read: escape special characters of the password with %',
+)
+
 /** What a command that threw says and ends with. Pure. */
 export function describeError(error: unknown): DescribedError {
   if (error instanceof CliError) {
@@ -21,6 +26,8 @@ export function describeError(error: unknown): DescribedError {
     return { exitCode, code, outcome: 'not-applied', message: oneSentence(error.message) }
   }
   if (isHoldfastError(error)) {
+    if ((error.cause as { code?: unknown } | undefined)?.code === 'ERR_INVALID_URL')
+      return describeError(ADDRESS)
     const { code, outcome } = error
     const unreachable = UNAVAILABLE.includes(code) || outcome === 'unknown'
     const exitCode = code === 'CONFIG_INVALID' ? EXIT.usage : unreachable ? EXIT.unreachable : EXIT.problem
@@ -28,7 +35,7 @@ export function describeError(error: unknown): DescribedError {
       exitCode,
       code,
       outcome,
-      message: oneSentence(`${error.message}${because(error)}${remedy(code)}`),
+      message: oneSentence(`${error.message}${because(error)}${remedy(error)}`),
     }
   }
   const message = oneSentence(error instanceof Error ? error.message : String(error))
@@ -51,8 +58,10 @@ function because({ code: ours, cause }: HoldfastError): string {
 }
 
 /** For the codes whose own text has no remedy that fits a command. */
-function remedy(code: string): string {
-  if (UNAVAILABLE.includes(code)) return ': check the address, and that the server runs'
+function remedy({ code, message }: HoldfastError): string {
+  if (code === 'LOCK_ENGINE_UNAVAILABLE' || /could not be reached|lost the connection/.test(message))
+    return ': check the address, and that the server runs'
+  if (message.includes('could not open the file')) return ': check the path, and the rights of its folder'
   if (code === 'STORE_BUSY') return ': run it again, and look for a process that holds a transaction open'
   return ''
 }

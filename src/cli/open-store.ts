@@ -4,9 +4,11 @@ import type { SpecClient } from '../race/spec/index.ts'
 import { type PgPoolLike, postgres } from '../store/postgres/index.ts'
 import { sqlite } from '../store/sqlite/index.ts'
 import type { Store } from '../store/store.ts'
+import { allTables } from '../tables/index.ts'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT, type Given, type OptionSpec, textValue } from './command.ts'
 import { loadDriver } from './load-driver.ts'
+import { refuseUnfit } from './revisions.ts'
 import { loadSqlite } from './sqlite-driver.ts'
 
 /** Options of every command that talks to a store. */
@@ -46,18 +48,20 @@ const CONNECT_MS = 8_000
 /**
  * Opens the store that was named, hands it to `use` and closes it again.
  *
- * Unless `create` is set, an SQLite file that does not exist is an error: opening it would make an empty one.
- * @throws CliError for an address that cannot be read, a missing file or a missing driver
+ * Unless `create` is set, an SQLite file that does not exist is an error: opening it would make an empty one. Unless
+ * `anyRevision` is set, tables that this code cannot work with are an error too, before anything is read or written.
+ * @throws CliError for an address that cannot be read, a missing file or a missing driver; SchemaRevisionError
  */
 export async function withStore<T>(
   given: Given,
   use: (opened: OpenedStore) => Promise<T>,
-  { create = false }: { create?: boolean } = {},
+  { create = false, anyRevision = false }: { create?: boolean; anyRevision?: boolean } = {},
 ): Promise<T> {
   const address = storeAddress(given)
   const opened =
     address.kind === 'sqlite' ? await openSqlite(address, given, create) : await openPostgres(address, given)
   try {
+    if (!anyRevision) await refuseUnfit(opened.store, allTables)
     return await use(opened)
   } finally {
     await opened.store.close()
@@ -104,6 +108,7 @@ export function storeAddress(given: Given): StoreAddress {
     throw usageError('sqlite::memory: would be an empty database of this command alone: name a file')
   }
   if (path !== undefined) return { kind: 'sqlite', path: resolve(path) }
+  if (/^sqlite:/i.test(text)) throw usageError('sqlite: needs the path of a file: sqlite:shop.db')
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(text)?.[0]
   throw usageError(
     `${option === undefined ? 'HOLDFAST_STORE' : '--store'} must begin with sqlite: or postgres://, got ${
@@ -128,22 +133,12 @@ async function openSqlite({ path }: { path: string }, given: Given, create: bool
 
 async function openPostgres({ url }: { url: string }, given: Given): Promise<OpenedStore> {
   const { Pool } = await loadPg()
-  let pool: PgPool
-  try {
-    pool = new Pool({
-      connectionString: url,
-      max: POOL_MAX,
-      connectionTimeoutMillis: CONNECT_MS,
-      application_name: 'holdfast-cli',
-    })
-  } catch (cause) {
-    throw usageError(
-      'the postgres:// address cannot be read: escape special characters of the password with %',
-      {
-        cause,
-      },
-    )
-  }
+  const pool = new Pool({
+    connectionString: url,
+    max: POOL_MAX,
+    connectionTimeoutMillis: CONNECT_MS,
+    application_name: 'holdfast-cli',
+  })
   // Not prepared: a command runs each statement once, and a pooling proxy may lead it to another server process.
   const store = postgres(pool, { prepare: false, ...postgresNames(given) })
   return { kind: 'postgres', store, pool, label: withoutPassword(url) }

@@ -70,9 +70,7 @@ function parseCommand(command: Command, argv: readonly string[]): Parsed {
       },
     })
   } catch (error) {
-    // Node's own text goes on with advice of its own after the first sentence.
-    const [sentence = ''] = (error as Error).message.split(/[.\n]/)
-    throw usageError(`${sentence[0]?.toLowerCase() ?? ''}${sentence.slice(1)}: ${help}`, { cause: error })
+    throw usageError(`${refused((error as Error).message)}: ${help}`, { cause: error })
   }
   const values = parsed.values as Record<string, string | boolean | undefined>
   if (values.help === true) return { kind: 'help', command }
@@ -86,6 +84,15 @@ function parseCommand(command: Command, argv: readonly string[]): Parsed {
   const missing = required[positionals.length]
   if (missing !== undefined) throw usageError(`${missing} is missing: ${help}`)
   return { kind: 'run', command, values, positionals }
+}
+
+/** Node's own text goes on with advice of its own after the first sentence, and calls a value that begins with - ambiguous. */
+function refused(message: string): string {
+  const [, option] = /^Option '(?:-\w, )?--([\w-]+)(?: <value>)?' argument is ambiguous/.exec(message) ?? []
+  if (option !== undefined)
+    return `--${option} needs a value; one that begins with - is given as --${option}=-1`
+  const [sentence = ''] = message.split(/[.\n]/)
+  return `${sentence[0]?.toLowerCase() ?? ''}${sentence.slice(1)}`
 }
 
 function list(names: readonly string[]): string {

@@ -1,5 +1,5 @@
 import type { Store, TableSet } from '../store/index.ts'
-import { readRevision } from '../store/index.ts'
+import { readRevision, SchemaRevisionError } from '../store/index.ts'
 
 export interface Revision {
   readonly capability: string
@@ -12,19 +12,37 @@ export interface Revision {
 
 /** What revision the tables of each part have, beside what this code needs. Reads only. */
 export async function readRevisions(store: Store, sets: readonly TableSet[]): Promise<Revision[]> {
-  const revisions: Revision[] = []
-  for (const set of sets) {
-    const { found, readableFrom } = await store
-      .transaction((tx) => readRevision(tx, set.capability), { readOnly: true })
-      .catch((error: unknown) => {
-        // The table of revisions itself is missing: nothing was ever migrated here.
-        if ((error as { code?: string }).code === 'SCHEMA_REVISION') return { found: 0, readableFrom: 0 }
-        throw error
-      })
-    const needed = set.migrations.at(-1)?.revision ?? 0
-    revisions.push({ capability: set.capability, found, needed, state: stateOf(found, needed, readableFrom) })
+  const found = await store
+    .transaction(
+      async (tx) => {
+        const rows = []
+        for (const { capability } of sets) rows.push(await readRevision(tx, capability))
+        return rows
+      },
+      { readOnly: true },
+    )
+    .catch((error: unknown) => {
+      // The table of revisions itself is missing: nothing was ever migrated here.
+      if ((error as { code?: string }).code === 'SCHEMA_REVISION') return []
+      throw error
+    })
+  return sets.map(({ capability, migrations }, i) => {
+    const { found: revision, readableFrom } = found[i] ?? { found: 0, readableFrom: 0 }
+    const needed = migrations.at(-1)?.revision ?? 0
+    return { capability, found: revision, needed, state: stateOf(revision, needed, readableFrom) }
+  })
+}
+
+/**
+ * Refuses tables that this code cannot work with. Parts that were never migrated are let through: a command says so when
+ * it comes to them, and an application may use some parts only.
+ * @throws SchemaRevisionError naming the first such part
+ */
+export async function refuseUnfit(store: Store, sets: readonly TableSet[]): Promise<void> {
+  for (const { capability, found, needed, state } of await readRevisions(store, sets)) {
+    if (state === 'older' || state === 'unreadable')
+      throw new SchemaRevisionError(capability, { found, needed })
   }
-  return revisions
 }
 
 /** Pure. `readableFrom` is the oldest code that can work with the tables as they are. */

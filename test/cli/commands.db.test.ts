@@ -88,6 +88,33 @@ describe.each(Object.entries(stores))('on %s', (kind, fresh) => {
     expect((await holdfast(['doctor', ...argv])).code).toBe(0)
   })
 
+  it('leaves tables alone that only a newer version can read', async () => {
+    const argv = ['--store', store, '--prefix', 'newer_']
+    await holdfast(['migrate', ...argv])
+    const newer = `update newer_revision set revision = 99, readable_from = 99 where capability = 'saga'`
+    await runScript(store, newer)
+    for (const command of [
+      'status',
+      'dead-letters purge --all',
+      'sagas purge --all',
+      'sagas list',
+      'locks list',
+      'two-phase list',
+      'replicas status',
+      'migrate --dry-run',
+      'migrate',
+    ]) {
+      const { code, err } = await holdfast([...command.split(' '), ...argv])
+      expect([command, code, err]).toEqual([
+        command,
+        1,
+        expect.stringMatching(/"saga" are at revision 99, which/),
+      ])
+    }
+    const doctor = await holdfast(['doctor', ...argv])
+    expect([doctor.code, doctor.out]).toEqual([1, expect.stringMatching(/PROBLEM .*saga: revision 99 of 1/)])
+  })
+
   it('migrate --print gives SQL that makes the same tables', async () => {
     const empty = await fresh()
     try {
@@ -141,6 +168,28 @@ it('what is not a database is told in one sentence', async () => {
   expect([damaged.code, damaged.err]).toEqual([
     2,
     expect.stringMatching(/^holdfast: SQLite found that the file is no database.*\n$/),
+  ])
+})
+
+it('a file that cannot be made, and a server that refuses, are told with their own remedy', async () => {
+  const file = await holdfast(['migrate', '--store', `sqlite:${folder.file('no/such/x.db')}`, '--json'])
+  expect([file.code, file.json().error]).toEqual([
+    2,
+    {
+      code: 'STORE_UNAVAILABLE',
+      outcome: 'not-applied',
+      message: expect.stringMatching(
+        /^SQLite could not open the file \(.*\): check the path, and the rights of/,
+      ),
+    },
+  ])
+  await using database = await freshDatabase()
+  const url = new URL(database.url)
+  url.pathname = '/no_such_database'
+  const { code, err } = await holdfast(['migrate', '--store', url.href])
+  expect([code, err]).toEqual([
+    2,
+    expect.stringMatching(/^holdfast: PostgreSQL has no database .* not exist\)\n$/),
   ])
 })
 

@@ -53,7 +53,29 @@ describe('the command line', () => {
     ['migrate --store sqlite::memory:', /^holdfast: sqlite::memory: would be .*\n$/],
     ['migrate --store sqlite:x --schema y', /^holdfast: --schema is for PostgreSQL.*\n$/],
     ['migrate --store sqlite:x --print --dry-run', /^holdfast: --print does not connect.*\n$/],
-    ['doctor --store sqlite:/tmp --pool-size 0', /^holdfast: .*\n$/],
+    [
+      'doctor --store sqlite:/tmp --pool-size 0',
+      /^holdfast: --pool-size must be .* from 1 to 100000, got "0"\n$/,
+    ],
+    [
+      'status --store sqlite:x --max-dead -1',
+      /^holdfast: --max-dead needs a value; .* as --max-dead=-1: run .*\n$/,
+    ],
+    ['status --store sqlite:x --max-dead=-1', /^holdfast: --max-dead must be a whole number from 0 to .*\n$/],
+    [
+      'sagas list --store sqlite:x --limit 1e9',
+      /^holdfast: --limit must be a whole number from 1 to 100000.*\n$/,
+    ],
+    ['migrate --store sqlite:', /^holdfast: sqlite: needs the path of a file.*\n$/],
+    ['migrate --store postgres://[::x/y', /^holdfast: the postgres:\/\/ address cannot be read.*\n$/],
+    [
+      'two-phase list a=postgres://x a=postgres://y --store sqlite:x',
+      /^holdfast: participant "a" is given twice\n$/,
+    ],
+    [
+      'sagas check-upgrade --store sqlite:x --module nowhere.js',
+      /^holdfast: there is no file .*nowhere\.js\n$/,
+    ],
   ])('"%s" ends with 64 and one sentence', async (line, sentence) => {
     const { code, out, err } = await holdfast(line.split(' '))
     expect(err).toMatch(sentence)

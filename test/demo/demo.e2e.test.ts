@@ -187,6 +187,19 @@ describe('holdfast demo', () => {
     expect(demo.stderr()).toBe(
       'holdfast demo: --orders must be a whole number from 1 to 100000, got "many"\n',
     )
-    expect(JSON.parse(demo.stdout())).toMatchObject({ ok: false })
+    expect(JSON.parse(demo.stdout())).toMatchObject({
+      ok: false,
+      error: { code: 'USAGE', outcome: 'not-applied' },
+    })
+  })
+
+  it('refuses what it could not write at its end before it begins', async () => {
+    for (const option of ['--html', '--history', '--keep']) {
+      const demo = startDemo(['--orders', '5', option, '/dev/null/x'])
+      expect([option, await demo.exited, demo.stdout()]).toEqual([option, 64, ''])
+      expect(demo.stderr()).toMatch(
+        new RegExp(`^holdfast demo: ${option}: /dev/null/x cannot be written: .*\\n$`),
+      )
+    }
   })
 })

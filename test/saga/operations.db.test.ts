@@ -41,7 +41,18 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
       /✓ {2}hold[\s\S]*▲ {2}pay pivot[\s\S]*· {2}ship: a try failed[\s\S]*■ {2}stuck at ship/,
     )
     expect((await cli('list', '--state', 'stuck', '--json')).json().sagas.length).toBe(3)
-    expect((await cli('retry', '--all', '--dry-run')).out).toContain('3 sagas would be to try again')
+    // An id that is not there, or not stuck, is told before anything is done to those beside it.
+    const stuckId = (await cli('list', '--state', 'stuck', '--json')).json().sagas[0].id
+    for (const command of ['retry', 'cancel']) {
+      const { code, err } = await cli(command, stuckId, 'nowhere')
+      expect([code, err]).toEqual([
+        1,
+        expect.stringMatching(/^holdfast: (there is no saga "nowhere"|saga ".*" is stuck, not running)/),
+      ])
+    }
+    expect((await cli('cancel', 'nowhere')).err).toBe('holdfast: there is no saga "nowhere"\n')
+    expect((await cli('list', '--state', 'stuck', '--json')).json().sagas.length).toBe(3)
+    expect((await cli('retry', '--all', '--dry-run')).out).toContain('3 sagas would be told to try again')
     expect((await cli('skip-step', 'skip', '--result', '"by hand"')).code).toBe(0)
     expect(await handles[1]?.result()).toBe('by hand')
     expect((await cli('force-undo', 'back')).code).toBe(0)

@@ -93,7 +93,12 @@ export function verdict(runs: readonly RunResult[], ok: boolean, { good, bad }: 
       `${holdfast.name}: ${count(totalAnomalies(holdfast.anomalies))}, ${
         holdfast.everythingEnded ? 'every order reached an end' : 'not every order reached an end'
       }.`,
-  ].filter((s) => s !== undefined)
+    !ok &&
+      runs.length === 2 &&
+      naive !== undefined &&
+      totalAnomalies(naive.anomalies) === 0 &&
+      'The faults met nothing that the naive version gets wrong: take more orders, or another seed.',
+  ].filter((s) => typeof s === 'string')
   return `\n  ${(ok ? good : bad)(sentences.join(' '))}\n`
 }
 

@@ -46,8 +46,10 @@ function createFiles(name: string, keepFolder: string | undefined): Storage {
   const folder =
     keepFolder === undefined ? mkdtempSync(join(tmpdir(), 'holdfast-demo-')) : join(keepFolder, name)
   if (keepFolder !== undefined) {
-    rmSync(folder, { recursive: true, force: true })
     mkdirSync(folder, { recursive: true })
+    // Those of an earlier run go, and nothing else: the folder may be one that the user has for other things.
+    for (const database of DATABASES)
+      for (const end of ['', '-wal', '-shm']) rmSync(join(folder, `${database}.db${end}`), { force: true })
   }
   return {
     addresses: each((database) => ({ kind: 'sqlite', path: join(folder, `${database}.db`) })),

@@ -9,6 +9,7 @@ import { CliError, usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
 import { STORE_OPTIONS, withStore } from '../open-store.ts'
 import { alignColumns } from '../text-table.ts'
+import { readLimit } from '../whole-number.ts'
 
 const FILTERS: Readonly<Record<string, OptionSpec>> = {
   source: {
@@ -49,7 +50,7 @@ const list: Command = {
   ],
   run(given) {
     const filter = readFilter(given)
-    const limit = readLimit(given)
+    const limit = readLimit(given, 50)
     return withStore(given, async ({ store }) => {
       const letters = await deadLetters(store).list({ ...filter, limit })
       const total = letters.length < limit ? letters.length : await count(deadLetters(store), filter)
@@ -174,12 +175,6 @@ function readFilter(given: Given): DeadLetterFilter {
     ...(key !== undefined && { key }),
     ...(olderThan !== undefined && { olderThanMs: parseAge('older-than', olderThan) }),
   }
-}
-
-function readLimit(given: Given): number {
-  const text = textValue(given, 'limit') ?? '50'
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw usageError(`--limit must be a whole number above 0, got "${text}"`)
-  return Number(text)
 }
 
 const REASON_MAX = 70

@@ -1,6 +1,5 @@
 import { allTables } from '../../tables/index.ts'
 import { parseAge } from '../age.ts'
-import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, textValue } from '../command.ts'
 import { judgeClock, measureClock } from '../doctor/clock-difference.ts'
 import type { Finding } from '../doctor/finding.ts'
@@ -13,6 +12,7 @@ import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
 import { judgeTwoPhase, readTwoPhaseFacts } from '../doctor/two-phase.ts'
 import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
 import { readRevisions } from '../revisions.ts'
+import { wholeNumber } from '../whole-number.ts'
 
 /** How long the leases of a relay last unless told, the shortest of the defaults. */
 const LEASE_MS = 5_000
@@ -51,27 +51,29 @@ export const doctor: Command = {
     },
   ],
 
-  run: (given) =>
-    withStore(given, async (opened) => {
-      const findings = await examine(opened, given)
-      const bad = findings.filter(
-        (f) => f.level === 'problem' || (flag(given, 'strict') && f.level === 'warning'),
-      )
-      const exitCode = bad.length > 0 ? EXIT.problem : EXIT.ok
-      return {
-        exitCode,
-        text: `${opened.label}\n${findings.map((f) => print(f, given.io.colour)).join('')}${summary(findings)}\n`,
-        data: { store: opened.label, ok: exitCode === EXIT.ok, findings },
-      }
-    }),
+  async run(given) {
+    const plan = readPlan(given)
+    return withStore(
+      given,
+      async (opened) => {
+        const findings = await examine(opened, plan)
+        const bad = findings.filter(
+          (f) => f.level === 'problem' || (flag(given, 'strict') && f.level === 'warning'),
+        )
+        const exitCode = bad.length > 0 ? EXIT.problem : EXIT.ok
+        return {
+          exitCode,
+          text: `${opened.label}\n${findings.map((f) => print(f, given.io.colour)).join('')}${summary(findings)}\n`,
+          data: { store: opened.label, ok: exitCode === EXIT.ok, findings },
+        }
+      },
+      { anyRevision: true },
+    )
+  },
 }
 
-async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
+async function examine(opened: OpenedStore, { schema, ...plan }: Plan): Promise<Finding[]> {
   const { store } = opened
-  const lease = textValue(given, 'lease')
-  const leaseMs = lease === undefined ? LEASE_MS : parseAge('lease', lease)
-  const plan = { leaseMs, poolConnections: poolConnections(given) }
-  const schema = textValue(given, 'schema')
   // First, since it goes through the store: what makes it fail is explained there.
   const revisions = judgeRevisions(await readRevisions(store, allTables))
   const clock = judgeClock(await measureClock(store))
@@ -91,19 +93,26 @@ async function examine(opened: OpenedStore, given: Given): Promise<Finding[]> {
   return [...revisions, clock, ...twoPhase, ...sagas, proxy, ...judgePostgres(facts, plan)]
 }
 
-function poolConnections(given: Given): number | undefined {
-  const poolSize = count(given, 'pool-size')
-  const processes = count(given, 'processes') ?? 1
-  return poolSize === undefined ? undefined : poolSize * processes
+interface Plan {
+  readonly leaseMs: number
+  readonly poolConnections: number | undefined
+  readonly schema: string | undefined
 }
 
-function count(given: Given, name: string): number | undefined {
-  const text = textValue(given, name)
-  if (text === undefined) return undefined
-  if (!/^[1-9]\d{0,5}$/.test(text))
-    throw usageError(`--${name} must be a whole number above 0, got "${text}"`)
-  return Number(text)
+/** What the user says of the deployment. @throws CliError, usage */
+function readPlan(given: Given): Plan {
+  const lease = textValue(given, 'lease')
+  const poolSize = wholeNumber(given, 'pool-size', COUNT)
+  const processes = wholeNumber(given, 'processes', COUNT) ?? 1
+  return {
+    leaseMs: lease === undefined ? LEASE_MS : parseAge('lease', lease),
+    poolConnections: poolSize === undefined ? undefined : poolSize * processes,
+    schema: textValue(given, 'schema'),
+  }
 }
+
+/** More than any server takes. */
+const COUNT = { min: 1, max: 100_000 }
 
 const LABELS = {
   ok: ['ok     ', 32],

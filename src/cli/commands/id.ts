@@ -14,6 +14,7 @@ import {
 } from '../../id/index.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
+import { wholeNumber } from '../whole-number.ts'
 
 const KEYS: Readonly<Record<string, OptionSpec>> = {
   permutation: { type: 'string', value: 'NAME', summary: 'multiplicative (default) or feistel' },
@@ -55,7 +56,7 @@ const next: Command = {
   async run(given) {
     const state = textValue(given, 'state')
     if (state === undefined) throw usageError('--state FILE is needed: run "holdfast id next --help"')
-    const count = whole(given, 'count', 1, 1, 1_000_000)
+    const count = wholeNumber(given, 'count', { min: 1, max: 1_000_000 }) ?? 1
     const prefix = textValue(given, 'prefix')
     if (prefix !== undefined && !/^[A-Za-z][A-Za-z0-9]{0,15}$/.test(prefix))
       throw usageError(`--prefix must be a letter and at most 15 more letters or digits, got "${prefix}"`)
@@ -63,7 +64,7 @@ const next: Command = {
     const checkDigit = flag(given, 'check-digit')
     if (checkDigit && codec === decimal) throw usageError('--check-digit needs --text base62 or crockford32')
     const ids = permutedIds({
-      instance: whole(given, 'instance', 0, 0, 65_535),
+      instance: wholeNumber(given, 'instance', { min: 0, max: 65_535 }) ?? 0,
       source: fileCounter(state),
       permutation: permutationOf(given),
       blockSize: count,
@@ -185,7 +186,10 @@ function permutationOf(given: Given): Permutation {
     if (multiplier !== undefined || offset !== undefined)
       throw usageError('--multiplier and --offset belong to --permutation multiplicative')
     if (key === undefined && rounds === undefined) return feistel('public')
-    return feistel({ key: key ?? 0xdeadbeefcafebaben, rounds: whole(given, 'rounds', 6, 2, 32) })
+    return feistel({
+      key: key ?? 0xdeadbeefcafebaben,
+      rounds: wholeNumber(given, 'rounds', { min: 2, max: 32 }) ?? 6,
+    })
   }
   throw usageError(`--permutation must be multiplicative or feistel, got "${name}"`)
 }
@@ -203,14 +207,6 @@ function number(given: Given, name: string): bigint | undefined {
   if (!/^(\d{1,20}|0x[0-9a-f]{1,16})$/i.test(text))
     throw usageError(`--${name} must be digits or 0x and hex digits`)
   return BigInt(text)
-}
-
-function whole(given: Given, name: string, byDefault: number, min: number, max: number): number {
-  const text = textValue(given, name)
-  if (text === undefined) return byDefault
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value
-  throw usageError(`--${name} must be a whole number from ${min} to ${max}, got "${text}"`)
 }
 
 export const idCommands: readonly Command[] = [next, decode, inspect]

@@ -1,10 +1,11 @@
 import type { LockEntryInfo, LockInfo } from '../../lock/index.ts'
 import { printAge } from '../age.ts'
 import { CliError, usageError } from '../cli-error.ts'
-import { type Command, EXIT, flag, textValue } from '../command.ts'
+import { type Command, EXIT, flag } from '../command.ts'
 import { LOCKS_OPTIONS } from '../locks/locks-address.ts'
 import { withLocks } from '../locks/open-locks.ts'
 import { alignColumns } from '../text-table.ts'
+import { readLimit } from '../whole-number.ts'
 
 const list: Command = {
   name: 'locks list',
@@ -23,11 +24,9 @@ const list: Command = {
     { line: 'holdfast locks list --locks etcd://a:2379,b:2379,c:2379 --json', does: 'in a cluster of etcd' },
   ],
   run(given) {
-    const text = textValue(given, 'limit') ?? '100'
-    if (!/^[1-9]\d{0,5}$/.test(text))
-      throw usageError(`--limit must be a whole number above 0, got "${text}"`)
+    const limit = readLimit(given, 100)
     return withLocks(given, async (opened) => {
-      const locks = await opened.list({ limit: Number(text) })
+      const locks = await opened.list({ limit })
       return { exitCode: EXIT.ok, text: printList(locks), data: { locks: locks.map(toJson) } }
     })
   },

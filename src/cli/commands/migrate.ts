@@ -1,9 +1,16 @@
-import { migrate, planMigration, printMigrations } from '../../store/index.ts'
+import {
+  type MigrationStep,
+  migrate,
+  planMigration,
+  printMigrations,
+  SchemaRevisionError,
+  type Store,
+} from '../../store/index.ts'
 import { allTables } from '../../tables/index.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Report } from '../command.ts'
 import { STORE_OPTIONS, unconnectedStore, withStore } from '../open-store.ts'
-import { readRevisions } from '../revisions.ts'
+import { type Revision, readRevisions } from '../revisions.ts'
 
 export const migrateCommand: Command = {
   name: 'migrate',
@@ -38,13 +45,7 @@ export const migrateCommand: Command = {
     return withStore(
       given,
       async ({ store, label }) => {
-        const steps = dryRun
-          ? (await readRevisions(store, allTables)).flatMap(({ capability, found }) =>
-              allTables
-                .filter((set) => set.capability === capability)
-                .flatMap((set) => planMigration(store, set, found)),
-            )
-          : await migrate(store, allTables)
+        const steps = dryRun ? await planned(store) : await migrate(store, allTables)
         const lines = steps.map(({ capability, revision }) => `  ${capability}: revision ${revision}`)
         const text =
           steps.length === 0
@@ -52,9 +53,19 @@ export const migrateCommand: Command = {
             : `${label}: ${dryRun ? 'would migrate' : 'migrated'}\n${lines.join('\n')}\n`
         return { exitCode: EXIT.ok, text, data: { store: label, dryRun, steps } }
       },
-      { create: !dryRun },
+      { create: !dryRun, anyRevision: true },
     )
   },
+}
+
+/** @throws SchemaRevisionError where `migrate` would */
+async function planned(store: Store): Promise<MigrationStep[]> {
+  const revisions = await readRevisions(store, allTables)
+  return allTables.flatMap((set, i) => {
+    const { capability, found, needed, state } = revisions[i] as Revision
+    if (state === 'unreadable') throw new SchemaRevisionError(capability, { found, needed })
+    return planMigration(store, set, found)
+  })
 }
 
 function printed(statements: readonly string[]): Report {

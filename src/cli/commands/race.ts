@@ -7,6 +7,7 @@ import { loadRaces } from '../race/load-races.ts'
 import { poolUnder } from '../race/pool-under.ts'
 import { EMBEDDED, prepareDatabase } from '../race/race-database.ts'
 import { runSpecCommand, SPEC_OPTION } from '../race/run-spec.ts'
+import { wholeNumber } from '../whole-number.ts'
 import { writePage } from '../write-page.ts'
 
 export const raceCommand: Command = {
@@ -61,10 +62,8 @@ export const raceCommand: Command = {
 function optionsOf(given: Given): RaceOptions {
   const options: Record<string, number | string | boolean> = { remedies: !flag(given, 'no-remedies') }
   for (const name of ['seed', 'schedules', 'seconds']) {
-    const text = textValue(given, name)
-    if (text === undefined) continue
-    if (!/^\d{1,9}$/.test(text)) throw usageError(`--${name} must be a whole number, got "${text}"`)
-    options[name] = Number(text)
+    const value = wholeNumber(given, name, { min: 0, max: 999_999_999 })
+    if (value !== undefined) options[name] = value
   }
   const replay = textValue(given, 'replay')
   return replay === undefined ? options : { ...options, replay }

@@ -8,10 +8,11 @@ import {
   showConflict,
 } from '../../replica/index.ts'
 import { printAge } from '../age.ts'
-import { CliError, usageError } from '../cli-error.ts'
+import { CliError } from '../cli-error.ts'
 import { type Command, EXIT, textValue } from '../command.ts'
 import { STORE_OPTIONS, withStore } from '../open-store.ts'
 import { alignColumns } from '../text-table.ts'
+import { readLimit, wholeNumber } from '../whole-number.ts'
 
 const status: Command = {
   name: 'replicas status',
@@ -24,9 +25,7 @@ const status: Command = {
     { line: 'holdfast replicas status --store sqlite:berlin.db', does: 'replica berlin and its peers' },
   ],
   run(given) {
-    const text = textValue(given, 'max-stale-ms')
-    if (text !== undefined && !/^\d{1,12}$/.test(text))
-      throw usageError(`--max-stale-ms must be a whole number, got "${text}"`)
+    const staleMaxMs = wholeNumber(given, 'max-stale-ms', { min: 0, max: Number.MAX_SAFE_INTEGER })
     return withStore(given, async ({ store }) => {
       const found = await readReplicaStatus(store)
       if (found === undefined) {
@@ -36,7 +35,7 @@ const status: Command = {
           'this store is no replica yet: nothing was written in one',
         )
       }
-      const stale = text !== undefined && (found.staleMs === null || found.staleMs > Number(text))
+      const stale = staleMaxMs !== undefined && (found.staleMs === null || found.staleMs > staleMaxMs)
       return { exitCode: stale ? EXIT.problem : EXIT.ok, text: printStatus(found), data: found }
     })
   },
@@ -53,13 +52,11 @@ const list: Command = {
   },
   examples: [{ line: 'holdfast replicas conflicts list --collection cart', does: 'newest first' }],
   run(given) {
-    const text = textValue(given, 'limit') ?? '100'
-    if (!/^[1-9]\d{0,5}$/.test(text))
-      throw usageError(`--limit must be a whole number above 0, got "${text}"`)
+    const limit = readLimit(given, 100)
     const [collection, key] = [textValue(given, 'collection'), textValue(given, 'key')]
     return withStore(given, async ({ store }) => {
       const conflicts = await listConflicts(store, {
-        limit: Number(text),
+        limit,
         ...(collection !== undefined && { collection }),
         ...(key !== undefined && { key }),
       })

@@ -10,6 +10,7 @@ import { BULK, chosen, FILTERS, findIds, readFilter } from '../sagas/filters.ts'
 import { printList } from '../sagas/list.ts'
 import { loadSagas } from '../sagas/load-module.ts'
 import { drawTimeline } from '../sagas/timeline.ts'
+import { readLimit } from '../whole-number.ts'
 
 const list: Command = {
   name: 'sagas list',
@@ -25,7 +26,7 @@ const list: Command = {
   ],
   run(given) {
     const filter = readFilter(given)
-    const limit = readLimit(given)
+    const limit = readLimit(given, 50)
     return withStore(given, async ({ store }) => {
       const operations = sagaOperations(store)
       const sagas = await operations.list(filter, { limit })
@@ -96,7 +97,7 @@ const retry = bulk({
   name: 'sagas retry',
   summary: 'let stuck sagas try again, once what made them stuck is mended',
   state: ['stuck'],
-  done: 'to try again',
+  done: 'told to try again',
   act: (operations, id) => operations.retry(id),
   examples: [
     { line: 'holdfast sagas retry order-17', does: 'one' },
@@ -201,11 +202,11 @@ const check: Command = {
     module: { type: 'string', value: 'FILE', summary: 'the JavaScript module that exports the new sagas' },
   },
   examples: [{ line: 'holdfast sagas check-upgrade --module ./dist/sagas.js', does: 'before you deploy' }],
-  run(given) {
+  async run(given) {
     const path = textValue(given, 'module')
     if (path === undefined) throw usageError('--module FILE is missing')
+    const sagas = await loadSagas(path)
     return withStore(given, async ({ store }) => {
-      const sagas = await loadSagas(path)
       const report = await checkUpgrade(store, sagas)
       const lines = report.problems.map((p) => `${p.id} (${p.name})\n${p.problem.replaceAll(/^/gm, '  ')}\n`)
       const text = `${lines.join('\n')}${lines.length > 0 ? '\n' : ''}${report.checked} unfinished ${report.checked === 1 ? 'saga' : 'sagas'}, ${report.problems.length} would break\n`
@@ -258,8 +259,7 @@ function bulk({
       const dryRun = flag(given, 'dry-run')
       return withStore(given, async ({ store }) => {
         const operations = sagaOperations(store)
-        const ids =
-          given.positionals.length > 0 ? given.positionals : await findIds(operations, filter, state)
+        const ids = await findIds(operations, filter, state)
         if (!dryRun) for (const id of ids) await act(operations, id)
         const what = `${ids.length} ${ids.length === 1 ? 'saga' : 'sagas'}`
         const text = `${what} ${dryRun ? 'would be ' : ''}${done}${dryRun && ids.length > 0 ? `: ${ids.slice(0, 20).join(', ')}` : ''}\n`
@@ -267,12 +267,6 @@ function bulk({
       })
     },
   }
-}
-
-function readLimit(given: Given): number {
-  const text = textValue(given, 'limit') ?? '50'
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw usageError(`--limit must be a whole number above 0, got "${text}"`)
-  return Number(text)
 }
 
 function parseJson(text: string): unknown {

@@ -5,6 +5,7 @@ import { STORE_OPTIONS, withStore } from '../open-store.ts'
 import { measureRates } from '../status/measure-rates.ts'
 import { printStatus } from '../status/print-status.ts'
 import { readStatus, type Status } from '../status/read-status.ts'
+import { wholeNumber } from '../whole-number.ts'
 
 export const status: Command = {
   name: 'status',
@@ -59,18 +60,14 @@ interface Bounds {
   readonly stuckMax: number | undefined
 }
 
+const COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER }
+
 function readBounds(given: Given): Bounds {
   const lag = textValue(given, 'max-lag')
-  const count = (name: string): number | undefined => {
-    const text = textValue(given, name)
-    if (text !== undefined && !/^\d{1,9}$/.test(text))
-      throw usageError(`--${name} must be a whole number, got "${text}"`)
-    return text === undefined ? undefined : Number(text)
-  }
   return {
     lagMaxMs: lag === undefined ? undefined : parseAge('max-lag', lag),
-    deadMax: count('max-dead'),
-    stuckMax: count('max-stuck'),
+    deadMax: wholeNumber(given, 'max-dead', COUNT),
+    stuckMax: wholeNumber(given, 'max-stuck', COUNT),
   }
 }
 

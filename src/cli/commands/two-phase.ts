@@ -168,6 +168,8 @@ async function withTwoPhase<T>(
   use: (opened: { twoPhase: TwoPhase; label: string }) => Promise<T>,
 ): Promise<T> {
   const addresses = participants.map(readParticipant)
+  const twice = addresses.find(({ name }, i) => addresses.findIndex((a) => a.name === name) !== i)
+  if (twice !== undefined) throw usageError(`participant "${twice.name}" is given twice`)
   return withStore(given, async ({ store, label }) => {
     const opened: { name: string; store: Store; close(): Promise<void> }[] = []
     try {

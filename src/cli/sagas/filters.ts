@@ -1,4 +1,5 @@
 import type { SagaState } from '../../saga/entry.ts'
+import { SagaNotFoundError, SagaStateError } from '../../saga/errors.ts'
 import type { SagaFilter, SagaOperations } from '../../saga/operations.ts'
 import { parseAge } from '../age.ts'
 import { usageError } from '../cli-error.ts'
@@ -27,12 +28,22 @@ export const BULK: Readonly<Record<string, OptionSpec>> = {
   'dry-run': { type: 'boolean', summary: 'say which it would be, and do nothing' },
 }
 
-/** The ids of the sagas in these states, as far as the filter lets them through. */
+/**
+ * The ids of the sagas in these states, as far as the filter lets them through. Ids that were named are all looked at
+ * before anything is done to one of them.
+ * @throws SagaNotFoundError, SagaStateError for an id that was named
+ */
 export async function findIds(
   operations: SagaOperations,
   filter: SagaFilter,
   states: readonly SagaState[],
 ): Promise<readonly string[]> {
+  for (const id of filter.ids ?? []) {
+    const [saga] = await operations.list({ ids: [id] })
+    if (saga === undefined) throw new SagaNotFoundError(id)
+    if (!states.includes(saga.state))
+      throw new SagaStateError(`saga "${id}" is ${saga.state}, not ${states.join(' or ')}`)
+  }
   const found: string[] = []
   for (const state of states) {
     if (filter.state !== undefined && filter.state !== state) continue

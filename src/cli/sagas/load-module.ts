@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { AnySaga } from '../../saga/runner-options.ts'
@@ -6,6 +7,7 @@ import { EXIT } from '../command.ts'
 
 /** The sagas that a module of the user's exports. @throws CliError when it cannot be imported or exports none */
 export async function loadSagas(path: string): Promise<AnySaga[]> {
+  if (!existsSync(path)) throw usageError(`there is no file ${resolve(path)}`)
   let module: Record<string, unknown>
   try {
     module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>

@@ -28,7 +28,7 @@ export async function measureRates(store: Store, overMs: number): Promise<Rates 
 
 /** Pure. */
 export function ratesBetween(before: Sample, after: Sample): Rates {
-  const overMs = after.atMs - before.atMs
+  const overMs = Math.round(after.atMs - before.atMs)
   const published = Math.max(0, after.last - before.last)
   const relayed = Math.max(0, published - (after.waiting - before.waiting))
   const perSecond = (count: number): number => Math.round((count * 10_000) / overMs) / 10

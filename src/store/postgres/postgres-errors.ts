@@ -80,7 +80,7 @@ const TABLE: Readonly<Record<string, Make>> = {
   '42501': (cause) =>
     new StatementError(
       '42501',
-      'the role lacks a right; docs/reference/tables.md lists what Holdfast needs',
+      'the role lacks a right; docs/reference/rights.md lists what Holdfast needs',
       { cause },
     ),
 }

@@ -54,8 +54,14 @@ const TABLE: Readonly<Record<number, Make>> = {
 /** The extended result code, or undefined when `error` did not come from SQLite. */
 function resultCode(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined
-  const { rawCode, errcode, code } = error as SqliteErrorLike
-  return rawCode ?? errcode ?? (code === undefined ? undefined : codeOfName(code))
+  const { rawCode, errcode, code, message } = error as SqliteErrorLike
+  return rawCode ?? errcode ?? codeOfName(code ?? '') ?? codeOfOpening(message)
+}
+
+/** libsql gives a text and an empty `code` where it cannot open the file. */
+function codeOfOpening(message: string): number | undefined {
+  const code = /^ConnectionFailed\(.*: (\d+)"\)$/s.exec(message)?.[1]
+  return code === undefined ? undefined : Number(code)
 }
 
 /** better-sqlite3 gives the name alone. One that is not in the table (SQLITE_IOERR_READ) counts as its primary code. */
