@@ -15,8 +15,8 @@ export interface PollBounds {
  * While they come, every `minMs`, and so for `LINGER_MS` after the last one: a trickle of 200 a second has gaps of 5 ms,
  * and backing off inside them would make each message wait. Then a pause is a fifth of the silence so far, up to
  * `maxMs`: what comes after a gap waits a tenth of that gap on average, whether gaps are of a second or of ten, and the
- * looks that a gap costs grow only with its logarithm. The start counts as something found a lingering ago: a quick pace
- * there would meet messages of this process before their commit is announced, and take them for those of others.
+ * looks that a gap costs grow only with its logarithm. The start counts as something found a lingering ago. What this
+ * process wrote itself must not count as found, announced or not: it would keep the quick pace up for nothing.
  * Times are on the monotonic clock. No I/O, no clock.
  */
 export class PollPace {

@@ -17,7 +17,7 @@ import { OutboxRelay, type Relay } from './relay.ts'
 import type { RelayOptions } from './relay-options.ts'
 import { sourceOf } from './source.ts'
 import { countDeadLetters, countLater, insertLater, insertMessages, readBacklog } from './statements.ts'
-import { wakeRelays } from './wake.ts'
+import { expectAtRelays, wakeRelays } from './wake.ts'
 
 /** What was published; consumers de-duplicate on the id. */
 export interface Published {
@@ -215,6 +215,7 @@ class StoreOutbox implements Outbox {
     if (tx.joined) {
       this.#published.add(rows.length)
     } else {
+      expectAtRelays(tx.store, this.name, ready)
       const partitions = later.length > 0 ? undefined : ready.map((row) => row.partition)
       tx.afterCommit(() => {
         this.#published.add(rows.length)

@@ -7,9 +7,11 @@ import { LARGE_BYTES_MAX } from './large-payloads.ts'
 import { LATER_POLL_MS, type LaterMover } from './later-mover.ts'
 import type { PartitionTable } from './partition-table.ts'
 import type { Chunk, Reader } from './reader.ts'
+import { RecentIds } from './recent-ids.ts'
 import type { RelayContext } from './relay-context.ts'
 import { type Glance, glance } from './relay-statements.ts'
 import { nextRelayStep, type RelayState } from './relay-step.ts'
+import type { LocalRelay } from './wake.ts'
 
 /** Timers end at 2^31 ms; waking this often costs nothing. */
 const WAIT_MAX_MS = 60_000
@@ -39,12 +41,14 @@ interface RelayParts {
  * The thin part: carries out what `nextRelayStep` decides. Reads are made one at a time by this loop; publishes run
  * beside it, one per partition; deletes are gathered by a loop of their own.
  */
-export class RelayLoop {
+export class RelayLoop implements LocalRelay {
   readonly #context: RelayContext
   readonly #parts: RelayParts
   readonly #pace = new PollPace()
   #nextReadAtMs = 0
   readonly #waiters = new DrainWaiters()
+  /** Of this process, the last ones. */
+  readonly #own = new RecentIds()
 
   constructor(context: RelayContext, parts: RelayParts) {
     this.#context = context
@@ -79,6 +83,10 @@ export class RelayLoop {
   /** Tells those who wait for the relay to be idle that it ended. */
   fail(error: unknown): void {
     this.#waiters.reject(error)
+  }
+
+  expect(id: string): void {
+    this.#own.add(id)
   }
 
   /** Messages of these partitions were committed; undefined means any, and delayed ones. True when all are held here. */
@@ -185,8 +193,11 @@ export class RelayLoop {
   async #poll(): Promise<boolean> {
     const announced = this.#parts.partitions.markAll()
     const chunks = (await this.#withTrouble(() => this.#read())) ?? []
-    // What a commit of this process announced would have been read anyway; it says nothing of other processes.
-    return chunks.some(({ partition }) => !announced.has(partition))
+    // What a commit of this process announced, or is about to, says nothing of other processes.
+    return chunks.some(
+      ({ partition, rows }) =>
+        !announced.has(partition) && rows.some((row) => !this.#own.has(row.message_id)),
+    )
   }
 
   /** True when there is anything to read. Spares the look for delayed messages too: it is the same statement. */

@@ -23,7 +23,7 @@ import { readReady } from './relay-statements.ts'
 import { sourceOf } from './source.ts'
 import { deadLetterTables, outboxTables } from './tables.ts'
 import { Trouble } from './trouble.ts'
-import { onCommitted } from './wake.ts'
+import { addRelay } from './wake.ts'
 
 export interface Relay extends Background {
   /**
@@ -47,7 +47,7 @@ export class OutboxRelay implements Relay {
   readonly #deleter: Deleter
   readonly #loop: RelayLoop
   readonly #listener: Listener | undefined
-  readonly #offCommitted: () => void
+  readonly #leaveList: () => void
   #running: Promise<void> | undefined
   #started: Promise<void> | undefined
   #stopped: Promise<void> | undefined
@@ -93,7 +93,7 @@ export class OutboxRelay implements Relay {
       this.#settleDone = { resolve, reject }
     })
     this.done.catch(() => {}) // whoever waits for it still sees the error; nobody has to
-    this.#offCommitted = onCommitted(store, outbox.name, (partitions) => this.#loop.wake(partitions))
+    this.#leaveList = addRelay(store, outbox.name, this.#loop)
     const { signal } = options
     if (signal?.aborted) void this.stop({ drainMs: 0 })
     else signal?.addEventListener('abort', () => void this.stop({ drainMs: 0 }), { once: true })
@@ -130,7 +130,7 @@ export class OutboxRelay implements Relay {
   async #stop(drainMs: number): Promise<void> {
     const { life, bell } = this.#context
     life.stopping = true
-    this.#offCommitted()
+    this.#leaveList()
     bell.ring()
     const abort = (): void => {
       life.aborted = true
@@ -166,7 +166,7 @@ export class OutboxRelay implements Relay {
     } catch (error) {
       options.log.error('the relay ended', { outbox: outbox.name, error })
       life.stopping = true
-      this.#offCommitted()
+      this.#leaveList()
       this.#loop.fail(error)
       await this.#listener?.stop()
       this.#partitions.abort(error)

@@ -1,28 +1,43 @@
 import type { Store } from '../store/store.ts'
 
-/**
- * Called when messages of these partitions were committed here; undefined means that any may have some. True when the
- * relay holds them all, so that no other one needs to know.
- */
-export type Wake = (partitions: readonly number[] | undefined) => boolean
+/** What a relay is told by the outboxes of its process. */
+export interface LocalRelay {
+  /**
+   * A transaction is about to commit a message, and `wake` will follow. A poll may meet the message before that, and would
+   * take it for one of another process.
+   */
+  expect(id: string): void
+  /**
+   * Messages of these partitions were committed here; undefined means that any may have some. True when the relay holds
+   * them all, so that no other one needs to know.
+   */
+  wake(partitions: readonly number[] | undefined): boolean
+}
 
 /** The relays of this process, so that a commit wakes them whichever `createOutbox` call they came from. */
-const relays = new WeakMap<Store, Map<string, Set<Wake>>>()
+const relays = new WeakMap<Store, Map<string, Set<LocalRelay>>>()
 
-/** Gives the function that takes `wake` off the list again. */
-export function onCommitted(store: Store, name: string, wake: Wake): () => void {
-  const byName = relays.get(store) ?? new Map<string, Set<Wake>>()
+/** Gives the function that takes `relay` off the list again. */
+export function addRelay(store: Store, name: string, relay: LocalRelay): () => void {
+  const byName = relays.get(store) ?? new Map<string, Set<LocalRelay>>()
   relays.set(store, byName)
-  const wakes = byName.get(name) ?? new Set<Wake>()
-  byName.set(name, wakes)
-  wakes.add(wake)
-  return () => void wakes.delete(wake)
+  const named = byName.get(name) ?? new Set<LocalRelay>()
+  byName.set(name, named)
+  named.add(relay)
+  return () => void named.delete(relay)
+}
+
+export function expectAtRelays(store: Store, name: string, rows: readonly { readonly id: string }[]): void {
+  for (const relay of relaysOf(store, name)) for (const { id } of rows) relay.expect(id)
 }
 
 /** True when one of them holds all these partitions. */
 export function wakeRelays(store: Store, name: string, partitions?: readonly number[]): boolean {
   let held = false
-  const wakes = relays.get(store)?.get(name)
-  if (wakes !== undefined) for (const wake of wakes) held = wake(partitions) || held
+  for (const relay of relaysOf(store, name)) held = relay.wake(partitions) || held
   return held
+}
+
+function relaysOf(store: Store, name: string): Iterable<LocalRelay> {
+  return relays.get(store)?.get(name) ?? []
 }

@@ -5,6 +5,7 @@ import type { Delivery, Message } from '../../src/broker/index.ts'
 import { partitionOf } from '../../src/broker/index.ts'
 import { append } from '../../src/broker/store-queue/append.ts'
 import { queueTables, type StoreQueueOptions, storeQueue } from '../../src/broker/store-queue/index.ts'
+import { LINGER_MS } from '../../src/core/poll-pace.ts'
 import { fenceTables } from '../../src/fence/index.ts'
 import { migrate } from '../../src/store/migrations.ts'
 import { sql } from '../../src/store/sql.ts'
@@ -248,6 +249,37 @@ describe.each(Object.entries(kinds))('store queue on %s', (kind, make) => {
     statements = 0
     await until(() => statements >= 10)
     expect(statements / ((performance.now() - start) / 10)).toBeLessThan(1.5)
+  })
+
+  it('does not take a message of its own process, met before publish has its answer, for one of another', async () => {
+    let looks = 0
+    const seen: Delivery[] = []
+    const late: Store = {
+      ...store,
+      transaction: async (work, options) => {
+        const result = await store.transaction(work, options)
+        if (options?.readOnly) looks++
+        else if (publishing) await until(() => seen.length === 1)
+        return result
+      },
+    }
+    let publishing = false
+    const queue = storeQueue(late, { partitions: 1, pollMinMs: 1 })
+    ends.unshift(() => queue.close())
+    await queue.subscribe({ topic: 't', group: 'g', partition: 0, prefetch: 5 }, (delivery) => {
+      seen.push(delivery)
+      delivery.ack()
+    })
+    await until(() => looks > 5)
+    publishing = true
+    await queue.publish([{ id: 'i', topic: 't', key: null, payload: '1', headers: {}, publishedAtMs: 0 }], {
+      signal,
+    })
+    publishing = false
+    const [beganMs, before] = [store.clock.monotonic(), looks]
+    await until(() => looks >= before + 6)
+    // Six at the pace for messages of others take 6 ms.
+    expect(store.clock.monotonic() - beganMs).toBeGreaterThan(LINGER_MS)
   })
 
   it('rejects `done` when its tables are gone', async () => {

@@ -3,6 +3,7 @@ import { type Store, sql } from 'holdfast'
 import { type Broker, BrokerUnavailableError, directBroker, type Message } from 'holdfast/broker'
 import { createOutbox, deadLetters, type Outbox, type RelayOptions } from 'holdfast/outbox'
 import { describe, expect, it } from 'vitest'
+import { LINGER_MS } from '../../src/core/poll-pace.ts'
 import { openStoreAt } from '../support/store-at.ts'
 import { storeKinds } from '../support/stores.ts'
 import { until } from '../support/wait.ts'
@@ -85,6 +86,23 @@ describe.each(storeKinds)('relay on %s', (kind) => {
     await other.store.transaction((tx) => createOutbox(other.store).publish(tx, { topic: 't', payload: 1 }))
     await until(() => seen.length === 1)
     await until(() => relay.figures().emptyReads > 10)
+  })
+
+  it('does not take a message of its own process, met before its commit is announced, for one of another', async () => {
+    const outbox = createOutbox(store)
+    const seen: Message[] = []
+    await using relay = outbox.relay({ broker: broker((message) => seen.push(message)), pollMinMs: 1 })
+    const emptyReads = () => relay.figures().emptyReads
+    await until(() => emptyReads() > 3)
+    await store.transaction(async (tx) => {
+      // By a poll: the hook that wakes the relay comes after this one.
+      tx.afterCommit(async () => void (await until(() => seen.length === 1)))
+      await outbox.publish(tx, { topic: 't', payload: 1 })
+    })
+    const [beganMs, before] = [store.clock.monotonic(), emptyReads()]
+    await until(() => emptyReads() >= before + 6)
+    // Six at the pace for messages of others take 6 ms.
+    expect(store.clock.monotonic() - beganMs).toBeGreaterThan(LINGER_MS)
   })
 
   it('a quiet relay, which asks for ready and delayed messages at once, finds both', async () => {

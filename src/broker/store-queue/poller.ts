@@ -42,6 +42,8 @@ export class Poller {
   readonly #feeds = new Set<Feed>()
   /** The newest end of a partition that is known to be committed. */
   readonly #ends = new Map<bigint, bigint>()
+  /** The newest end that a transaction of this process has tried to commit. */
+  readonly #tried = new Map<bigint, bigint>()
   readonly #bell = new Bell()
   readonly #stop = new AbortController()
   #running: Promise<void> | undefined
@@ -66,10 +68,15 @@ export class Poller {
     this.#bell.ring()
   }
 
+  /** This process is about to commit messages up to these ends; a read may meet them before `announce` tells of them. */
+  expect(ends: ReadonlyMap<bigint, bigint>): void {
+    if (this.#feeds.size > 0) raise(this.#tried, ends)
+  }
+
   /** This process has committed messages up to these ends. */
   announce(ends: ReadonlyMap<bigint, bigint>): void {
     if (this.#feeds.size === 0) return
-    this.#learn(ends)
+    raise(this.#ends, ends)
     this.#bell.ring()
   }
 
@@ -110,7 +117,7 @@ export class Poller {
     this.#running = undefined
   }
 
-  /** Reads once for every feed with room; true when there was something that nothing had announced. */
+  /** Reads once for every feed with room; true when there was something of another process. */
   async #turn(signal: AbortSignal): Promise<boolean> {
     const feeds = [...this.#feeds].filter((feed) => feed.room > 0)
     if (feeds.length === 0) return false
@@ -121,8 +128,10 @@ export class Poller {
     await this.#store.transaction(
       async (tx) => {
         const peeked = await readEnds(tx, [...new Set(feeds.map((f) => f.partitionId))])
-        for (const [id, end] of peeked) found ||= end > (before.get(id) ?? 0n)
-        this.#learn(peeked)
+        for (const [id, end] of peeked) {
+          found ||= end > max(before.get(id) ?? 0n, this.#tried.get(id) ?? 0n)
+        }
+        raise(this.#ends, peeked)
         const ready = feeds
           .map((feed) => {
             const end = max(before.get(feed.partitionId) ?? 0n, peeked.get(feed.partitionId) ?? 0n)
@@ -149,14 +158,14 @@ export class Poller {
     return found
   }
 
-  #learn(ends: ReadonlyMap<bigint, bigint>): void {
-    for (const [id, end] of ends) this.#ends.set(id, max(this.#ends.get(id) ?? 0n, end))
-  }
-
   #anyWorthReading(): boolean {
     for (const feed of this.#feeds) if (this.isWorthReading(feed)) return true
     return false
   }
+}
+
+function raise(known: Map<bigint, bigint>, ends: ReadonlyMap<bigint, bigint>): void {
+  for (const [id, end] of ends) known.set(id, max(known.get(id) ?? 0n, end))
 }
 
 function max(a: bigint, b: bigint): bigint {

@@ -25,6 +25,8 @@ interface Target {
 interface PublishCall {
   readonly signal: AbortSignal
   readonly publisher?: Publisher
+  /** Before the COMMIT that makes these ends visible, and after it. */
+  readonly onStoring: (ends: ReadonlyMap<bigint, bigint>) => void
   readonly onStored: (ends: ReadonlyMap<bigint, bigint>) => void
 }
 
@@ -104,7 +106,9 @@ export async function publishBatch(
       const appendFenced = async (tx: OwnTransaction) => {
         if (target.source !== undefined && call.publisher)
           await presentEpoch(tx, target.source, call.publisher)
-        return append(tx, placed)
+        const ends = await append(tx, placed)
+        call.onStoring(ends)
+        return ends
       }
       return await target.store.transaction(appendFenced, {
         // Others' appends that were committed while this one waited for the row must be seen.

@@ -91,6 +91,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
       const call = publishBatch({ store, topics, partitions, source, timeoutMs: publishTimeoutMs }, batch, {
         signal,
         ...(publisher && { publisher }),
+        onStoring: (ends) => poller.expect(ends),
         onStored: (ends) => poller.announce(ends),
       })
       return life.publishing(call)
