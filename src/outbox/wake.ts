@@ -4,7 +4,7 @@ import type { Store } from '../store/store.ts'
 export interface LocalRelay {
   /**
    * A transaction is about to commit a message, and `wake` will follow. A poll may meet the message before that, and would
-   * take it for one of another process.
+   * take it for one of another process. Not for a joined transaction, whose messages only a poll may find.
    */
   expect(id: string): void
   /**

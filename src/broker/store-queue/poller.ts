@@ -42,7 +42,10 @@ export class Poller {
   readonly #feeds = new Set<Feed>()
   /** The newest end of a partition that is known to be committed. */
   readonly #ends = new Map<bigint, bigint>()
-  /** The newest end that a transaction of this process has tried to commit. */
+  /**
+   * The newest end that a transaction of this process has tried to commit. Too high after one that failed, until others
+   * have filled the gap: their messages are read all the same, only without quickening the pace.
+   */
   readonly #tried = new Map<bigint, bigint>()
   readonly #bell = new Bell()
   readonly #stop = new AbortController()
