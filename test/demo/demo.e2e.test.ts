@@ -7,8 +7,10 @@ import { startDemo } from './start-demo.ts'
 
 const DEMO_MS = 120_000
 
-/** Each lies between two effects of a handler, of what it publishes, or of the relay. */
+/** Around any commit, the first ones while a service still starts; the others between two effects of a handler, of what it publishes, or of the relay. */
 const KILL_AT = [
+  'store.commit.before',
+  'store.commit.after',
   'inbox.handle.begun',
   'inbox.handle.recorded',
   'inbox.handle.worked',
@@ -20,8 +22,6 @@ const KILL_AT = [
   'outbox.relay.deleting',
   'outbox.relay.deleted',
   'store-queue.append.inserted',
-  'store.commit.before',
-  'store.commit.after',
 ]
 
 interface Run {

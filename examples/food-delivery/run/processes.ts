@@ -95,7 +95,7 @@ export class Processes {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Fulfils when it listens. */
+  /** Fulfils when it listens, in this life or in a later one. */
   #start(instance: Instance, life: number): Promise<void> {
     const { service, questions } = instance
     const child = this.#spare ?? this.#spawn()
@@ -125,7 +125,7 @@ export class Processes {
           instance.url = undefined
           if (!killed) return
           this.#timeline.add('kill', service)
-          void this.#start(instance, life + 1)
+          void this.#start(instance, life + 1).then(resolve)
         },
       })
     })
