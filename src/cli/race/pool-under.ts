@@ -2,10 +2,18 @@ import type { Race } from '../../race/index.ts'
 import { poolOfStore } from '../../store/pool-of.ts'
 import type { Store } from '../../store/store.ts'
 
+interface RaceClient {
+  readonly port?: unknown
+  emit(event: string | symbol, ...args: unknown[]): boolean
+}
+
 /** The part of pg's Pool that the command calls. */
 export interface RacePool {
   readonly options: Readonly<Record<string, unknown>>
-  readonly Client: new (options: object) => object
+  readonly Client: {
+    new (options: object): RaceClient
+    readonly prototype: RaceClient
+  }
   end(): Promise<void>
 }
 

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import type { Race } from '../../race/index.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT, type Given, textValue } from '../command.ts'
-import { poolUnder } from './pool-under.ts'
+import { poolUnder, type RacePool } from './pool-under.ts'
 import {
   findPostgres,
   type InstalledPostgres,
@@ -88,6 +88,7 @@ async function reserve(installed: InstalledPostgres, { io }: Given): Promise<Res
     environmentOf(`postgres://postgres:${address.password}@127.0.0.1:${address.port}/postgres`),
   )
   let server: TemporaryPostgres | undefined
+  const drivers = new Set<RacePool['Client']>()
   const start = async (): Promise<void> => {
     if (server !== undefined) return
     await close(holder)
@@ -97,11 +98,14 @@ async function reserve(installed: InstalledPostgres, { io }: Given): Promise<Res
   return {
     start,
     async ready(races) {
-      if (races.some((race) => leadsTo(race, address.port))) await start()
+      const pools = races.flatMap((race) => poolUnder(race) ?? [])
+      for (const { Client } of pools) drivers.add(Client)
+      if (pools.some((pool) => leadsTo(pool, address.port))) await start()
     },
     explain: (error) => (early ? tooEarly(error) : error),
     async stop() {
       await close(holder)
+      for (const driver of drivers) silence(driver, address.port)
       await server?.stop()
       restore()
     },
@@ -113,11 +117,19 @@ function close(holder: Server): Promise<void> {
 }
 
 /** A client that is made and not connected tells where the pool would connect, whatever form its options have. */
-function leadsTo(race: Race, port: number): boolean {
-  const pool = poolUnder(race)
-  if (pool === undefined) return false
-  const client = new pool.Client(pool.options) as { readonly port?: unknown }
-  return Number(client.port) === port
+function leadsTo({ Client, options }: RacePool, port: number): boolean {
+  return Number(new Client(options).port) === port
+}
+
+/**
+ * Clients of the server that is about to stop lose their connections without a word: one in a pool that FILE left open and
+ * does not listen to would end the process before the report is out.
+ */
+function silence({ prototype }: RacePool['Client'], port: number): void {
+  const { emit } = prototype
+  prototype.emit = function emitUnlessStopped(event, ...args) {
+    return event === 'error' && Number(this.port) === port ? false : emit.call(this, event, ...args)
+  }
 }
 
 function namesNothing(options: Readonly<Record<string, unknown>> | undefined): boolean {
