@@ -45,7 +45,7 @@ export interface RaceReport {
   readonly coverage: {
     readonly schedules: number
     readonly outcomes: number
-    /** Interleavings of the steps of the longest serial run, ignoring blocking: an upper bound. */
+    /** The most interleavings that the steps of one run have: blocking leaves fewer, a task that takes other steps when it is refused has more. */
     readonly estimatedSpace: number
     /** True when every schedule was run. */
     readonly exhaustive: boolean

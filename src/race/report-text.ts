@@ -74,7 +74,7 @@ export function coverageText({ coverage: c }: RaceReport): string {
   const extent = c.exhaustive
     ? 'every schedule was run'
     : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones${missed(c)}`
-  return `${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, at most ${c.estimatedSpace} schedules exist, ${c.seconds.toFixed(2)} s; ${extent}`
+  return `${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, an estimated ${c.estimatedSpace} schedules in all, ${c.seconds.toFixed(2)} s; ${extent}`
 }
 
 /** What random priorities say of the rest; nothing where the bound is so weak that it says nothing. */

@@ -20,7 +20,7 @@ export type ExploreOnce = (
   treatment: Treatment | undefined,
 ) => Promise<Exploration>
 
-/** How many schedules one remedy is worth, where the budget has as many left. */
+/** How many schedules one way to try a remedy is worth, where the budget has as many left. */
 const SCHEDULES_MAX = 200
 
 /**
