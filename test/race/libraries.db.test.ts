@@ -1,15 +1,31 @@
 /** The same lost update written with four libraries over `pg`, unmodified, and repaired with the row lock. */
 import { sql as drizzleSql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
+import knexOf, { type Knex } from 'knex'
 import { Kysely, sql as kyselySql, PostgresDialect } from 'kysely'
-import { describe, expect, it } from 'vitest'
+import { DataSource } from 'typeorm'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explore, race } from '../../src/race/index.ts'
-import { useLibraries } from './libraries.ts'
+import { type FreshPool, freshPool } from '../support/postgres.ts'
 
 type Withdraw = (amount: number, lock: boolean) => Promise<unknown>
 const READ = `select balance from account where id = 'a'`
 
-const db = useLibraries('create table account (id text primary key, balance int not null)')
+let db: FreshPool
+/** With pools of their own. */
+let knex: Knex
+let typeorm: DataSource
+beforeAll(async () => {
+  db = await freshPool()
+  await db.pool.query('create table account (id text primary key, balance int not null)')
+  knex = knexOf({ client: 'pg', connection: db.url })
+  typeorm = await new DataSource({ type: 'postgres', url: db.url }).initialize()
+})
+afterAll(async () => {
+  await knex.destroy()
+  await typeorm.destroy()
+  await db.drop()
+})
 
 const libraries: Record<string, () => Withdraw> = {
   kysely: () => {
@@ -30,7 +46,7 @@ const libraries: Record<string, () => Withdraw> = {
       await tx.execute(drizzleSql`update account set balance = ${left} where id = ${'a'}`)
     }),
   knex: () => (amount, lock) =>
-    db.knex.transaction(async (tx) => {
+    knex.transaction(async (tx) => {
       const read = tx('account').where({ id: 'a' })
       const [row] = await (lock ? read.forUpdate() : read)
       await tx('account')
@@ -38,7 +54,7 @@ const libraries: Record<string, () => Withdraw> = {
         .update({ balance: row.balance - amount })
     }),
   typeorm: () => (amount, lock) =>
-    db.typeorm.transaction(async (manager) => {
+    typeorm.transaction(async (manager) => {
       const [row] = await manager.query(lock ? `${READ} for update` : READ)
       await manager.query('update account set balance = $1 where id = $2', [row.balance - amount, 'a'])
     }),

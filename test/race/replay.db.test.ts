@@ -1,8 +1,7 @@
 /** A schedule is what happened: replayed, it happens again, waits and deadlocks included; where it cannot, the step is named. */
-import type pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { explore, type RaceDefinition, type RaceOptions, race } from '../../src/race/index.ts'
-import { type FreshPool, freshPool } from '../support/postgres.ts'
+import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
 let db: FreshPool
 beforeAll(async () => {
@@ -18,34 +17,16 @@ function look(tasks: RaceDefinition['tasks'], options: RaceOptions, invariant?: 
   return explore(race('replay', definition), options)
 }
 
-const withdraw = (amount: number, lock: string) => async () => {
-  const client: pg.PoolClient = await db.pool.connect()
-  try {
-    await client.query('begin')
+const withdraw = (amount: number, lock: string) => () =>
+  inTransaction(db.pool, async (client) => {
     const { rows } = await client.query(`select balance from account where id = 'a' ${lock}`)
     await client.query(`update account set balance = $1 where id = 'a'`, [rows[0].balance - amount])
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback')
-    throw error
-  } finally {
-    client.release()
-  }
-}
-const transfer = (from: string, to: string) => async () => {
-  const client: pg.PoolClient = await db.pool.connect()
-  try {
-    await client.query('begin')
+  })
+const transfer = (from: string, to: string) => () =>
+  inTransaction(db.pool, async (client) => {
     for (const id of [from, to])
       await client.query('update account set balance = balance - 1 where id = $1', [id])
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback')
-    throw error
-  } finally {
-    client.release()
-  }
-}
+  })
 
 const locked = { alice: withdraw(30, 'for update'), bob: withdraw(50, 'for update') }
 const cases: readonly {
