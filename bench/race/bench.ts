@@ -43,6 +43,12 @@ export const bench: Bench = {
         note('found after, longest', name, 's', slowest)
         const clean = await explore(race(name, repaired), { schedules: Math.round(SCHEDULES * scale) })
         if (clean.finding !== undefined) misses.push(`${name}, repaired: ${clean.finding.explanation}`)
+        const reduced = await explore(race(name, repaired), {
+          schedules: Math.round(SCHEDULES * scale),
+          skipEquivalent: true,
+        })
+        if (!reduced.ok) misses.push(`${name}, repaired, without equivalent schedules`)
+        note('clean without equivalent ones', name, 'schedules', reduced.coverage.schedules)
         note('clean when repaired', name, 'schedules', clean.coverage.schedules, clean.ok ? 0 : 1)
       }
       const locked = cases.find((one) => one.name === 'lost update')

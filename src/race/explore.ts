@@ -1,19 +1,19 @@
 /** The search: serial orders first, then by number of preemptions with random walks in between. */
 import { type Anomaly, diagnose } from './anomaly.ts'
 import { ScheduleDivergedError } from './errors.ts'
-import type { Row } from './generated-ids.ts'
+import { Execution } from './execution.ts'
 import type { Ground } from './ground.ts'
 import { SerialOracle } from './oracle.ts'
-import { type Outcome, outcomeOf, sameOutcome, type Tables } from './outcome.ts'
+import { type Outcome, sameOutcome } from './outcome.ts'
 import { openPgGround } from './pg-ground.ts'
 import { type PriorityBound, PrioritySearch } from './priorities.ts'
-import { type Race, type RaceDatabase, type RaceOptions, resolveOptions } from './race.ts'
+import { type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
 import type { RemedyResult } from './remedy/remedy.ts'
 import type { Treatment } from './remedy/treatment.ts'
 import { type Exploration, tryRemedies } from './remedy/try-remedies.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
-import { type Choose, type Run, Scheduler, type WaitEdge } from './scheduler.ts'
+import type { Choose, Run, WaitEdge } from './scheduler.ts'
 import { follow, interleavings, PreemptionSearch, type Prefix, randomWalk, serially } from './search.ts'
 import { sqliteOf } from './sqlite/handle.ts'
 import { openSqliteGround } from './sqlite/sqlite-ground.ts'
@@ -49,6 +49,11 @@ export interface RaceReport {
     readonly estimatedSpace: number
     /** True when every schedule was run. */
     readonly exhaustive: boolean
+    /**
+     * True when every schedule was run, or one that differs from it only by the order of neighbouring steps that are
+     * independent in the database. What tasks share in memory may tell them apart.
+     */
+    readonly upToEquivalence: boolean
     /** Every schedule with at most so many preemptions was run. */
     readonly preemptionBound: number
     /** What the schedules of random priorities show of races with few ordering constraints, among runs of `prioritySteps`. */
@@ -98,38 +103,37 @@ class Explorer {
   readonly #race: Race
   readonly #options: ReturnType<typeof resolveOptions>
   readonly #ground: Ground
+  readonly #execution: Execution
   readonly #names: string[]
   readonly #began = realNow()
-  readonly #blockedAfterMs: number[] = []
   readonly #outcomes = new Set<string>()
-  readonly #search = new PreemptionSearch()
+  readonly #search: PreemptionSearch
   readonly #oracle: SerialOracle
-  #tables: Tables | undefined
-  #before: readonly Row[] = []
   #schedules = 0
   #space = 0
   #steps = 1
   #priorities: PrioritySearch | undefined
-  #exhaustive = false
 
   constructor(race: Race, options: ReturnType<typeof resolveOptions>, ground: Ground) {
     this.#race = race
     this.#options = options
     this.#ground = ground
+    this.#execution = new Execution(race, options, ground)
+    this.#search = new PreemptionSearch(options)
     this.#names = Object.keys(race.definition.tasks)
     this.#oracle = new SerialOracle({
       names: this.#names,
-      runSerially: async (order) => (await this.#execute(serially(order), order)).outcome,
+      runSerially: async (order) => (await this.#execution.run(serially(order), order)).outcome,
       refused: race.definition.refused,
     })
   }
 
   async run(): Promise<Exploration> {
     // Thrown away: connections are opened, prepared and warmed, so that later runs take the same steps.
-    await this.#execute(randomWalk(seeded(this.#options.seed)))
+    await this.#execution.run(randomWalk(seeded(this.#options.seed)))
     for (const order of this.#oracle.orders()) {
       const first = await this.#oracle.serial(order)
-      const { run, outcome: again } = await this.#execute(serially(order))
+      const { run, outcome: again } = await this.#execution.run(serially(order))
       this.#space = Math.max(this.#space, interleavings(run.choices))
       this.#steps = Math.max(this.#steps, run.choices.length)
       if (!sameOutcome(first, again))
@@ -156,10 +160,7 @@ class Explorer {
     this.#priorities = priorities
     while (this.#schedules < this.#options.schedules && this.#seconds() < this.#options.seconds) {
       const turn = this.#search.next()
-      if (turn === undefined) {
-        this.#exhaustive = true
-        return undefined
-      }
+      if (turn === undefined) return undefined
       if (turn.kind !== 'prefix') {
         const choose = turn.kind === 'walk' ? randomWalk(random) : priorities.next()
         const { run, finding } = await this.#try(choose)
@@ -181,7 +182,7 @@ class Explorer {
       ),
     )
     this.#space = Math.max(this.#space, interleavings(run.choices))
-    this.#search.learn(prefix, run)
+    this.#search.learn(prefix, run, this.#execution.footprints(run))
     return finding
   }
 
@@ -197,45 +198,12 @@ class Explorer {
 
   async #try(choose: Choose): Promise<{ run: Run; finding: RaceFinding | undefined }> {
     this.#schedules += 1
-    const { run, outcome, violated } = await this.#execute(choose)
+    const { run, outcome, violated } = await this.#execution.run(choose)
     this.#outcomes.add(JSON.stringify(outcome))
     const why = violated ?? (await this.#oracle.whyNot(run, outcome))
     return {
       run,
       finding: why === undefined ? undefined : this.#finding(run, outcome, why, violated !== undefined),
-    }
-  }
-
-  async #execute(
-    choose: Choose,
-    only?: readonly number[],
-  ): Promise<{ run: Run; outcome: Outcome; violated: string | undefined }> {
-    const { setup, tasks, invariant } = this.#race.definition
-    const { seed, stallMs } = this.#options
-    const ground = this.#ground
-    await setup?.(ground.db)
-    if (this.#tables === undefined) {
-      this.#tables = await ground.findTables()
-      this.#before = await ground.readRows(this.#tables)
-    }
-    const scheduler = new Scheduler({
-      names: this.#names,
-      bodies: this.#names.map((name, index) =>
-        only === undefined || only.includes(index)
-          ? ground.body(index, tasks[name] as () => unknown)
-          : () => undefined,
-      ),
-      random: (index) => seeded(seed * 31 + index),
-      waits: ground.waits(this.#blockedAfterMs),
-      stallMs,
-    })
-    const run = await scheduler.run(choose)
-    await ground.settle()
-    const outcome = outcomeOf(run, await ground.readRows(this.#tables), this.#before, this.#tables)
-    return {
-      run,
-      outcome,
-      violated: invariant === undefined ? undefined : await violation(invariant, ground.db),
     }
   }
 
@@ -265,7 +233,7 @@ class Explorer {
   }
 
   #report(finding: RaceFinding | undefined): RaceReport {
-    const sorted = [...this.#blockedAfterMs].sort((a, b) => a - b)
+    const sorted = [...this.#execution.blockedAfterMs].sort((a, b) => a - b)
     return {
       name: this.#race.name,
       tasks: this.#names,
@@ -275,7 +243,8 @@ class Explorer {
         schedules: this.#schedules,
         outcomes: this.#outcomes.size,
         estimatedSpace: this.#space,
-        exhaustive: this.#exhaustive,
+        exhaustive: this.#search.extent === 'every schedule',
+        upToEquivalence: this.#search.extent !== 'bounded',
         preemptionBound: this.#search.bound,
         priorities: this.#priorities?.bounds() ?? [],
         prioritySteps: this.#steps,
@@ -287,16 +256,5 @@ class Explorer {
 
   #seconds(): number {
     return (realNow() - this.#began) / 1_000
-  }
-}
-
-async function violation(
-  invariant: (db: RaceDatabase) => unknown,
-  db: RaceDatabase,
-): Promise<string | undefined> {
-  try {
-    return (await invariant(db)) === false ? 'the invariant is false' : undefined
-  } catch (error) {
-    return `the invariant failed: ${error instanceof Error ? error.message : String(error)}`
   }
 }

@@ -154,6 +154,7 @@ function askSubmittable(call: Call, args: Any[]): unknown {
     ...sent,
     client,
     ...(companions && { with: companions }),
+    lazy: !holds,
     enabled: () => true,
     send: () =>
       new Promise((resolve, reject) => {

@@ -5,6 +5,7 @@ import { Pace } from './lock-watch.ts'
 import { findTables, readRows } from './outcome.ts'
 import { PgWaits } from './pg-waits.ts'
 import { openControl, poolOf, type Race } from './race.ts'
+import { readRelations } from './relations.ts'
 import type { Treatment } from './remedy/treatment.ts'
 import { dropIndex } from './remedy/unique-index.ts'
 import { virtualise } from './virtual.ts'
@@ -30,6 +31,7 @@ export async function openPgGround(race: Race, stallMs: number, treatment?: Trea
   return {
     db: control,
     findTables: () => findTables(control),
+    readRelations: () => readRelations(control),
     readRows: (tables) => readRows(control, tables),
     waits(blockedAfterMs) {
       waits = new PgWaits({ control, stallMs, blockedAfterMs, pace })

@@ -43,6 +43,11 @@ export interface RaceOptions {
   readonly seconds?: number
   /** Replays this schedule only. */
   readonly replay?: string
+  /**
+   * True ends the search once whatever is left differs from what was run only by the order of neighbouring steps that are
+   * independent in the database. Default false: such schedules come last, since tasks may share something in memory.
+   */
+  readonly skipEquivalent?: boolean
   /** False leaves it at naming what removes a race that was found, and does not try it. Default true. */
   readonly remedies?: boolean
   /** A task without a step, or a statement without an answer that no task holds up, is given up after this. Default 5,000. */
@@ -80,20 +85,22 @@ export function race(name: string, definition: RaceDefinition): Race {
 
 /** @throws ConfigError, all problems at once */
 export function resolveOptions(given: RaceOptions): Required<Omit<RaceOptions, 'replay'>> & RaceOptions {
-  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS, remedies = true } = given
+  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS } = given
+  const { remedies = true, skipEquivalent = false } = given
   checkOptions(
     'race options',
     given,
-    ['seed', 'schedules', 'seconds', 'replay', 'stallMs', 'remedies'],
+    ['seed', 'schedules', 'seconds', 'replay', 'stallMs', 'remedies', 'skipEquivalent'],
     [
       isCount('seed', seed, 0, 4_294_967_295),
       isCount('schedules', schedules, 1, 10_000_000),
       isDuration('seconds', seconds),
       isDuration('stallMs', stallMs),
       typeof remedies === 'boolean' || 'remedies must be true or false',
+      typeof skipEquivalent === 'boolean' || 'skipEquivalent must be true or false',
     ],
   )
-  return { ...given, seed, schedules, seconds, stallMs, remedies }
+  return { ...given, seed, schedules, seconds, stallMs, remedies, skipEquivalent }
 }
 
 /** @throws ConfigError for a store that the explorer cannot look into */

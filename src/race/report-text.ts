@@ -73,7 +73,9 @@ export function preemptionsText(count: number): string {
 export function coverageText({ coverage: c }: RaceReport): string {
   const extent = c.exhaustive
     ? 'every schedule was run'
-    : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones${missed(c)}`
+    : c.upToEquivalence
+      ? 'every schedule was run, or one that differs only by the order of statements that are independent in the database'
+      : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones${missed(c)}`
   return `${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, an estimated ${c.estimatedSpace} schedules in all, ${c.seconds.toFixed(2)} s; ${extent}`
 }
 

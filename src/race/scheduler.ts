@@ -12,11 +12,21 @@ export interface WaitEdge {
   readonly statement: string
 }
 
+/** What followed from one choice. */
+export interface Transition {
+  /** Undefined for a task that began and asked for nothing, or that came to a yield point first. */
+  readonly op: Op | undefined
+  /** More than the chosen task moved: a wait ended, a limit passed, a deadlock was broken. */
+  readonly shook: boolean
+}
+
 /** What one schedule did. */
 export interface Run {
   readonly choices: readonly number[]
   /** Which tasks could have been chosen, per choice. */
   readonly ready: readonly (readonly number[])[]
+  /** Per choice. */
+  readonly transitions: readonly Transition[]
   readonly steps: readonly Step[]
   readonly results: readonly ({ readonly value: unknown } | { readonly error: unknown })[]
   readonly deadlock: readonly WaitEdge[] | undefined
@@ -67,6 +77,7 @@ export class Scheduler {
   async run(choose: Choose): Promise<Run> {
     const choices: number[] = []
     const ready: number[][] = []
+    const transitions: { op: Op | undefined; shook: boolean }[] = []
     const started = new Set<Task>()
     try {
       for (;;) {
@@ -76,6 +87,7 @@ export class Scheduler {
         const can = this.#tasks.filter((task) => !started.has(task) || this.#nextOp(task) !== undefined)
         if (can.length === 0) {
           if (this.#tasks.every((task) => task.ended !== undefined)) break
+          for (const last of transitions.slice(-1)) last.shook = true
           if (await this.#fireLimit()) continue
           await this.#breakDeadlock()
           continue
@@ -85,21 +97,28 @@ export class Scheduler {
         choices.push(index)
         ready.push(indices)
         const task = this.#tasks[index] as Task
-        if (started.has(task)) await this.#take(task, this.#nextOp(task) as Op)
-        else {
+        let op: Op | undefined
+        if (started.has(task)) {
+          op = this.#nextOp(task) as Op
+          await this.#take(task, op)
+        } else {
           started.add(task)
           this.#begin(task)
           await this.#settle(task)
           // Before its first statement a task has shared nothing: starting it is no step of its own. A yield point says that
           // it has.
           const first = this.#nextOp(task)
-          if (first !== undefined && first.kind !== 'yield') await this.#take(task, first)
+          if (first !== undefined && first.kind !== 'yield') {
+            op = first
+            await this.#take(task, op)
+          }
         }
-        await this.#wakeOthers()
+        transitions.push({ op, shook: await this.#wakeOthers() })
       }
       return {
         choices,
         ready,
+        transitions,
         steps: this.#steps,
         results: this.#tasks.map((task) => task.ended as { value: unknown } | { error: unknown }),
         deadlock: this.#deadlock,
@@ -193,8 +212,12 @@ export class Scheduler {
     await this.#settle(task)
   }
 
-  /** After a completion: each waiter is answered, still blocked, or blocked by another one, before the next choice. */
-  async #wakeOthers(): Promise<void> {
+  /**
+   * After a completion: each waiter is answered, still blocked, or blocked by another one, before the next choice. True where
+   * one was answered.
+   */
+  async #wakeOthers(): Promise<boolean> {
+    let woke = false
     for (let again = true; again; ) {
       again = false
       for (const task of this.#tasks) {
@@ -204,11 +227,13 @@ export class Scheduler {
           ;(op.step as Step).wokenAfter = this.#steps.length
           await this.#hand(task, op)
           again = true
+          woke = true
         }
       }
     }
     // A task without a step of its own may have been resumed by another one's code.
     for (const task of this.#tasks) if (this.#isIdle(task)) await turn()
+    return woke
   }
 
   #isIdle(task: Task): boolean {

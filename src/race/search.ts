@@ -1,4 +1,5 @@
 import { ScheduleDivergedError } from './errors.ts'
+import { type Footprint, independent } from './footprint.ts'
 import { preemptions } from './schedule.ts'
 import type { Choose, Run } from './scheduler.ts'
 
@@ -6,6 +7,18 @@ import type { Choose, Run } from './scheduler.ts'
 export interface Prefix {
   readonly choices: readonly number[]
   readonly preemptions: number
+  /** Where its last choice was made. */
+  readonly from?: Node
+  /** It differs from schedules that are run anyway only by the order of independent steps. */
+  readonly equivalent: boolean
+}
+
+/** A place where several tasks could go on. */
+interface Node {
+  /** Tasks whose next step was run from an earlier place, and nothing since then depends on it. */
+  readonly asleep: ReadonlyMap<number, Footprint>
+  /** Tasks whose next step was run from here. */
+  readonly done: Map<number, Footprint>
 }
 
 /** What to run next: a prefix of the systematic search, a random walk, or a schedule of random priorities. */
@@ -17,27 +30,129 @@ export type Turn =
 /** Every so many schedules one is random: deep races do not have to wait for the systematic search. */
 const RANDOM_EVERY = 3
 
+/** Up to so many preemptions, equivalent schedules are run in their turn. */
+const PLAIN_PREEMPTIONS = 2
+
 /**
  * Which schedule comes next: those with no preemption, then with one, with two, and so on, and random ones in between.
- * Each run that followed a prefix yields one longer prefix per choice that it could have made otherwise. Pure.
+ * Each run that followed a prefix yields one longer prefix per choice that it could have made otherwise. Sleep sets tell which
+ * of these can only lead to what others lead to by another order of independent steps; beyond two preemptions such a prefix
+ * comes after all others, or not at all. Pure.
  * @see Musuvathi, Qadeer 2007, Iterative Context Bounding for Systematic Testing of Multithreaded Programs
+ * @see Godefroid 1996, Partial-Order Methods for the Verification of Concurrent Systems, chapter 5 (sleep sets)
  */
 export class PreemptionSearch {
-  readonly #levels: Prefix[][] = [[{ choices: [], preemptions: 0 }]]
+  readonly #levels = new Levels()
+  readonly #equivalent = new Levels()
+  readonly #skips: boolean
   #turns = 0
+  /** False once a run has shown that its steps are not understood. */
+  #understands = true
 
-  /** Undefined when every schedule was run. */
+  /** `skipEquivalent`: a schedule that differs from one that is run only by the order of independent steps is not run. */
+  constructor({ skipEquivalent = false }: { skipEquivalent?: boolean } = {}) {
+    this.#skips = skipEquivalent
+    this.#levels.add({ choices: [], preemptions: 0, equivalent: false })
+  }
+
+  /** Undefined when nothing is left to run. */
   next(): Turn | undefined {
-    const prefix = this.fewest()
-    if (prefix === undefined) return undefined
+    const from = this.#due()
+    if (from.fewest() === undefined) return undefined
     const turn = this.#turns++
     if (turn % RANDOM_EVERY === RANDOM_EVERY - 1) {
       return { kind: turn % (2 * RANDOM_EVERY) < RANDOM_EVERY ? 'walk' : 'priorities' }
     }
-    return { kind: 'prefix', prefix: this.take() as Prefix }
+    return { kind: 'prefix', prefix: from.take() as Prefix }
   }
 
-  /** The prefix with the fewest preemptions that was not run. */
+  #due(): Levels {
+    if (this.#skips) return this.#levels
+    const [first, other] = [this.#levels.fewest(), this.#equivalent.fewest()]
+    if (other === undefined || first === undefined)
+      return other === undefined ? this.#levels : this.#equivalent
+    return other.preemptions <= PLAIN_PREEMPTIONS && other.preemptions < first.preemptions
+      ? this.#equivalent
+      : this.#levels
+  }
+
+  #fewest(): Levels {
+    const [first, other] = [this.#levels.fewest(), this.#equivalent.fewest()]
+    return other !== undefined && other.preemptions < (first?.preemptions ?? Number.POSITIVE_INFINITY)
+      ? this.#equivalent
+      : this.#levels
+  }
+
+  /** The prefix with the fewest preemptions that was not run, equivalent or not. */
+  fewest(): Prefix | undefined {
+    return this.#fewest().fewest()
+  }
+
+  take(): Prefix | undefined {
+    return this.#fewest().take()
+  }
+
+  /** Every schedule with at most so many preemptions was run. */
+  get bound(): number {
+    return Math.max(
+      0,
+      (this.fewest()?.preemptions ?? Math.max(this.#levels.depth, this.#equivalent.depth)) - 1,
+    )
+  }
+
+  /** How far the search has come. */
+  get extent(): 'every schedule' | 'up to equivalence' | 'bounded' {
+    if (this.#levels.fewest() !== undefined) return 'bounded'
+    return this.#equivalent.fewest() === undefined ? 'every schedule' : 'up to equivalence'
+  }
+
+  /** `footprints`: one per choice; undefined where the steps of this run are not understood, and then none are any more. */
+  learn(
+    prefix: Prefix,
+    { choices, ready }: Pick<Run, 'choices' | 'ready'>,
+    footprints?: readonly Footprint[],
+  ): void {
+    if (footprints === undefined) this.#stopSkipping()
+    const made = (at: number): Footprint => (this.#understands ? footprints?.[at] : undefined) ?? 'everything'
+    const begin = prefix.choices.length
+    let equivalent = this.#understands && prefix.equivalent
+    let asleep = begin === 0 ? new Map<number, Footprint>() : wake(prefix, made(begin - 1))
+    for (let at = begin; at < choices.length; at += 1) {
+      const [choice, footprint] = [choices[at] as number, made(at)]
+      const node: Node = { asleep, done: new Map([[choice, footprint]]) }
+      for (const other of ready[at] ?? []) {
+        if (other === choice) continue
+        const longer = [...choices.slice(0, at), other]
+        const [levels, as] =
+          equivalent || asleep.has(other) ? [this.#equivalent, true] : [this.#levels, false]
+        levels.add({ choices: longer, preemptions: preemptions(longer, ready), from: node, equivalent: as })
+      }
+      equivalent ||= asleep.has(choice)
+      asleep = still(asleep, choice, footprint)
+    }
+  }
+
+  /** What was set aside comes in its turn. */
+  #stopSkipping(): void {
+    this.#understands = false
+    for (let prefix = this.#equivalent.take(); prefix !== undefined; prefix = this.#equivalent.take())
+      this.#levels.add({ ...prefix, equivalent: false })
+  }
+}
+
+/** Prefixes by their number of preemptions. */
+class Levels {
+  readonly #levels: Prefix[][] = []
+
+  get depth(): number {
+    return this.#levels.length
+  }
+
+  add(prefix: Prefix): void {
+    while (this.#levels.length <= prefix.preemptions) this.#levels.push([])
+    this.#levels[prefix.preemptions]?.push(prefix)
+  }
+
   fewest(): Prefix | undefined {
     return this.#levels.find((prefixes) => prefixes.length > 0)?.[0]
   }
@@ -45,23 +160,23 @@ export class PreemptionSearch {
   take(): Prefix | undefined {
     return this.#levels.find((prefixes) => prefixes.length > 0)?.shift()
   }
+}
 
-  /** Every schedule with at most so many preemptions was run. */
-  get bound(): number {
-    return Math.max(0, (this.fewest()?.preemptions ?? this.#levels.length) - 1)
-  }
+/** Who sleeps after the last choice of a prefix that was just run; the choice now counts as run from there. */
+function wake({ choices, from }: Prefix, footprint: Footprint): Map<number, Footprint> {
+  const choice = choices.at(-1) as number
+  if (from === undefined) return new Map()
+  const asleep = still(new Map([...from.asleep, ...from.done]), choice, footprint)
+  from.done.set(choice, footprint)
+  return asleep
+}
 
-  learn(prefix: Prefix, { choices, ready }: Pick<Run, 'choices' | 'ready'>): void {
-    for (let at = prefix.choices.length; at < choices.length; at += 1) {
-      for (const other of ready[at] ?? []) {
-        if (other === choices[at]) continue
-        const longer = [...choices.slice(0, at), other]
-        const count = preemptions(longer, ready)
-        while (this.#levels.length <= count) this.#levels.push([])
-        this.#levels[count]?.push({ choices: longer, preemptions: count })
-      }
-    }
-  }
+function still(
+  asleep: ReadonlyMap<number, Footprint>,
+  choice: number,
+  footprint: Footprint,
+): Map<number, Footprint> {
+  return new Map([...asleep].filter(([task, other]) => task !== choice && independent(other, footprint)))
 }
 
 /** The task that moved last goes on while it can, else the first that is ready. */

@@ -30,6 +30,8 @@ export interface Op {
   readonly client?: DriverClient
   /** Commands that go out with it, in one flight. */
   readonly with?: Companions
+  /** A cursor: it goes on reading after it was answered. */
+  readonly lazy?: boolean
   /** Milliseconds of virtual time after which a timer may fire. */
   readonly dueMs?: number
   /** A timer of `setInterval`: housekeeping more often than a step, so it fires only when nothing else can happen. */

@@ -24,6 +24,10 @@ export const raceCommand: Command = {
     schedules: { type: 'string', value: 'N', summary: 'how many schedules at most; default 1000' },
     seconds: { type: 'string', value: 'N', summary: 'how many seconds at most; default 60' },
     replay: { type: 'string', value: 'SCHEDULE', summary: 'run this schedule only, as a finding printed it' },
+    'skip-equivalent': {
+      type: 'boolean',
+      summary: 'leave out what differs only by the order of steps that are independent in the database',
+    },
     'no-remedies': { type: 'boolean', summary: 'do not try what removes a race that was found' },
     html: { type: 'string', value: 'OUT', summary: 'write the reports as one page' },
     spec: SPEC_OPTION,
@@ -60,7 +64,11 @@ export const raceCommand: Command = {
 }
 
 function optionsOf(given: Given): RaceOptions {
-  const options: Record<string, number | string | boolean> = { remedies: !flag(given, 'no-remedies') }
+  const options: Record<string, number | string | boolean> = {
+    remedies: !flag(given, 'no-remedies'),
+    // Left out where it is not given, so that the race's own option stands.
+    ...(flag(given, 'skip-equivalent') && { skipEquivalent: true }),
+  }
   for (const name of ['seed', 'schedules', 'seconds']) {
     const value = wholeNumber(given, name, { min: 0, max: 999_999_999 })
     if (value !== undefined) options[name] = value
