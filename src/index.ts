@@ -11,6 +11,7 @@ export {
   isHoldfastError,
   type Outcome,
   PayloadError,
+  type PayloadIssue,
   UnsupportedError,
 } from './core/errors.ts'
 export { type Log, silentLog } from './core/log.ts'

@@ -45,6 +45,16 @@ export class UnsupportedError extends HoldfastError {
   readonly outcome = 'not-applied'
 }
 
+/** One thing that does not fit. */
+export interface PayloadIssue {
+  /** Like `$.items[2].price`; `$` is the whole. */
+  readonly path: string
+  /** Never repeats the value. */
+  readonly message: string
+  /** The words of the schema's own library, where a schema refused the value. They may quote it; neither logs nor JSON show them. */
+  readonly detail?: string
+}
+
 /** A value that Holdfast was asked to store or send does not fit, with the path of the offending field. */
 export class PayloadError extends HoldfastError {
   static {
@@ -52,14 +62,9 @@ export class PayloadError extends HoldfastError {
   }
   readonly code = 'PAYLOAD_INVALID'
   readonly outcome = 'not-applied'
-  /** One entry per problem; `path` is like `$.items[2].price`, and `$` is the whole, which the text does not name. */
-  readonly issues: readonly { readonly path: string; readonly message: string }[]
+  readonly issues: readonly PayloadIssue[]
 
-  constructor(
-    subject: string,
-    issues: readonly { readonly path: string; readonly message: string }[],
-    options?: ErrorOptions,
-  ) {
+  constructor(subject: string, issues: readonly PayloadIssue[], options?: ErrorOptions) {
     const told = issues.map(({ path, message }) => (path === '$' ? message : `${path}: ${message}`))
     super(`${subject}: ${told.join('; ')}`, options)
     this.issues = issues

@@ -1,4 +1,4 @@
-import { PayloadError } from './errors.ts'
+import { PayloadError, type PayloadIssue } from './errors.ts'
 
 /**
  * The Standard Schema interface, version 1, which zod, valibot and arktype implement. Copied, as its authors advise,
@@ -31,28 +31,54 @@ export type SchemaOutput<S> = S extends StandardSchemaV1<unknown, infer Output> 
  * Checks `value` and returns the schema's output (defaults filled, values transformed).
  * Stays synchronous where the schema does.
  *
- * @throws PayloadError with the path of every field that does not fit; row contents are not repeated in the message
+ * @throws PayloadError with the path of every field that does not fit, and no contents of `value`: valibot and arktype
+ * quote what they met, so their words are in `detail` alone
  */
 export function checkSchema<Output>(
   subject: string,
   schema: StandardSchemaV1<unknown, Output>,
   value: unknown,
 ): Output | Promise<Output> {
+  const settle = (result: StandardResult<Output>): Output => {
+    if (result.issues === undefined) return result.value
+    throw new PayloadError(
+      subject,
+      result.issues.map((issue) => new SchemaIssue(issue, value)),
+    )
+  }
   const result = schema['~standard'].validate(value)
-  return result instanceof Promise ? result.then((r) => settle(subject, r)) : settle(subject, result)
+  return result instanceof Promise ? result.then(settle) : settle(result)
 }
 
-function settle<Output>(subject: string, result: StandardResult<Output>): Output {
-  if (result.issues === undefined) return result.value
-  throw new PayloadError(
-    subject,
-    result.issues.map((issue) => ({ path: showPath(issue.path), message: issue.message })),
-  )
+class SchemaIssue implements PayloadIssue {
+  readonly path: string
+  readonly message: string
+  /** Private, so that logs and JSON show it only where somebody asks for it. */
+  readonly #detail: string
+
+  constructor({ path = [], message }: StandardIssue, value: unknown) {
+    const keys = path.map((part) => (typeof part === 'object' ? part.key : part))
+    this.path = keys.reduce<string>(
+      (text, key) => (typeof key === 'number' ? `${text}[${key}]` : `${text}.${String(key)}`),
+      '$',
+    )
+    const kind = kindOf(keys.reduce(fieldOf, value))
+    this.message = kind === undefined ? 'missing' : `${kind} that does not fit the schema`
+    this.#detail = message
+  }
+
+  get detail(): string {
+    return this.#detail
+  }
 }
 
-function showPath(path: StandardIssue['path']): string {
-  return (path ?? []).reduce<string>((text, part) => {
-    const key = typeof part === 'object' ? part.key : part
-    return typeof key === 'number' ? `${text}[${key}]` : `${text}.${String(key)}`
-  }, '$')
+function fieldOf(value: unknown, key: PropertyKey): unknown {
+  return (value as Record<PropertyKey, unknown> | null | undefined)?.[key]
+}
+
+/** What a value is, without what it says; undefined where there is none. */
+function kindOf(value: unknown): string | undefined {
+  if (value === undefined || value === null) return value === null ? 'a null' : undefined
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
