@@ -3,16 +3,20 @@ import { openPool } from '../lib/server.ts'
 
 /**
  * The same statements in as few flights without Holdfast, with nothing promised beyond them: what the effect row costs
- * any library.
+ * any library. And in one flight less than can be, to tell what the row costs from what waiting for its answer does.
  */
 export function byHand(url: string, nextId: () => string) {
   const pool = openPool(url, 16, { pipeline: true })
   return {
     ways: {
-      'by hand, without effect row': () => inFlights(pool, [insertBusiness(nextId())]),
+      'by hand, without effect row': () => inFlights(pool, [[insertBusiness(nextId())]]),
       'by hand, effect row': () => {
         const id = nextId()
-        return inFlights(pool, [insertEffect(id), insertBusiness(id)])
+        return inFlights(pool, [[insertEffect(id)], [insertBusiness(id)]])
+      },
+      'by hand, effect row, its answer not waited for': () => {
+        const id = nextId()
+        return inFlights(pool, [[insertEffect(id), insertBusiness(id)]])
       },
     },
     end: () => pool.end(),
@@ -33,15 +37,18 @@ const insertEffect = (id: string) => ({
   values: ['inbox/bench', id, 'bench'],
 })
 
-/** BEGIN with the first statement in one flight, as the store sends them, each other statement alone, and COMMIT. */
-async function inFlights(pool: pg.Pool, [first, ...rest]: readonly pg.QueryConfig[]): Promise<void> {
+/** BEGIN goes with the first flight, as the store sends it, and COMMIT alone. */
+async function inFlights(
+  pool: pg.Pool,
+  [first = [], ...rest]: readonly (readonly pg.QueryConfig[])[],
+): Promise<void> {
   const client = await pool.connect()
+  const send = (flight: readonly (pg.QueryConfig | string)[]) =>
+    Promise.all(flight.map((statement) => client.query(statement as pg.QueryConfig)))
   try {
-    const begun = client.query('begin')
-    await client.query(first as pg.QueryConfig)
-    await begun
-    for (const statement of rest) await client.query(statement)
-    await client.query('commit')
+    await send(['begin', ...first])
+    for (const flight of rest) await send(flight)
+    await send(['commit'])
   } finally {
     client.release()
   }

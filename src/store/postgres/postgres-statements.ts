@@ -34,7 +34,7 @@ export class PostgresStatements implements Statements {
 
   async run(statement: Statement): Promise<StatementResult> {
     try {
-      return await this.inTurn(() => this.#send(statement))
+      return resultOf(await this.inTurn(() => this.#query(this.named(statement))))
     } catch (error) {
       throw this.translate(error, 'statement')
     }
@@ -94,8 +94,7 @@ export class PostgresStatements implements Statements {
   }
 
   async #send(statement: Statement): Promise<StatementResult> {
-    const result = last(await this.#query(this.named(statement)))
-    return { rows: result.rows as Row[], changes: result.rowCount ?? 0 }
+    return resultOf(await this.#query(this.named(statement)))
   }
 
   /**
@@ -113,8 +112,9 @@ export class PostgresStatements implements Statements {
 }
 
 /** Several statements in one text give several results; the last one is the answer. */
-function last(result: PgResultLike | readonly PgResultLike[]): PgResultLike {
-  return Array.isArray(result) ? result.at(-1) : (result as PgResultLike)
+function resultOf(answer: PgResultLike | readonly PgResultLike[]): StatementResult {
+  const { rows, rowCount } = (Array.isArray(answer) ? answer.at(-1) : answer) as PgResultLike
+  return { rows: rows as Row[], changes: rowCount ?? 0 }
 }
 
 function lockStatement({ from, where, orderBy, limit, strength, wait }: LockRequest): Sql {

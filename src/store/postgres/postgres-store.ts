@@ -97,10 +97,12 @@ class PostgresEngine implements Engine {
       ])
     }
     if (isPool(client) || client.getTransactionStatus?.() === 'I') throw noTransaction('pg')
-    let checked = client.getTransactionStatus !== undefined
+    if (client.getTransactionStatus !== undefined)
+      return new PostgresStatements(this.#options, (statement) => client.query(statement))
+    let checked: Promise<void> | undefined
     return new PostgresStatements(this.#options, async (statement) => {
-      if (!checked) await probeTransaction(client)
-      checked = true
+      checked ??= probeTransaction(client)
+      await checked
       return client.query(statement)
     })
   }
