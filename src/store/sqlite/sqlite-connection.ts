@@ -6,7 +6,7 @@ import type { Row } from '../transaction.ts'
 import type { SqliteDatabaseLike, SqliteStatementLike } from './sqlite-client.ts'
 import { translateSqliteError } from './sqlite-errors.ts'
 
-/** The statements that one connection keeps prepared; the one used longest ago goes first. */
+/** The statements that one connection keeps prepared; the one prepared longest ago goes first. */
 const STATEMENTS_MAX = 200
 
 /** Runs statements on one handle of any of the drivers, evening out what they do differently. */
@@ -14,6 +14,7 @@ export class SqliteConnection {
   readonly db: SqliteDatabaseLike
   readonly #prefix: string
   readonly #prepared = new Map<string, Prepared>()
+  readonly #controls = new Map<string, SqliteStatementLike>()
 
   constructor(db: SqliteDatabaseLike, prefix: string) {
     this.db = db
@@ -32,27 +33,34 @@ export class SqliteConnection {
     }
   }
 
-  /** For BEGIN, COMMIT and the like; throws the driver's own error. */
+  /** For pragmas and the like; throws the driver's own error. */
   exec(text: string): void {
     this.db.exec(text)
   }
 
-  #prepare(text: string): Prepared {
-    let prepared = this.#prepared.get(text)
-    if (prepared === undefined) {
-      const statement = this.db.prepare(text)
-      const reads = givesRows(statement, text)
-      // Per statement, since some drivers otherwise read 2^53 + 1 as 2^53.
-      if (reads) {
-        statement.safeIntegers?.(true)
-        statement.setReadBigInts?.(true)
-      }
-      prepared = { statement, reads }
-      if (this.#prepared.size >= STATEMENTS_MAX)
-        this.#prepared.delete(this.#prepared.keys().next().value as string)
-    } else {
-      this.#prepared.delete(text)
+  /** The same for what each transaction needs, without parsing it each time. */
+  control(text: 'begin immediate' | 'commit'): void {
+    let statement = this.#controls.get(text)
+    if (statement === undefined) {
+      statement = this.db.prepare(text)
+      this.#controls.set(text, statement)
     }
+    statement.run()
+  }
+
+  #prepare(text: string): Prepared {
+    const known = this.#prepared.get(text)
+    if (known !== undefined) return known
+    const statement = this.db.prepare(text)
+    const reads = givesRows(statement, text)
+    // Per statement, since some drivers otherwise read 2^53 + 1 as 2^53.
+    if (reads) {
+      statement.safeIntegers?.(true)
+      statement.setReadBigInts?.(true)
+    }
+    const prepared = { statement, reads }
+    if (this.#prepared.size >= STATEMENTS_MAX)
+      this.#prepared.delete(this.#prepared.keys().next().value as string)
     this.#prepared.set(text, prepared)
     return prepared
   }

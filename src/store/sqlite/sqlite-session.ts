@@ -71,7 +71,7 @@ export class SqliteSession implements Session {
     if (this.#ended !== undefined) throw this.#ended
     const { connection } = this.#open
     try {
-      connection.exec('commit')
+      connection.control('commit')
     } catch (error) {
       return this.#commitAgain(connection, error)
     }
@@ -133,7 +133,7 @@ export class SqliteSession implements Session {
     const leave = connection && this.#engine.writers.tryEnter()
     if (leave === undefined) return false
     try {
-      connection?.exec('begin immediate')
+      connection?.control('begin immediate')
     } catch (error) {
       leave()
       if (isBusy(error)) return false
@@ -205,7 +205,7 @@ export class SqliteSession implements Session {
       const connection = await engine.writer()
       for (let tries = 1; !this.#released; tries++) {
         try {
-          connection.exec('begin immediate')
+          connection.control('begin immediate')
           break
         } catch (error) {
           if (!isBusy(error)) throw translateSqliteError(error, prefix)
