@@ -1,19 +1,16 @@
-import { orAbort, throwIfAborted } from '../core/abort.ts'
-import { Bell } from '../core/background.ts'
-import { backoffMs } from '../core/backoff.ts'
-import { isForPeople, isHoldfastError, type Outcome } from '../core/errors.ts'
-import { failpoint } from '../core/failpoint.ts'
+import { isHoldfastError, type Outcome } from '../core/errors.ts'
 import { type Log, silentLog } from '../core/log.ts'
 import { type Check, checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
 import { within } from '../core/timer.ts'
 import { uniqueOwner } from '../lease/owner.ts'
 import type { Store } from '../store/store.ts'
-import type { Grant, LockAnswer, LockEngine, LockInfo, LockMode, LockRequest } from './engine.ts'
-import { LockEngineError, LockNotAcquiredError, LockQueueFullError } from './errors.ts'
+import type { LockEngine, LockInfo, LockMode, LockRequest } from './engine.ts'
+import { LockEngineError, LockNotAcquiredError } from './errors.ts'
 import type { ExclusiveLock, HeldLock, LockSet, SemaphorePermit, SharedLock } from './held-lock.ts'
 import { LockKeeper } from './keeper.ts'
 import { toLockSet } from './lock-set.ts'
 import { storeLocks } from './store/store-engine.ts'
+import { type Taking, take } from './take.ts'
 
 export interface LocksOptions {
   /** What holders' names begin with; unique per process start. Default: `uniqueOwner()`. */
@@ -88,27 +85,21 @@ export function createLocks(engine: LockEngine | Store, options: LocksOptions = 
 
 const DEFAULT_TTL_MS = 10_000
 const DEFAULT_WAIT_MS = 30_000
-/** The longest that one question to the engine may take. */
-const ANSWER_MS = 5_000
-/** A wait that is nearly over still hears an answer that takes no longer than this. */
-const ANSWER_LEAST_MS = 1_000
 /** The longest that `list`, `show` and `forceRelease` take. */
 const ADMINISTER_MS = 10_000
-/** How long a failed `acquire` tries to take back what it may have left at the engine, before it says `unknown`. */
-const WITHDRAW_MS = 2_000
 
 class LocksOn implements Locks {
   readonly engine: LockEngine
   readonly #owner: string
   readonly #keeper: LockKeeper
-  readonly #log: Log
+  readonly #taking: Taking
   #count = 0
 
   constructor(engine: LockEngine, owner: string, log: Log) {
     this.engine = engine
     this.#owner = owner
-    this.#log = log
     this.#keeper = new LockKeeper(engine, log)
+    this.#taking = { engine, keeper: this.#keeper, log }
   }
 
   acquire(name: string, options?: AcquireLockOptions): Promise<ExclusiveLock>
@@ -119,7 +110,7 @@ class LocksOn implements Locks {
   ): Promise<ExclusiveLock | LockSet> {
     return typeof name === 'object' && Array.isArray(name)
       ? this.#acquireAll(name, options)
-      : this.#acquire(name as string, 'exclusive', 1, options).then((lock) => lock as ExclusiveLock)
+      : (this.#acquire(name as string, 'exclusive', 1, options) as Promise<ExclusiveLock>)
   }
 
   async tryAcquire(name: string, options: TryAcquireOptions = {}): Promise<ExclusiveLock | undefined> {
@@ -173,7 +164,7 @@ class LocksOn implements Locks {
     question: Promise<T>,
   ): Promise<T> {
     try {
-      return await within(this.engine.clock, ADMINISTER_MS, question, noAnswer)
+      return await within(this.engine.clock, ADMINISTER_MS, question)
     } catch (cause) {
       throw isHoldfastError(cause) ? cause : new LockEngineError(name, outcome, what, { cause })
     }
@@ -220,7 +211,7 @@ class LocksOn implements Locks {
   ): Promise<HeldLock> {
     const { ttlMs = DEFAULT_TTL_MS, waitMs = DEFAULT_WAIT_MS, signal } = options
     checkOptions('locks.acquire', options, ACQUIRE_OPTIONS, [isName('name', name), ...this.#checks(options)])
-    const lock = await this.#take(this.#request(name, mode, limit, ttlMs), waitMs, signal)
+    const lock = await take(this.#taking, this.#request(name, mode, limit, ttlMs), { waitMs, signal })
     if (lock === undefined) throw new LockNotAcquiredError(name, waitMs)
     return lock
   }
@@ -238,7 +229,7 @@ class LocksOn implements Locks {
       ['ttlMs', 'signal'],
       [isName('name', name), ...this.#checks(options)],
     )
-    return this.#take(this.#request(name, mode, limit, ttlMs), 0, signal)
+    return take(this.#taking, this.#request(name, mode, limit, ttlMs), { waitMs: 0, signal })
   }
 
   #checks({ ttlMs = DEFAULT_TTL_MS, waitMs = DEFAULT_WAIT_MS }: AcquireLockOptions): Check[] {
@@ -254,117 +245,6 @@ class LocksOn implements Locks {
     this.#count += 1
     return { name, holder: `${this.#owner}/${this.#count}`, mode, limit, ttlMs: Math.floor(ttlMs) }
   }
-
-  /** Undefined when the lock was not free in time; nothing is then left at the engine. */
-  async #take(
-    request: LockRequest,
-    waitMs: number,
-    signal: AbortSignal | undefined,
-  ): Promise<HeldLock | undefined> {
-    throwIfAborted(signal)
-    const { clock } = this.engine
-    const wait = waitMs > 0
-    const endMs = clock.monotonic() + waitMs
-    const bell = new Bell()
-    let handed: Grant | undefined
-    const unwatch = wait
-      ? this.engine.watch(request, (grant) => {
-          handed = grant ?? handed
-          bell.ring()
-        })
-      : () => {}
-    let failure: unknown
-    let failures = 0
-    let asking: Promise<LockAnswer> | undefined
-    try {
-      for (;;) {
-        let pauseMs: number
-        try {
-          let answer: LockAnswer
-          if (handed) {
-            answer = { kind: 'held', ...handed }
-            handed = undefined
-          } else {
-            asking = this.engine.ask(request, { wait })
-            const answerMs = wait
-              ? Math.min(ANSWER_MS, Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS))
-              : ANSWER_MS
-            answer = await orAbort(within(clock, answerMs, asking, noAnswer), signal)
-            asking = undefined
-          }
-          failure = undefined
-          failures = 0
-          await failpoint('lock.asked')
-          if (answer.kind === 'held') {
-            if (signal?.aborted) break
-            const holding = this.#keeper.keep(request, answer)
-            if (holding.isHeld()) return holding
-            pauseMs = 0 // granted so long ago that it is over again: ask anew
-          } else if (answer.kind === 'refused') return undefined
-          else if (answer.kind === 'full') throw new LockQueueFullError(request.name, answer.entriesMax)
-          // Asking again also keeps the place in the queue.
-          else pauseMs = Math.max(1, Math.min(answer.lookInMs, request.ttlMs / 3))
-        } catch (error) {
-          if (signal?.aborted) break
-          if (isForPeople(error) || error instanceof LockQueueFullError) throw error
-          failure = error
-          failures += 1
-          pauseMs = backoffMs(failures, { baseMs: 20, capMs: request.ttlMs / 4 }, clock)
-          this.#log.warn('a lock could not be asked for; trying again', { name: request.name, error })
-        }
-        const leftMs = endMs - clock.monotonic()
-        if (leftMs <= 0 || signal?.aborted) break
-        await bell.wait(Math.min(pauseMs, leftMs), signal)
-        if (signal?.aborted) break
-      }
-    } finally {
-      unwatch()
-    }
-    return this.#withdraw(request, { failure, asking, signal })
-  }
-
-  /** Takes back whatever may stand at the engine under this holder, and says what is known. */
-  async #withdraw(
-    request: LockRequest,
-    {
-      failure,
-      asking,
-      signal,
-    }: { failure: unknown; asking: Promise<unknown> | undefined; signal: AbortSignal | undefined },
-  ): Promise<undefined> {
-    const cause = signal?.aborted ? signal.reason : failure
-    try {
-      await within(this.engine.clock, WITHDRAW_MS, this.#remove(request, asking), noAnswer)
-    } catch {
-      throw new LockEngineError(request.name, 'unknown', 'acquiring', { cause })
-    }
-    if (signal?.aborted) throw signal.reason
-    if (failure !== undefined) throw new LockEngineError(request.name, 'not-applied', 'acquiring', { cause })
-    return undefined
-  }
-
-  /**
-   * Tries until the entry would have ended by itself. A question that is still under way may reach the engine after the
-   * first removal, so what it left is removed when it is over.
-   */
-  async #remove(request: LockRequest, asking: Promise<unknown> | undefined): Promise<void> {
-    const { clock } = this.engine
-    const endMs = clock.monotonic() + request.ttlMs
-    for (let failures = 1; ; failures++) {
-      try {
-        await within(clock, ANSWER_MS, this.engine.release(request), noAnswer)
-        if (asking === undefined) return
-        const answer = await within(clock, request.ttlMs, asking, noAnswer).catch(() => undefined)
-        asking = undefined
-        if (answer === undefined) return void (await this.engine.release(request))
-      } catch (error) {
-        if (clock.monotonic() >= endMs) throw error
-        await clock.sleep(backoffMs(failures, { baseMs: 20, capMs: 1_000 }, clock))
-      }
-    }
-  }
 }
-
-const noAnswer = (): Error => new Error('the engine gave no answer in time')
 
 const ACQUIRE_OPTIONS = ['ttlMs', 'waitMs', 'signal']

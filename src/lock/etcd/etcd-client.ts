@@ -11,6 +11,8 @@ export interface EtcdLike {
     leaseGrant(request: any, options?: any): Promise<{ TTL: string }>
     // biome-ignore lint/suspicious/noExplicitAny: see above
     leaseRevoke(request: any, options?: any): Promise<unknown>
+    // biome-ignore lint/suspicious/noExplicitAny: see above
+    leaseTimeToLive(request: any, options?: any): Promise<{ TTL: string; grantedTTL: string }>
     leaseKeepAlive(): Promise<EtcdKeepAliveStream>
   }
   watch(): EtcdWatchBuilder

@@ -17,6 +17,8 @@ export interface EtcdLocksOptions {
 /** The server counts in whole seconds, and grants no less than one and a half election timeouts. */
 const TTL_MIN_MS = 2_000
 const LIMIT_MAX = 1_000_000_000
+/** Leases that `list` asks about at the same time. */
+const ASK_AT_ONCE = 100
 
 /**
  * Locks in etcd: a place in the queue is a key under a lease, and its create revision is the token.
@@ -130,15 +132,14 @@ class EtcdEngine implements LockEngine {
       const name = decodeURIComponent(entry.key.slice(this.#prefix.length).split('/')[0] ?? '')
       byName.set(name, [...(byName.get(name) ?? []), entry])
     }
-    return [...byName.keys()]
-      .sort()
-      .slice(0, limit)
-      .map((name) => this.#describe(name, byName.get(name) ?? []))
+    const names = [...byName.keys()].sort().slice(0, limit)
+    const left = await this.#left(names.flatMap((name) => byName.get(name) ?? []))
+    return names.map((name) => this.#describe(name, byName.get(name) ?? [], left))
   }
 
   async show(name: string): Promise<LockInfo | undefined> {
     const { entries } = await this.#range(this.#keysOf(name))
-    return entries.length === 0 ? undefined : this.#describe(name, entries)
+    return entries.length === 0 ? undefined : this.#describe(name, entries, await this.#left(entries))
   }
 
   async expel(name: string): Promise<LockInfo | undefined> {
@@ -248,14 +249,32 @@ class EtcdEngine implements LockEngine {
     if (waiter !== undefined) waiter.watching = undefined
   }
 
-  #describe(name: string, entries: readonly KeyEntry[]): LockInfo {
+  /** What is left of each entry's lease, by key. The server tells whole seconds rounded down; these are rounded up. */
+  async #left(entries: readonly KeyEntry[]): Promise<Map<string, number>> {
+    const left = new Map<string, number>()
+    for (let from = 0; from < entries.length; from += ASK_AT_ONCE) {
+      await Promise.all(
+        entries.slice(from, from + ASK_AT_ONCE).map(async ({ key, holder }) => {
+          const lease = await this.#client.leaseClient.leaseTimeToLive(
+            { ID: this.#leaseOf(holder) },
+            this.#deadline(),
+          )
+          const seconds = Math.min(Number(lease.TTL) + 1, Number(lease.grantedTTL))
+          left.set(key, Math.max(0, seconds) * 1_000) // a lease that is gone has a TTL of -1
+        }),
+      )
+    }
+    return left
+  }
+
+  #describe(name: string, entries: readonly KeyEntry[], left: ReadonlyMap<string, number>): LockInfo {
     const nowMs = this.clock.now()
     return describeQueue(
       name,
       entries.map((entry): KeyEntry & LockEntryInfo => ({
         ...entry,
         ageMs: Math.max(0, nowMs - entry.arrivedMs),
-        leftMs: null,
+        leftMs: left.get(entry.key) ?? null,
       })),
     )
   }
