@@ -2,13 +2,18 @@
  * Three contenders with one lock in a cluster of three nodes, while its leader is killed, a node is cut off, a holder is
  * stopped beyond its lease, and the wall clock of one contender is an hour ahead. What was written through the guard is the
  * history that is checked. HOLDFAST_TEST_LOCK_ROUNDS repeats the faults; one round is the short form.
+ *
+ * The clusters are those that HOLDFAST_TEST_ETCD_CLUSTER and HOLDFAST_TEST_ZOOKEEPER_CLUSTER name, else they are started
+ * here. What cannot be done to a given cluster is reported as skipped.
  */
+import { randomUUID } from 'node:crypto'
 import { postgres } from 'holdfast/postgres'
 import { sql } from 'holdfast/store'
 import { allTables, migrate } from 'holdfast/tables'
 import { checkGuardedWrites } from 'holdfast/testing'
 import { describe, expect, it } from 'vitest'
-import { describeWithCluster, startCluster } from '../support/clusters.ts'
+import type { Cluster } from '../support/cluster-node.ts'
+import { describeWithCluster } from '../support/clusters.ts'
 import { freshPool } from '../support/postgres.ts'
 import { type Fixture, startFixture } from '../support/process.ts'
 import { until } from '../support/wait.ts'
@@ -17,24 +22,24 @@ import type { ContenderLine, Setup } from './fixtures/contender.ts'
 const ROUNDS = Number(process.env.HOLDFAST_TEST_LOCK_ROUNDS ?? 1)
 const HOUR_MS = 3_600_000
 
-describe.each([
-  ['etcd', 2_000],
-  ['zookeeper', 2_000],
-] as const)('%s', (kind, ttlMs) => {
-  describeWithCluster(kind, `three nodes of ${kind}`, () => {
-    it('keep guarded writes in the order of tokens through kills, a partition, a pause and a skewed clock', {
-      timeout: 60_000 + 60_000 * ROUNDS,
+describe.each(['etcd', 'zookeeper'] as const)('%s', (kind) => {
+  describeWithCluster(kind, `three nodes of ${kind}`, ({ whole, ttlMs, open }) => {
+    const faults = whole === undefined ? 'kills, a partition, a pause' : 'a pause'
+    if (whole !== undefined) it.skip(`… through kills and a partition (skipped: ${whole})`, () => {})
+    it(`keep guarded writes in the order of tokens through ${faults} and a skewed clock`, {
+      timeout: 90_000 + 90_000 * ROUNDS,
     }, async () => {
       await using database = await freshPool()
-      await using cluster = await startCluster(kind)
+      await using cluster = await open()
       const store = postgres(database.pool)
       await migrate(store, allTables)
       await store.execute(
         'create table written (n bigint generated always as identity, token bigint not null, holder text not null)',
       )
+      const name = `resource ${randomUUID()}`
       const urls = cluster.nodes.map((node) => node.url)
       const contenders = [0, HOUR_MS, -HOUR_MS].map((skewMs): Fixture<ContenderLine> => {
-        const setup: Setup = { kind, urls, store: database.url, name: 'resource', ttlMs, skewMs }
+        const setup: Setup = { kind, urls, store: database.url, name, ttlMs, skewMs }
         return startFixture<ContenderLine>(new URL('./fixtures/contender.ts', import.meta.url), {
           args: [JSON.stringify(setup)],
         })
@@ -62,16 +67,7 @@ describe.each([
       await progress('at first')
 
       for (let round = 0; round < ROUNDS; round++) {
-        const leader = await cluster.leader()
-        await leader.kill()
-        await progress('after the leader was killed')
-        await leader.start()
-
-        const cut = await cluster.leader()
-        cut.cut()
-        await progress('while a node is cut off')
-        cut.heal()
-        await progress('after healing')
+        if (whole === undefined) await breakNodes(cluster, progress)
 
         const sleeper = contenders[round % contenders.length] as Fixture<ContenderLine>
         const others = contenders.filter((other) => other !== sleeper)
@@ -112,3 +108,17 @@ describe.each([
     })
   })
 })
+
+/** One node after the other: the majority goes on. */
+async function breakNodes(cluster: Cluster, progress: (what: string) => Promise<void>): Promise<void> {
+  const leader = await cluster.leader()
+  await leader.kill()
+  await progress('after the leader was killed')
+  await leader.start()
+
+  const cut = await cluster.leader()
+  cut.cut()
+  await progress('while a node is cut off')
+  cut.heal()
+  await progress('after healing')
+}

@@ -4,40 +4,31 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { describe } from 'vitest'
+import {
+  type Cluster,
+  type ClusterKind,
+  type ClusterNode,
+  type ClusterToTest,
+  leaderOf,
+  untilListening,
+} from './cluster-node.ts'
 import { type TempFolder, tempFolder } from './files.ts'
-import { isListening } from './ports.ts'
-import { until } from './wait.ts'
-
-export type ClusterKind = 'etcd' | 'zookeeper'
-
-interface ClusterNode {
-  readonly name: string
-  /** `http://host:port` of etcd, `host:port` of ZooKeeper. */
-  readonly url: string
-  /** SIGKILL. */
-  kill(): Promise<void>
-  start(): Promise<void>
-  /** Takes its network link down: neither the others nor any client reaches it. */
-  cut(): void
-  heal(): void
-  /** False also when it does not answer. */
-  leads(): Promise<boolean>
-}
-
-export interface Cluster extends AsyncDisposable {
-  readonly nodes: readonly ClusterNode[]
-  leader(): Promise<ClusterNode>
-}
+import { givenCluster } from './given-cluster.ts'
 
 const ZOOKEEPER_JAR = '/usr/share/java/zookeeper.jar'
 
-/** Describes a suite that needs a cluster; without one it is skipped, with the reason in its title. */
-export function describeWithCluster(kind: ClusterKind, title: string, suite: () => void): void {
-  const missing = whyNot(kind)
-  if (missing === undefined) describe(title, suite)
-  else describe.skip(`${title} (skipped: ${missing})`, suite)
+/** Describes a suite on the cluster of the environment, else on one that it starts; else it is skipped, with the reason. */
+export function describeWithCluster(
+  kind: ClusterKind,
+  title: string,
+  suite: (cluster: ClusterToTest) => void,
+): void {
+  const own: ClusterToTest = { whole: undefined, ttlMs: 2_000, open: () => startCluster(kind) }
+  const given = givenCluster(kind)
+  const missing = given === undefined ? whyNot(kind) : undefined
+  if (missing === undefined) describe(title, () => suite(given ?? own))
+  else describe.skip(`${title} (skipped: ${missing})`, () => suite(own))
 }
 
 function whyNot(kind: ClusterKind): string | undefined {
@@ -59,7 +50,7 @@ function ip(...args: string[]): void {
 
 let clusters = 0
 
-export async function startCluster(kind: ClusterKind): Promise<Cluster> {
+async function startCluster(kind: ClusterKind): Promise<Cluster> {
   const folder = tempFolder(kind)
   const id = `${process.pid % 100_000}${(clusters++).toString(36)}`
   const bridge = `hfb${id}`
@@ -97,14 +88,7 @@ export async function startCluster(kind: ClusterKind): Promise<Cluster> {
       return node
     })
     await Promise.all(nodes.map((node) => node.start()))
-    const leader = (): Promise<ClusterNode> =>
-      until(
-        async () => {
-          const leading = await Promise.all(nodes.map((node) => node.leads()))
-          return nodes.find((_, i) => leading[i])
-        },
-        { deadlineMs: 30_000, everyMs: 100, what: `${kind} to have a leader` },
-      )
+    const leader = (): Promise<ClusterNode> => leaderOf(kind, nodes)
     await leader()
     return {
       nodes,
@@ -167,30 +151,23 @@ interface NodeParts {
 }
 
 class Node implements ClusterNode {
-  readonly name: string
   readonly url: string
   readonly #parts: NodeParts
   #child: ChildProcess | undefined
 
   constructor(parts: NodeParts) {
-    this.name = parts.space
     this.url = parts.kind === 'etcd' ? `http://${parts.host}:2379` : `${parts.host}:2181`
     this.#parts = parts
   }
 
   async start(): Promise<void> {
-    const { space, command, folder, host, kind } = this.#parts
+    const { space, command, folder } = this.#parts
     const log = openSync(folder.file(`${space}.log`), 'a')
     this.#child = spawn('ip', ['netns', 'exec', space, ...command], {
       cwd: folder.path,
       stdio: ['ignore', log, log],
     })
-    const port = kind === 'etcd' ? 2379 : 2181
-    await until(() => isListening(port, host), {
-      deadlineMs: 30_000,
-      everyMs: 50,
-      what: `${space} to listen`,
-    })
+    await untilListening(this.url)
   }
 
   killNow(): void {
@@ -211,39 +188,5 @@ class Node implements ClusterNode {
 
   heal(): void {
     ip('link', 'set', this.#parts.outer, 'up')
-  }
-
-  async leads(): Promise<boolean> {
-    try {
-      return this.#parts.kind === 'etcd'
-        ? await this.#etcdLeads()
-        : (await this.#srvr()).includes('Mode: leader')
-    } catch {
-      return false
-    }
-  }
-
-  async #etcdLeads(): Promise<boolean> {
-    const response = await fetch(`${this.url}/v3/maintenance/status`, {
-      method: 'POST',
-      body: '{}',
-      signal: AbortSignal.timeout(1_000),
-    })
-    const status = (await response.json()) as { leader?: string; header?: { member_id: string } }
-    return status.leader !== undefined && status.leader === status.header?.member_id
-  }
-
-  #srvr(): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(2181, this.#parts.host)
-      let text = ''
-      socket.setTimeout(1_000, () => socket.destroy(new Error('no answer')))
-      socket.on('connect', () => socket.write('srvr'))
-      socket.on('data', (data) => {
-        text += data.toString()
-      })
-      socket.on('error', reject)
-      socket.on('close', () => resolve(text))
-    })
   }
 }
