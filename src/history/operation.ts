@@ -1,4 +1,12 @@
 /**
+ * Whether a process is a client: the nemesis and the log of Jepsen's tests write into the same history, and what they
+ * write is no operation. A client may have any other name.
+ */
+export function isClient(process: unknown): boolean {
+  return typeof process !== 'string' || !/^:?(nemesis|log)$/.test(process)
+}
+
+/**
  * One line of a history, as Jepsen's tools write it: `invoke` begins an operation of a process, and `ok` (it happened),
  * `fail` (it did not) or `info` (nobody knows) ends it.
  *

@@ -1,4 +1,4 @@
-import type { HistoryEvent } from '../operation.ts'
+import { type HistoryEvent, isClient } from '../operation.ts'
 import { NO_PROCESS } from '../transactions/formats/from-operations.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import { beginsArray, itemsOf, type JsonItem } from './json-array.ts'
@@ -69,8 +69,7 @@ export function eventOf(fields: Readonly<Record<string, unknown>>, line: number)
   if (typeof process !== 'number' && typeof process !== 'string') {
     throw new MalformedHistoryError(line, `process must be a number or a text, got ${shown(process)}`)
   }
-  const client = typeof process === 'number' || (process !== 'nemesis' && process !== ':nemesis')
-  if (typeof f !== 'string' && client) {
+  if (typeof f !== 'string' && isClient(process)) {
     throw new MalformedHistoryError(line, `f must name the operation, got ${shown(f)}`)
   }
   return {

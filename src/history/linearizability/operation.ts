@@ -1,4 +1,4 @@
-import type { HistoryEvent } from '../operation.ts'
+import { type HistoryEvent, isClient } from '../operation.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 
 /** An invocation with its answer: what a model steps over. */
@@ -68,7 +68,7 @@ export function pairOperations(
   for (let at = 0; at < events.length; at++) {
     const event = events[at] as HistoryEvent
     const { process, type } = event
-    if (typeof process === 'string' && !isClient(process)) continue
+    if (!isClient(process)) continue
     const slot = pending.get(process)
     if (type === 'invoke') {
       if (slot !== undefined) {
@@ -105,8 +105,23 @@ export function pairOperations(
   return operations
 }
 
-function isClient(process: string): boolean {
-  return process !== 'nemesis' && process !== ':nemesis' && process !== 'log'
+/** Operations that ask for nothing, so that a pair in their invocation can only be a key with no value. */
+const ASK_NOTHING = new Set(['read', 'get', 'dequeue', 'pop', 'acquire', 'release'])
+
+/**
+ * Whether a history tells by itself that its values are pairs `[key, value]`: every invocation has a pair, and of those
+ * that ask for nothing there is one at least and each has `nil` in it.
+ */
+export function looksIndependent(events: readonly HistoryEvent[]): boolean {
+  let told = false
+  for (const { process, type, f, value, key } of events) {
+    if (type !== 'invoke' || !isClient(process)) continue
+    if (key !== undefined || !Array.isArray(value) || value.length !== 2) return false
+    if (!ASK_NOTHING.has(f)) continue
+    if (value[1] !== null) return false
+    told = true
+  }
+  return told
 }
 
 function tuple(event: HistoryEvent, at: number): { key: unknown; value: unknown } {

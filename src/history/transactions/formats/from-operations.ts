@@ -1,3 +1,4 @@
+import { isClient } from '../../operation.ts'
 import { FAIL, INFO, OK, type TransactionHistory, TransactionHistoryBuilder } from '../history.ts'
 import type { Datum } from '../intern.ts'
 import { MalformedHistoryError } from '../malformed.ts'
@@ -21,8 +22,8 @@ export type MicroOpModel = 'list-append' | 'rw-register' | 'set'
  * Turns invocations and answers into transactions. `value` is a list of micro-operations: `["r", key, value]`,
  * `["w", key, value]`, `["append", key, value]`, for sets `["add", key, value]`; a fourth element is the version that
  * the database gave to what was read or written. `ok` committed, `fail` did not, `info` and an invocation without an
- * answer may have. Of those only the writes count. Positions in the array are real time. Operations of processes that
- * are no numbers (`nemesis`) are skipped.
+ * answer may have. Of those only the writes count. Positions in the array are real time. Operations of
+ * `nemesis` and `log` are skipped.
  * @throws MalformedHistoryError with the line, or the index where lines are not known.
  */
 export function transactionsFromOperations(
@@ -39,7 +40,7 @@ export function transactionsFromOperations(
     const where = op.line ?? at
     const type = wordOf(op.type)
     const process = plain(op.process) ?? NO_PROCESS
-    if (isNemesis(op)) continue
+    if (!isClient(process)) continue
     if (type === 'invoke') {
       const other = pending.get(`${process}`)
       if (other !== undefined && process !== NO_PROCESS) {
@@ -162,11 +163,6 @@ function listOf(value: unknown): readonly unknown[] | undefined {
   if (Array.isArray(value)) return value
   if (value instanceof Set) return [...value]
   return undefined
-}
-
-function isNemesis(op: OperationLike): boolean {
-  const process = plain(op.process)
-  return typeof process === 'string' && !/^:?-?\d+$/.test(process) && /nemesis|log/.test(process)
 }
 
 function unitOf(op: OperationLike): string {

@@ -1,4 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+import { isClient } from '../../operation.ts'
 import {
   FAIL,
   INFO,
@@ -232,7 +233,7 @@ export class JsonLinesScanner {
       throw new MalformedHistoryError(this.#line, `expected an object, got ${text.slice(0, 60)}`)
     }
     const { type, process, value } = op as { type?: unknown; process?: unknown; value?: unknown }
-    if (typeof process === 'string' && !/^-?\d+$/.test(process) && /nemesis|log/.test(process)) return
+    if (!isClient(process)) return
     const session = this.#builder.tokens.of((process ?? NO_PROCESS) as string | number)
     this.#operations++
     if (type === 'invoke') {

@@ -275,3 +275,15 @@ describe('operations as Jepsen records them', () => {
     expect(scan(sent + sent)).toThrow(/line 2: process 1 sends an operation while another \(line 1\)/)
   })
 })
+
+it('a client may be called catalog', () => {
+  const value = [['w', 'x', 1]]
+  const lines = [
+    { process: 'catalog', type: 'ok', f: 'txn', value },
+    { process: 'log', type: 'ok', f: 'txn', value },
+    { process: 'nemesis-free', type: 'ok', f: 'txn', value },
+  ]
+  for (const h of both(lines, 'rw-register')) {
+    expect(shown(h)).toMatchObject([{ session: 'catalog' }, { session: 'nemesis-free' }])
+  }
+})
