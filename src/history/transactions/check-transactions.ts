@@ -5,6 +5,7 @@ import { type OperationLike, transactionsFromOperations } from './formats/from-o
 import { INFO, NIL, NOT_RECORDED, OK, READ, READ_LIST, type TransactionHistory } from './history.ts'
 import { LEVEL_RULES, type Level } from './levels.ts'
 import { findLongForks, keyWrittenTwice } from './long-fork.ts'
+import { decideByRealTime } from './real-time-order.ts'
 import { checkSets } from './set-add.ts'
 
 export const TRANSACTION_MODELS = ['list-append', 'rw-register', 'bank', 'set', 'long-fork'] as const
@@ -49,6 +50,7 @@ export function checkTransactions(
   if (model === 'set') verdict = checkSets(h, how)
   else if (model === 'long-fork') verdict = withForks(h, checkHistory(h, how), level)
   else verdict = checkHistory(h, how)
+  if (verdict.verdict === 'unknown' && model !== 'long-fork') verdict = decideByRealTime(h, verdict, how)
   return {
     verdict: verdict.verdict,
     model,

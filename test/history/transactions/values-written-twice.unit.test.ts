@@ -14,15 +14,18 @@ interface Transaction {
   readonly session: number
   readonly status: 'ok' | 'info' | 'fail'
   readonly operations: readonly Operation[]
+  /** When it was sent, and when it was answered. */
+  readonly interval?: readonly [number, number]
 }
 
 /** Is there an order in which each read answers what was last written? Those without an answer may have happened. */
-function serializable(all: readonly Transaction[], session: boolean): boolean {
+function serializable(all: readonly Transaction[], session: boolean, realTime = false): boolean {
   const go = (left: readonly Transaction[], state: ReadonlyMap<number, unknown>): boolean => {
     if (left.every(({ status }) => status === 'info')) return true
     return left.some((t, at) => {
       const earlier = left.slice(0, at).some((o) => o.session === t.session && o.status === 'ok')
       if (session && earlier) return false
+      if (realTime && left.some((o) => o.status === 'ok' && before(o, t))) return false
       const after = new Map(state)
       for (const { f, key, value } of t.operations) {
         const now = after.get(key) ?? (f === 'w' || f === 'r' ? null : [])
@@ -38,6 +41,10 @@ function serializable(all: readonly Transaction[], session: boolean): boolean {
     all.filter(({ status }) => status !== 'fail'),
     new Map(),
   )
+}
+
+function before({ interval: a }: Transaction, { interval: b }: Transaction): boolean {
+  return a !== undefined && b !== undefined && a[1] < b[0]
 }
 
 type Kind = 'registers' | 'lists' | 'sets'
@@ -64,8 +71,14 @@ function draw(seed: number, kind: Kind): Transaction[] {
 
 function build(all: readonly Transaction[], kind: Kind) {
   const builder = new TransactionHistoryBuilder()
-  all.forEach(({ session, status, operations }, at) => {
-    builder.begin({ session, status: { ok: OK, info: INFO, fail: FAIL }[status], at })
+  all.forEach(({ session, status, operations, interval }, at) => {
+    builder.begin({
+      session,
+      status: { ok: OK, info: INFO, fail: FAIL }[status],
+      at,
+      ...(interval && { invokedAt: interval[0] }),
+      ...(interval && status === 'ok' && { completedAt: interval[1] }),
+    })
     for (const { f, key, value } of operations) {
       if (f === 'w' || f === 'append' || f === 'add') builder.write(key, value as number)
       else if (f === 'r') builder.read(key, status === 'ok' ? (value as number | null) : undefined)
@@ -93,4 +106,25 @@ describe.each(['registers', 'lists', 'sets'] as const)('%s', (kind) => {
     }
     expect(Math.min(seen.valid ?? 0, seen.invalid ?? 0)).toBeGreaterThan(runs / 20)
   })
+
+  it.each(['serializable', 'strict-serializable'] as const)(
+    'with times, no verdict of %s is wrong, and the strictest level is always decided',
+    (level) => {
+      const seen: Record<string, number> = {}
+      for (let seed = 1; seed <= runs / 3; seed++) {
+        const random = seededRandom(seed)
+        const all = draw(seed, kind).map((t, session): Transaction => {
+          const sent = Math.floor(random() * 8)
+          return { ...t, session, interval: [sent, sent + Math.floor(random() * 4)] }
+        })
+        const truth = serializable(all, false, level === 'strict-serializable')
+        const { verdict, anomalies } = checkTransactions(build(all, kind), { model: MODELS[kind], level })
+        seen[verdict] = (seen[verdict] ?? 0) + 1
+        if (level === 'serializable' && verdict === 'unknown') continue
+        expect({ seed, verdict, all }).toMatchObject({ verdict: truth ? 'valid' : 'invalid' })
+        expect(anomalies.length > 0).toBe(verdict === 'invalid')
+      }
+      expect(Math.min(seen.valid ?? 0, seen.invalid ?? 0)).toBeGreaterThan(runs / 60)
+    },
+  )
 })
