@@ -8,7 +8,7 @@ import { parsePorcupine } from './formats/porcupine.ts'
 import { checkLinearizable } from './linearizability/check.ts'
 import type { Model } from './linearizability/model.ts'
 import { LINEARIZABLE_MODELS, type LinearizableModel } from './linearizability/models.ts'
-import { pairOperations } from './linearizability/operation.ts'
+import { looksIndependent, pairOperations } from './linearizability/operation.ts'
 import type { HistoryEvent } from './operation.ts'
 import {
   type CobraLog,
@@ -39,7 +39,7 @@ export interface CheckHistoryOptions {
   readonly level?: Level
   /** Default: guessed from the content. */
   readonly format?: Format
-  /** Values are pairs `[key, value]`, as jepsen.independent writes them. */
+  /** Values are pairs `[key, value]`, as jepsen.independent writes them. Default: whether the history tells so. */
   readonly independent?: boolean
   /** What an object holds that nobody wrote, for registers and `kv`. Default: null, or what the format says. */
   readonly initial?: unknown
@@ -94,13 +94,16 @@ function check(
   if (model === 'set' && events.some((event) => event.f === 'txn')) {
     return check({ events }, 'events', { ...options, level: 'serializable' })
   }
+  if (options.initial !== undefined && typeof model === 'string' && !WITH_INITIAL.includes(model)) {
+    throw new ConfigError('check', [`an initial value is for ${WITH_INITIAL.join(', ')}, not for ${model}`])
+  }
   if (model === 'delivery') {
     return checkDelivery(events, {
       ...(options.allowDuplicates === undefined ? {} : { allowDuplicates: options.allowDuplicates }),
       ...(expired === undefined ? {} : { expired }),
     })
   }
-  const paired = pairOperations(events, { independent: options.independent === true })
+  const paired = pairOperations(events, { independent: options.independent ?? looksIndependent(events) })
   return checkLinearizable(paired, {
     model: model as LinearizableModel | Model,
     initial: options.initial ?? initial,
@@ -109,6 +112,8 @@ function check(
     ...(options.configurationsMax === undefined ? {} : { configurationsMax: options.configurationsMax }),
   })
 }
+
+const WITH_INITIAL: readonly string[] = ['register', 'cas-register', 'kv']
 
 function nameOf(model: ModelName | Model): string {
   return typeof model === 'string' ? model : model.name

@@ -26,6 +26,7 @@ export {
   LINEARIZABLE_MODELS,
   type LinearizableModel,
   lock,
+  mutex,
   queue,
   register,
   set,
@@ -63,6 +64,6 @@ export {
   TransactionHistoryBuilder,
 } from './transactions/history.ts'
 export type { Datum } from './transactions/intern.ts'
-export { LEVELS, type Level } from './transactions/levels.ts'
+export { LEVELS, type Level, levelNamed } from './transactions/levels.ts'
 export { MalformedHistoryError } from './transactions/malformed.ts'
 export type { Anomaly, Conclusion, ExplainedStep, InvolvedOperation, Verdict } from './verdict.ts'

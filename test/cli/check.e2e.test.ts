@@ -138,6 +138,9 @@ it.each([
   [[good, '--model', 'nix'], /--model cannot be "nix"/],
   [[good, '--model', 'register', '--level', 'causal'], /level causal is for models of transactions/],
   [[good, '--model', 'register', '--timeout', 'soon'], /--timeout must be a number/],
+  [[good, '--model', 'set', '--initial', '0'], /an initial value is for register, cas-register, kv/],
+  [[good, '--model', 'register', '--initial', 'x y'], /--initial must be JSON/],
+  [[good, '--model', 'rw-register', '--level', 'PL-4'], /--level cannot be "PL-4"/],
   [['missing.jsonl', '--model', 'register'], /missing.jsonl cannot be read/],
 ] as [string[], RegExp][])('%j ends with 64', async (args, message) => {
   expect(await check(...args)).toEqual({ code: 64, out: '', err: expect.stringMatching(message) })
@@ -167,6 +170,26 @@ it('checks transactions, and draws the cycle', async () => {
   expect({ code, out }).toEqual({ code: 1, out: expect.stringMatching(/G2-item/) })
   expect(readFileSync(page, 'utf8')).toMatch(/marker-end/)
   expect((await check(path, '--model', 'rw-register', '--level', 'snapshot-isolation')).code).toBe(0)
+})
+
+it('takes the other names of a level, and what is held at first', async () => {
+  const path = file('skew.txt', 'r x nil\nw y 1\n=====\nr y nil\nw x 1\n')
+  const at = async (level: string) => (await check(path, '--model', 'rw-register', '--level', level)).code
+  expect([await at('PL-3'), await at('SNAPSHOT_ISOLATION')]).toEqual([1, 0])
+  const first = file('first.jsonl', event(0, 'invoke', 'read') + event(0, 'ok', 'read', 0))
+  expect((await check(first, '--model', 'register', '--initial', '0')).code).toBe(0)
+  expect((await check(first, '--model', 'register')).code).toBe(1)
+})
+
+it('sees by itself that values are pairs of key and value', async () => {
+  const path = file(
+    'independent.jsonl',
+    event(0, 'invoke', 'write', ['x', 1]) +
+      event(0, 'ok', 'write', ['x', 1]) +
+      event(0, 'invoke', 'read', ['y', null]) +
+      event(0, 'ok', 'read', ['y', null]),
+  )
+  expect((await check(path, '--model', 'register')).code).toBe(0)
 })
 
 it('takes sets of transactions for what they are, without a level', async () => {

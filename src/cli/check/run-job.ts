@@ -26,6 +26,7 @@ export async function runJob(job: CheckJob, orphaned: () => boolean): Promise<Ch
       ...(job.format === undefined ? {} : { format: job.format }),
       ...(job.independent === undefined ? {} : { independent: job.independent }),
       ...(job.allowDuplicates === undefined ? {} : { allowDuplicates: job.allowDuplicates }),
+      ...(job.initial === undefined ? {} : { initial: job.initial }),
       ...(job.total === undefined ? {} : { total: job.total }),
       expired: () => performance.now() > deadlineMs || orphaned(),
     })

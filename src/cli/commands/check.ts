@@ -6,6 +6,7 @@ import {
   htmlReport,
   LEVELS,
   type Level,
+  levelNamed,
   MODELS,
   type ModelName,
   type Verdict,
@@ -37,7 +38,8 @@ Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the
     format: { type: 'string', value: 'FORMAT', summary: `auto (default), ${FORMATS.join(', ')}` },
     independent: {
       type: 'boolean',
-      summary: 'values are pairs [key, value], as jepsen.independent writes them',
+      summary:
+        'values are pairs [key, value], as jepsen.independent writes them; seen without it where reads tell so',
     },
     'allow-duplicates': {
       type: 'boolean',
@@ -47,6 +49,11 @@ Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the
       type: 'string',
       value: 'N',
       summary: 'bank: what the accounts add up to; default: what the first read says',
+    },
+    initial: {
+      type: 'string',
+      value: 'VALUE',
+      summary: 'registers and kv: what is held that nobody wrote, as JSON; default null',
     },
     html: { type: 'string', value: 'OUT', summary: 'write a page with the anomalies drawn' },
     timeout: { type: 'string', value: 'S', summary: 'seconds after which the answer is unknown' },
@@ -72,7 +79,7 @@ Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the
 
 async function runCheck(given: Given): Promise<Report> {
   const path = given.positionals[0] as string
-  const level = oneOf<Level>(given, 'level', LEVELS)
+  const level = levelOf(given)
   const format = textValue(given, 'format') === 'auto' ? undefined : oneOf<Format>(given, 'format', FORMATS)
   const modelText = textValue(given, 'model')
   if (modelText === undefined) throw usageError(`--model is missing: choose ${MODELS.join(', ')}`)
@@ -81,6 +88,7 @@ async function runCheck(given: Given): Promise<Report> {
   const timeoutS = numberOf(given, 'timeout', 0.001, 2_000_000)
   const memoryMb = numberOf(given, 'memory', MEMORY_MIN_MB, 1_000_000) ?? MEMORY_DEFAULT_MB
   const total = numberOf(given, 'total', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+  const initial = jsonOf(given, 'initial')
   if (path !== STANDARD_INPUT) statOrComplain(path)
   if (own) statOrComplain(modelText)
   const job: CheckJob = {
@@ -90,7 +98,8 @@ async function runCheck(given: Given): Promise<Report> {
     ...(level === undefined ? {} : { level }),
     ...(format === undefined ? {} : { format }),
     ...(total === undefined ? {} : { total }),
-    independent: flag(given, 'independent'),
+    ...(initial === undefined ? {} : { initial }),
+    ...(flag(given, 'independent') ? { independent: true } : {}),
     allowDuplicates: flag(given, 'allow-duplicates'),
   }
   const started = performance.now()
@@ -160,6 +169,25 @@ function oneOf<T extends string>(given: Given, name: string, allowed: readonly T
     throw usageError(`--${name} cannot be "${value}": choose ${allowed.join(', ')}`)
   }
   return value as T
+}
+
+function levelOf(given: Given): Level | undefined {
+  const name = textValue(given, 'level')
+  const level = name === undefined ? undefined : levelNamed(name)
+  if (name !== undefined && level === undefined) {
+    throw usageError(`--level cannot be "${name}": choose ${LEVELS.join(', ')}`)
+  }
+  return level
+}
+
+function jsonOf(given: Given, name: string): unknown {
+  const text = textValue(given, name)
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw usageError(`--${name} must be JSON, such as 0 or "none" with its quotes, got ${text}`)
+  }
 }
 
 function numberOf(given: Given, name: string, min: number, max: number): number | undefined {

@@ -189,6 +189,21 @@ export const lock: Model<string | null> = {
   },
 }
 
+/** A lock that does not know its holder, as Knossos' `mutex`: anyone may release what is held. */
+export const mutex: Model<boolean> = {
+  name: 'mutex',
+  operations: ['acquire', 'release'],
+  init: () => false,
+  readOnly: (op) => op.f === 'acquire' && op.known && op.output === false,
+  step(held, op) {
+    if (op.f === 'acquire') {
+      if (op.known && op.output === false) return held ? held : undefined
+      return held && op.known ? undefined : true
+    }
+    return held || !op.known ? false : undefined
+  },
+}
+
 /** A lock whose `acquire` answers a fencing token, each larger than those before; `release` may name the token. */
 export const fencedLock: Model<{ readonly holder: string | null; readonly token: string }> = {
   name: 'fenced-lock',
@@ -199,8 +214,10 @@ export const fencedLock: Model<{ readonly holder: string | null; readonly token:
     const process = canonical(op.process)
     if (op.f === 'acquire') {
       if (state.holder !== null) return op.known ? undefined : state
-      // Nobody knows the token of a lost answer; the next one must only be larger than the last known.
-      if (!op.known) return { holder: process, token: state.token }
+      // Nobody knows the token of a lost answer; it was at least the one after the last, and the next is larger still.
+      if (!op.known) {
+        return { holder: process, token: state.token === '' ? '' : `${BigInt(state.token) + 1n}` }
+      }
       const token = whole(op.output)
       if (token === undefined || (state.token !== '' && token <= BigInt(state.token))) return undefined
       return { holder: process, token: `${token}` }
@@ -220,6 +237,7 @@ export const LINEARIZABLE_MODELS = [
   'set',
   'counter',
   'lock',
+  'mutex',
   'fenced-lock',
 ] as const
 export type LinearizableModel = (typeof LINEARIZABLE_MODELS)[number]
@@ -242,6 +260,8 @@ export function linearizableModel(name: LinearizableModel, initial?: unknown): M
       return counter as Model
     case 'lock':
       return lock as Model
+    case 'mutex':
+      return mutex as Model
     case 'fenced-lock':
       return fencedLock as Model
   }

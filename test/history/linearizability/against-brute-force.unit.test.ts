@@ -93,6 +93,11 @@ const cases: readonly Case[] = [
     operations: fc.oneof(op('acquire', none, fc.constantFrom(undefined, false)), op('release', none)),
   },
   {
+    model: 'mutex',
+    unique: false,
+    operations: fc.oneof(op('acquire', none, fc.constantFrom(undefined, false)), op('release', none)),
+  },
+  {
     model: 'fenced-lock',
     unique: false,
     operations: fc.oneof(op('acquire', none, small), op('release', none)),

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { checkLinearizable } from '../../../src/history/linearizability/check.ts'
 import type { Model } from '../../../src/history/linearizability/model.ts'
 import type { LinearizableModel } from '../../../src/history/linearizability/models.ts'
-import { pairOperations } from '../../../src/history/linearizability/operation.ts'
+import { looksIndependent, pairOperations } from '../../../src/history/linearizability/operation.ts'
 import { history } from './notation.ts'
 
 type Row = readonly [title: string, model: LinearizableModel, verdict: 'valid' | 'invalid', line: string]
@@ -87,7 +87,23 @@ const table: readonly Row[] = [
   ['two holders', 'lock', 'invalid', '0>acquire 0= 1>acquire 1='],
   ['released by another', 'lock', 'invalid', '0>acquire 0= 1>release 1='],
   ['released and acquired', 'lock', 'valid', '0>acquire 0= 0>release 1>acquire 1= 0='],
+  ['anyone may release a mutex', 'mutex', 'valid', '0>acquire 0= 1>release 1= 2>acquire 2='],
+  ['a mutex is held twice', 'mutex', 'invalid', '0>acquire 0= 1>acquire 1='],
+  ['a free mutex is released', 'mutex', 'invalid', '0>acquire 0= 0>release 0= 1>release 1='],
+  ['a lost acquire took the mutex', 'mutex', 'valid', '0>acquire 0? 1>release 1= 2>acquire 2='],
   ['tokens grow', 'fenced-lock', 'valid', '0>acquire 0=1 0>release 0= 1>acquire 1=3'],
+  [
+    'a lost acquire has a token between',
+    'fenced-lock',
+    'valid',
+    '0>acquire 0=1 0>release 0= 1>acquire 1? 1>release 1= 2>acquire 2=3',
+  ],
+  [
+    'no token is left for a lost acquire',
+    'fenced-lock',
+    'invalid',
+    '0>acquire 0=1 0>release 0= 1>acquire 1? 1>release 1= 2>acquire 2=2',
+  ],
   ['a token is given twice', 'fenced-lock', 'invalid', '0>acquire 0=2 0>release 0= 1>acquire 1=2'],
 ]
 
@@ -115,6 +131,18 @@ it('splits pairs into key and value where keys are independent', () => {
   expect(
     checkLinearizable(pairOperations(events, { independent: true }), { model: 'register' }),
   ).toMatchObject({ verdict: 'valid', objects: 2 })
+})
+
+it.each([
+  [
+    'each read asks for a key with nothing',
+    '0>read:["x",null] 0=["x",null] 0>write:["x",1] 0= 0>read:["x",null] 0=["x",1]',
+    true,
+  ],
+  ['a register that holds pairs', '0>write:["x",1] 0= 0>read 0=["x",1]', false],
+  ['compare-and-set alone', '0>cas:[1,null] 0=', false],
+])('knows pairs of key and value by what is asked: %s', (_, line, expected) => {
+  expect(looksIndependent(history(line))).toBe(expected)
 })
 
 const twenty = Array.from({ length: 20 }, (_, i) => `${i}>push:${i}`).join(' ')
