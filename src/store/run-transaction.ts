@@ -67,6 +67,8 @@ async function runOnce<T>(
   return result
 
   async function run(tx: OwnScope, session: Session): Promise<T> {
+    // The statement commits itself.
+    if (alone) await failpoint('store.commit.before')
     const result = await work(tx, attempt)
     if (transactionId !== undefined) tx.beforeCommit(writeWitness, transactionId)
     last = await tx.flush()
@@ -79,7 +81,7 @@ async function runOnce<T>(
   async function commit(): Promise<void> {
     let found: 'applied' | 'not-applied' | undefined
     try {
-      await failpoint('store.commit.before')
+      if (!alone) await failpoint('store.commit.before')
       const sent = last === undefined ? session.commit() : (session.commitWith?.(last) ?? session.commit())
       try {
         if (sent !== undefined) await deadline.race(sent)

@@ -1,10 +1,17 @@
 import { backoffMs } from '../core/backoff.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
-import { isRetriable, type OwnTransaction, type PreparedWork, type Store } from '../store/index.ts'
+import {
+  isRetriable,
+  type OwnTransaction,
+  type PreparedWork,
+  type Sql,
+  type Store,
+  type Transaction,
+} from '../store/index.ts'
 import { TwoPhaseAbortedError, TwoPhaseInDoubtError } from './errors.ts'
 import { formatGid, newTransactionId } from './gid.ts'
-import { commitDecision, type Decision, decideAbort, readDecision, saysTooLate } from './log.ts'
+import { type Commit, commitDecision, type Decision, decideAbort, readDecision, saysTooLate } from './log.ts'
 import type { ResolvedTwoPhase } from './options.ts'
 import { deferred, settle } from './promises.ts'
 import type { LogIdentity } from './setup.ts'
@@ -143,16 +150,18 @@ export async function runTwoPhase<Result>(
     if (hookError !== undefined) throw hookError
   }
 
+  /** The decision is all there is to the transaction, so it needs no BEGIN and no COMMIT. */
   async function decideApart(): Promise<void> {
     if (keepers.length === 0) return
+    await failpoint('two-phase.deciding')
     const bound = { timeoutMs, ...(signal && { signal }) }
-    await logStore.transaction(decideCommit, { isolation: 'read-committed', urgent: true, ...bound })
+    await logStore.autocommit(commitDecision(logStore, { ...row(), notAfterMs }), { urgent: true, ...bound })
   }
 
   async function decideCommit(tx: OwnTransaction): Promise<void> {
     if (keepers.length === 0) return
     await failpoint('two-phase.deciding')
-    tx.beforeCommit(commitDecision, { ...row(), notAfterMs })
+    tx.beforeCommit(decideLast, { ...row(), notAfterMs })
   }
 
   function row() {
@@ -235,6 +244,10 @@ export async function runTwoPhase<Result>(
         })
     }
   }
+}
+
+async function decideLast({ store }: Transaction, [commit]: readonly Commit[]): Promise<Sql> {
+  return commitDecision(store, commit as Commit)
 }
 
 /** A place between two effects. A test that throws here must not cost the pool its connections. */

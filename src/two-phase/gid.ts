@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 
 /** Names of prepared transactions: `holdfast:<log>:<transaction>:<participant>`. Pure, but for the random ids. */
 export interface Gid {
@@ -33,9 +33,9 @@ export function newLogId(): string {
 
 /** Random; the attempts of one thing have their first half in common, by which `attemptsPrefix` finds them. */
 export function newTransactionId(attemptOf?: string): string {
-  return attemptOf === undefined
-    ? randomBytes(12).toString('hex')
-    : family(attemptOf) + randomBytes(6).toString('hex')
+  // Node makes UUIDs from a store of random bytes, where randomBytes asks the system each time.
+  const digits = randomUUID().replaceAll('-', '')
+  return attemptOf === undefined ? digits.slice(8) : family(attemptOf) + digits.slice(20)
 }
 
 /** What the names of one log and one thing's attempts begin with. Others may share it: 1 in 2^48. */

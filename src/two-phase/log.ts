@@ -55,16 +55,15 @@ export interface Commit extends NewDecision {
 }
 
 /**
- * For `beforeCommit`: the decision to commit is the last statement of its transaction and travels with COMMIT, so it does
- * not ask but fails where it must not stand. An abort under the same key is a violation of the primary key. Too late is a
- * division by zero, which PostgreSQL refuses, and SQLite answers with a null that the column refuses.
+ * The decision to commit, as the last statement of its transaction or a transaction by itself. COMMIT does not wait for its
+ * answer, so it does not ask but fails where it must not stand. An abort under the same key is a violation of the primary
+ * key. Too late is a division by zero, which PostgreSQL refuses, and SQLite answers with a null that the column refuses.
  *
  * Commit and abort compete for the key: an insert waits for one that is not committed yet, so there is no moment in which
  * both succeed.
  */
-export async function commitDecision({ store }: Transaction, commits: readonly Commit[]): Promise<Sql> {
+export function commitDecision(store: Store, commit: Commit): Sql {
   const { dialect, table } = store
-  const [commit] = commits as readonly [Commit]
   const inTime = sql`case when ${dialect.nowMs} <= ${Math.floor(commit.notAfterMs)} then 1 else 0 end`
   const atMs = sql`${dialect.nowMs} / (${inTime})`
   return dialect.insertSelect(table('two_phase'), COLUMNS, decisionRow(store, 'commit', commit, atMs))

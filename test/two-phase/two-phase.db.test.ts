@@ -2,12 +2,14 @@ import { sql } from 'holdfast'
 import { effectTables } from 'holdfast/effects'
 import { createOutbox } from 'holdfast/outbox'
 import { createParticipant } from 'holdfast/participant'
+import { postgres } from 'holdfast/postgres'
 import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
-import { createTwoPhase } from 'holdfast/two-phase'
+import { createTwoPhase, twoPhaseTables } from 'holdfast/two-phase'
 import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import { commitDecision } from '../../src/two-phase/log.ts'
+import { freshPool } from '../support/postgres.ts'
 import { until } from '../support/wait.ts'
 import { move, moved, NOTHING, openWorld, places, useWorld, type World } from './world.ts'
 
@@ -303,21 +305,30 @@ describe('the decision', () => {
     await using world = await openWorld('orders')
     const seen: unknown[] = []
     for (const set of ['off', 'local', 'remote_apply']) {
-      const decision = {
-        id: set,
-        log: 'l',
-        participants: [],
-        decidedBy: 'me',
-        notAfterMs: Date.now() + 60_000,
-      }
+      const decision = newDecision(set)
       await world.orders.transaction(async (tx) => {
         await tx.query(`set local synchronous_commit = ${set}`)
-        await tx.execute(await commitDecision(tx, [decision]))
+        await tx.execute(commitDecision(world.orders, decision))
         const [row] = await tx.query<{ v: string }>("select current_setting('synchronous_commit') as v")
         seen.push(row?.v)
       })
     }
     expect(seen).toEqual(['on', 'on', 'remote_apply'])
+  })
+
+  it('is on the disk when it is a transaction by itself, too', async () => {
+    await using lazy = await freshPool({ options: '-c synchronous_commit=off', max: 1 })
+    const log = postgres(lazy.pool)
+    await migrate(log, [twoPhaseTables])
+    for (let i = 0; i < 20; i++) {
+      const where = async (what: string) => {
+        const { rows } = await lazy.pool.query(`select pg_current_wal_${what}_lsn() - '0/0'::pg_lsn as at`)
+        return Number(rows[0].at)
+      }
+      const before = await where('insert')
+      await log.autocommit(commitDecision(log, newDecision(`d${i}`)))
+      expect(await where('flush'), `decision ${i}`).toBeGreaterThan(before)
+    }
   })
 
   it.each(places)(
@@ -361,4 +372,12 @@ describe('names', () => {
     await expect(twoPhase([payments, payments], async () => {})).rejects.toThrow(/named twice/)
     await expect(twoPhase([], async () => {})).rejects.toThrow(/at least one store/)
   })
+})
+
+const newDecision = (id: string) => ({
+  id,
+  log: 'l',
+  participants: [],
+  decidedBy: 'me',
+  notAfterMs: Date.now() + 60_000,
 })
