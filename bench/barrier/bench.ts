@@ -1,8 +1,9 @@
-import { migrate, type OwnTransaction, sql } from 'holdfast'
+import { migrate, type OwnTransaction, sql, type Transaction } from 'holdfast'
 import { effectTables } from 'holdfast/effects'
 import { createParticipant } from 'holdfast/participant'
 import { postgres } from 'holdfast/postgres'
-import { sampleByTurns } from '../lib/clients.ts'
+import { MANY, sampleOneAndMany } from '../lib/clients.ts'
+import { countFlights, sampleCosts } from '../lib/costs.ts'
 import { atMost, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
@@ -12,8 +13,11 @@ const ACCOUNTS = 5_000
 /**
  * What the barrier adds to one business transaction, on PostgreSQL: an account is locked, charged, and the charge written
  * down. For comparison also to the smallest transaction there is, which inserts one row. Each call is the first of its
- * saga, which is the dearest. What part of it no barrier can do without shows `one row first`: a bare insert of one key in
- * front of the work, without a gate, an epoch or a result. `no result` is the barrier around work that gives none.
+ * saga, which is the dearest. `no result` is the barrier around work that gives none.
+ *
+ * What no barrier can do without stands beside it: `one row first`, a bare insert of one key in front of the work, without
+ * a gate, an epoch or a result; and, cheaper still, `one row with COMMIT`: the same insert behind the work, in the flight of
+ * COMMIT, which is no barrier, since the work of a repetition would have run.
  */
 export const bench: Bench = {
   async run({ serverUrl, rounds, scale, only, progress }) {
@@ -21,6 +25,7 @@ export const bench: Bench = {
     for (let round = 1; round <= rounds; round++) {
       await withDatabase(serverUrl, async (url) => {
         const pool = openPool(url, 17)
+        const counts = countFlights(pool)
         const store = postgres(pool)
         await migrate(store, [effectTables])
         await pool.query('create table account (id int primary key, balance int not null)')
@@ -61,6 +66,13 @@ export const bench: Bench = {
                 return work(tx, id)
               })
             },
+            'one row with COMMIT': () => {
+              const id = `${round}-${n++}`
+              return store.transaction((tx) => {
+                tx.beforeCommit(insertSeen, id)
+                return work(tx, id)
+              })
+            },
             'no result': () => {
               const saga = `${round}-${n++}`
               return participant.transaction({ saga, step: 'charge', phase: 'do', epoch: 1n }, async (tx) => {
@@ -75,12 +87,12 @@ export const bench: Bench = {
             },
           }
           const tell = (text: string) => progress(`round ${round}: ${text}`)
-          for (const clients of [1, 16]) {
-            const metric = `${name}, ${clients} at a time`
-            if (only !== undefined && !metric.includes(only)) continue
-            const plan = { clients, turns: 8, durationMs: 3_000 * scale }
-            samples.push(...(await sampleByTurns(ways, plan, { metric, unit: 'transactions/s' }, tell)))
-          }
+          const measured = { name, unit: 'transactions/s', only }
+          samples.push(
+            ...(await sampleOneAndMany(ways, measured, { turns: 8, durationMs: 3_000 * scale }, tell)),
+          )
+          const counted = { clients: MANY, calls: 1_500 }
+          samples.push(...(await sampleCosts(ways, { pool, counts, name }, counted)))
         }
         await pool.end()
       })
@@ -95,4 +107,9 @@ export const bench: Bench = {
       ],
     }
   },
+}
+
+/** For `beforeCommit`. */
+async function insertSeen(_: Transaction, [id]: readonly string[]) {
+  return sql`insert into seen (id) values (${id as string})`
 }

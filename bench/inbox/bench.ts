@@ -4,7 +4,7 @@ import { effectTables } from 'holdfast/effects'
 import { createInbox, inboxTables } from 'holdfast/inbox'
 import { leaseTables } from 'holdfast/lease'
 import { postgres } from 'holdfast/postgres'
-import { sampleByTurns } from '../lib/clients.ts'
+import { sampleOneAndMany } from '../lib/clients.ts'
 import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
@@ -35,11 +35,8 @@ export const bench: Bench = {
           ...hand.ways,
         }
         const tell = (text: string) => progress(`round ${round}: ${text}`)
-        for (const clients of [1, 16]) {
-          const plan = { clients, turns: 10, durationMs: 4000 * scale }
-          const metric = `handled, ${clients} at a time`
-          samples.push(...(await sampleByTurns(ways, plan, { metric, unit: 'messages/s' }, tell)))
-        }
+        const plan = { turns: 10, durationMs: 4000 * scale }
+        samples.push(...(await sampleOneAndMany(ways, { name: 'handled', unit: 'messages/s' }, plan, tell)))
         await pool.end()
         await hand.end()
       })

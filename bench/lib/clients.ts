@@ -37,6 +37,24 @@ export async function sampleByTurns(
   return [...sums].map(([system, value]) => ({ system, metric, unit, value }))
 }
 
+/** The same with one client and with sixteen, as metrics of their own: `<name>, 16 at a time`. */
+export async function sampleOneAndMany(
+  ways: Readonly<Record<string, () => Promise<unknown>>>,
+  { name, unit, only }: { name: string; unit: string; only?: string | undefined },
+  plan: { turns: number; durationMs: number },
+  progress: (text: string) => void,
+): Promise<Sample[]> {
+  const samples: Sample[] = []
+  for (const clients of [1, MANY]) {
+    const metric = `${name}, ${clients} at a time`
+    if (only !== undefined && !metric.includes(only)) continue
+    samples.push(...(await sampleByTurns(ways, { clients, ...plan }, { metric, unit }, progress)))
+  }
+  return samples
+}
+
+export const MANY = 16
+
 /** Waits until `condition`, or throws after `deadlineMs` with what it waited for. */
 export async function until(what: string, condition: () => boolean, deadlineMs: number): Promise<void> {
   const deadline = performance.now() + deadlineMs

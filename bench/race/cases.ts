@@ -1,5 +1,6 @@
 import type { RaceDefinition } from 'holdfast/race'
 import type pg from 'pg'
+import { inTransaction } from '../../test/support/in-transaction.ts'
 
 /** A well-known race as people write it, and the same with its cure. Neither has an assertion. */
 export interface Case {
@@ -21,20 +22,12 @@ export const TABLES = `
   create table room (id int primary key, seats int not null);`
 
 export function casesOn(pool: pg.Pool): Case[] {
-  async function transaction<T>(work: (query: Query) => Promise<T>, level = 'read committed'): Promise<T> {
-    const client = await pool.connect()
-    try {
-      await client.query(`begin isolation level ${level}`)
-      const result = await work((text, values) => client.query(text, values))
-      await client.query('commit')
-      return result
-    } catch (error) {
-      await client.query('rollback')
-      throw error
-    } finally {
-      client.release()
-    }
-  }
+  const transaction = <T>(work: (query: Query) => Promise<T>, level = 'read committed'): Promise<T> =>
+    inTransaction(
+      pool,
+      (client) => work((text, values) => client.query(text, values)),
+      `begin isolation level ${level}`,
+    )
 
   const accounts = (db: { query: Query }) =>
     db.query(`delete from account; insert into account values ('a', 100), ('b', 100)`)

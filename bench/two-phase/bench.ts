@@ -2,7 +2,7 @@ import { migrate, sql } from 'holdfast'
 import { postgres } from 'holdfast/postgres'
 import { createTwoPhase, twoPhaseTables } from 'holdfast/two-phase'
 import type pg from 'pg'
-import { sampleByTurns } from '../lib/clients.ts'
+import { sampleOneAndMany } from '../lib/clients.ts'
 import { atLeast, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
@@ -49,12 +49,8 @@ export const bench: Bench = {
         'holdfast, log in a participant': holdfast(inside),
       }
       const tell = (text: string) => progress(`round ${round}: ${text}`)
-      for (const clients of [1, 16]) {
-        const metric = `two-phase, ${clients} at a time`
-        if (only !== undefined && !metric.includes(only)) continue
-        const plan = { clients, turns: 6, durationMs: 4_000 * scale }
-        samples.push(...(await sampleByTurns(ways, plan, { metric, unit: 'transactions/s' }, tell)))
-      }
+      const measured = { name: 'two-phase', unit: 'transactions/s', only }
+      samples.push(...(await sampleOneAndMany(ways, measured, { turns: 6, durationMs: 4_000 * scale }, tell)))
       await apart.close()
       await inside.close()
       await Promise.all(pools.map((pool) => pool.end()))

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, inject } from 'vitest'
 
+export { inTransaction } from './in-transaction.ts'
+
 export interface FreshDatabase extends AsyncDisposable {
   readonly url: string
   /** Drops the database, disconnecting whoever is left and rolling back what is still prepared. */
@@ -75,26 +77,6 @@ export async function freshPool(options: pg.PoolConfig = {}): Promise<FreshPool>
     return dropped
   }
   return { url: database.url, pool, drop, [Symbol.asyncDispose]: drop }
-}
-
-/** BEGIN, `work` and COMMIT or ROLLBACK on one client, as people write it who have no library. */
-export async function inTransaction<T>(
-  pool: pg.Pool,
-  work: (client: pg.PoolClient) => Promise<T>,
-  begin = 'begin',
-): Promise<T> {
-  const client = await pool.connect()
-  try {
-    await client.query(begin)
-    const result = await work(client)
-    await client.query('commit')
-    return result
-  } catch (error) {
-    await client.query('rollback')
-    throw error
-  } finally {
-    client.release()
-  }
 }
 
 async function connect(url: string): Promise<pg.Client> {
