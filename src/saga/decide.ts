@@ -62,7 +62,7 @@ export function fork(
     if (row === undefined) throw new SagaNotFoundError(id)
     const entries = (await readEntries(tx, [id])).get(id) ?? []
     const first = entries.find((entry) => entry.step === from && entry.pos >= 0)
-    if (first === undefined) throw new SagaStateError(`saga "${id}" has no step "${from}" in its journal`)
+    if (first === undefined) throw noStep(id, from, entries)
     const [inserted] = await insertSagas(tx, [
       {
         id: newId,
@@ -133,4 +133,11 @@ interface StuckAt {
   readonly phase?: string
   readonly pos?: number
   readonly hash?: string | null
+}
+
+function noStep(id: string, step: string, entries: readonly Entry[]): SagaStateError {
+  const steps = [...new Set(entries.filter((entry) => entry.pos >= 0).map((entry) => `"${entry.step}"`))]
+  return new SagaStateError(
+    `saga "${id}" has no step "${step}" in its journal, which has ${steps.join(', ') || 'none yet'}`,
+  )
 }

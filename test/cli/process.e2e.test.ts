@@ -1,5 +1,5 @@
 /** The command line as a process: pipes, drivers, streams. Uses the build. */
-import { cpSync, existsSync, mkdirSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -39,6 +39,26 @@ it('uses no colour in a pipe', async () => {
   const { out } = await run(['doctor', '--store', store])
   expect(out).toMatch(/^ {2}ok /m)
   expect(out).not.toContain('\u001b')
+})
+
+it.each(['module', 'commonjs'])('reads the sagas of a TypeScript module of a "%s" package', async (type) => {
+  const cwd = folder.file(`sagas-${type}`)
+  mkdirSync(join(cwd, 'node_modules'), { recursive: true })
+  symlinkSync(root, join(cwd, 'node_modules/holdfast'))
+  symlinkSync(join(root, 'node_modules/tsx'), join(cwd, 'node_modules/tsx'))
+  writeFileSync(join(cwd, 'package.json'), JSON.stringify({ type }))
+  writeFileSync(
+    join(cwd, 'sagas.ts'),
+    `import { saga } from 'holdfast/saga'
+     enum Step { charge = 'charge' }
+     export const order = saga('order', async (s, n: number): Promise<void> => { await s.step(Step.charge, n, () => n) })`,
+  )
+  const { code, out, err } = await run(
+    ['sagas', 'check-upgrade', '--module', 'sagas.ts', '--store', store, '--json'],
+    { cwd },
+  )
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+  expect(JSON.parse(out)).toMatchObject({ checked: 0 })
 })
 
 describe('where no driver is installed', () => {

@@ -199,7 +199,11 @@ const check: Command = {
     'Ends with 1 when something would. Runs nothing and writes nothing. The module exports the sagas.',
   options: {
     ...STORE_OPTIONS,
-    module: { type: 'string', value: 'FILE', summary: 'the JavaScript module that exports the new sagas' },
+    module: {
+      type: 'string',
+      value: 'FILE',
+      summary: 'the module (JavaScript or TypeScript) that exports the new sagas',
+    },
   },
   examples: [{ line: 'holdfast sagas check-upgrade --module ./dist/sagas.js', does: 'before you deploy' }],
   async run(given) {

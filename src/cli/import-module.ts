@@ -1,0 +1,72 @@
+/** Imports a module of the user's as it is: JavaScript or TypeScript, ES modules or CommonJS. */
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { CliError, usageError } from './cli-error.ts'
+import { EXIT } from './command.ts'
+
+/** @throws CliError for a file that is missing, that throws when it is loaded, or is TypeScript that this Node does not run */
+export async function importModule(file: string): Promise<Record<string, unknown>> {
+  const path = resolve(file)
+  if (!existsSync(path)) throw usageError(`there is no file ${path}`)
+  if (/\.[cm]?ts$/.test(path)) await registerTypeScript(path)
+  return importFile(path)
+}
+
+type TsxEntry = './esm/api' | './cjs/api'
+
+interface TsxManifest {
+  readonly exports: Readonly<Record<TsxEntry, { readonly import: { readonly default: string } }>>
+}
+
+/**
+ * `tsx` of the user's project where it is installed: it also runs what is more than types (enums, decorators) and packages
+ * of "type": "commonjs". Else Node itself, which strips types from 22.18 on.
+ */
+async function registerTypeScript(path: string): Promise<void> {
+  let manifest: string
+  try {
+    manifest = createRequire(path).resolve('tsx/package.json')
+  } catch (cause) {
+    if ((process.features as { typescript?: unknown }).typescript) return
+    throw unsupported(
+      `this Node (${process.version}) does not run TypeScript: run "npm install --save-dev tsx", or use Node 22.18 or later`,
+      cause,
+    )
+  }
+  // Loaded as a module, since the face of tsx for require() looks for its loader in the wrong place.
+  const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as TsxManifest
+  // Both: a file is CommonJS where its package does not say "type": "module".
+  for (const entry of ['./cjs/api', './esm/api'] as const) {
+    const api = new URL(exports[entry].import.default, pathToFileURL(manifest))
+    const { register } = (await import(api.href)) as { register(): unknown }
+    register()
+  }
+}
+
+/** Node strips types and does nothing else: what it cannot run, tsx can. */
+async function importFile(path: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>
+  } catch (cause) {
+    const { code, message } = cause as { code?: string; message?: string }
+    if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') {
+      throw unsupported(
+        `Node strips types only, and the file has more (${message}): run "npm install --save-dev tsx"`,
+        cause,
+      )
+    }
+    if (/\.ts$/.test(path) && message === 'Cannot use import statement outside a module') {
+      throw unsupported(
+        `the package of ${path} is "type": "commonjs", and the file uses import: run "npm install --save-dev tsx", or make it "type": "module"`,
+        cause,
+      )
+    }
+    throw new CliError('MODULE_UNREADABLE', EXIT.problem, `${path} cannot be loaded: ${message}`, { cause })
+  }
+}
+
+function unsupported(message: string, cause: unknown): CliError {
+  return new CliError('TYPESCRIPT_UNSUPPORTED', EXIT.unreachable, message, { cause })
+}
