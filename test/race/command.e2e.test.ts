@@ -73,6 +73,14 @@ it('ends with 0 once the row is locked', async () => {
   expect(report.coverage.exhaustive).toBe(true)
 })
 
+it('leaves out what differs only by the order of independent statements with --skip-equivalent, and says so', async () => {
+  const path = file('skips.mjs', 'select balance from account for update')
+  const { exitCode, text, report } = await run(path, { 'skip-equivalent': true })
+  expect(exitCode).toBe(0)
+  expect(report.coverage).toMatchObject({ exhaustive: false, upToEquivalence: true })
+  expect(text).toContain('every schedule was run, or one that differs only by the order of statements')
+})
+
 it('leaves remedies at their names with --no-remedies', async () => {
   const { text, report } = await run(file('named.mjs', 'select balance from account'), {
     'no-remedies': true,
