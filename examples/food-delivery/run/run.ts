@@ -142,7 +142,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
   const record = (operation: Parameters<History['add']>[1]): void => history.add(name, operation)
   try {
     onProgress(progress(phase))
-    await processes.start()
+    await Promise.race([processes.start(), interrupted])
     await ends.start()
     phase = 'running'
     timeline.start()
