@@ -34,7 +34,7 @@ const MAY_IMPORT = {
   replica: ['causality', 'version', 'inbox', 'outbox', ...base], // changes travel by outbox and inbox; If-Match is read once
   tables: [...capabilities, ...pure, ...base, 'store-queue'],
   server: [...capabilities, ...pure, ...base],
-  race: ['history', 'store', 'core'],
+  race: ['history', 'dialect', 'store', 'core'], // a SQLite handle as the store has it
   testing: [...capabilities, ...pure, ...base, 'dialect', 'broker-kind', 'store-queue', 'race', 'index'],
   index: [...capabilities, ...pure, ...base, 'race'],
   cli: 'everything but testing',

@@ -219,7 +219,7 @@ class Explorer {
           : diagnosis.anomaly
     return {
       ...diagnosis,
-      ...(this.#ground.remedy === undefined ? {} : { remedy: this.#ground.remedy }),
+      remedy: this.#ground.remedyFor?.(anomaly) ?? diagnosis.remedy,
       anomaly,
       explanation,
       remedies: [],

@@ -1,3 +1,4 @@
+import type { Anomaly } from './anomaly.ts'
 import type { Row } from './generated-ids.ts'
 import type { Tables } from './outcome.ts'
 import type { RaceDatabase } from './race.ts'
@@ -9,7 +10,7 @@ export interface Ground {
   /** For `setup` and `invariant`: a connection of no task. */
   readonly db: RaceDatabase
   /** What removes a race here, in place of what the name of the anomaly says. */
-  readonly remedy?: string
+  remedyFor?(anomaly: Anomaly): string
   /** The tables, once the set-up has run. */
   findTables(): Promise<Tables>
   readRows(tables: Tables): Promise<readonly Row[]>

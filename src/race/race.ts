@@ -12,9 +12,11 @@ export interface RaceDatabase {
 export interface RaceDefinition {
   /**
    * The pool that the tasks use, or `postgres(pool)`; other pools of the same `pg` are intercepted too. For SQLite a handle of
-   * better-sqlite3, libsql or node:sqlite on a file; other handles of the same driver are intercepted too.
+   * better-sqlite3, libsql or node:sqlite on a file, `sqlite({ open })`, or `sqlite:PATH`, which is opened with the driver that
+   * the file of the race loads; other handles of the same driver are intercepted too. Left out where `holdfast race FILE` is
+   * given `--store sqlite:PATH`.
    */
-  readonly store: Store | object
+  readonly store?: Store | object | string
   /**
    * On SQLite: `import.meta.url` of the file that exports this race, since each task runs in a thread that loads it.
    * `holdfast race FILE` knows it.
@@ -73,6 +75,9 @@ export function race(name: string, definition: RaceDefinition): Race {
     definition,
     ['store', 'module', 'setup', 'tasks', 'invariant', 'refused', 'options'],
     [
+      typeof definition.store !== 'string' ||
+        (/^sqlite:./.test(definition.store) && definition.store !== 'sqlite::memory:') ||
+        'store must be sqlite:PATH where it is a text, and not in memory',
       (names.length >= 2 && names.length <= 5) || `tasks must be two to five functions, got ${names.length}`,
       definition.refused === undefined ||
         typeof definition.refused === 'function' ||
@@ -108,7 +113,7 @@ export function poolOf({ name, definition: { store } }: Race): PoolLike & { read
   const pool = (poolOfStore.get(store as Store) ?? store) as Partial<PoolLike>
   if (typeof pool?.Client !== 'function' || pool.options === undefined) {
     throw new ConfigError(`race "${name}"`, [
-      'store must be a pg.Pool, postgres(pool) or a SQLite handle: other stores cannot be explored',
+      'store must be a pg.Pool, postgres(pool), a SQLite handle, sqlite({ open }) or sqlite:PATH: other stores cannot be explored',
     ])
   }
   return pool as PoolLike & { options: object }

@@ -22,7 +22,8 @@ const DEPTH_MAX = 5
  */
 export function isRefusal(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > DEPTH_MAX) return false
-  const { code, errcode, outcome } = error as Record<string, unknown>
+  const { code, errcode, outcome, deadlock } = error as Record<string, unknown>
+  if (deadlock === true) return false
   if (outcome === 'not-applied' && typeof code === 'string') return code !== 'DEADLOCK'
   if (typeof code === 'string' && REFUSALS.has(code)) return true
   if (typeof errcode === 'number' && ERRCODES.has(errcode)) return true

@@ -1,23 +1,13 @@
 /** The package as npm would publish it, installed into an empty folder and used by each supported Node. */
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tempFolder } from '../support/files.ts'
+import { INSTALL_MS, nodeBinary } from '../support/node-binary.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const INSTALL_MS = 300_000
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 /**
@@ -109,32 +99,6 @@ describe.each(['20', '22', '24'])('on Node %s', (major) => {
 it('npx finds the command', () => {
   expect(run('npx', ['holdfast', '--version'], application.path).trim()).toBe(version)
 })
-
-/** The Node that runs the tests where it is that one, else one from npm, kept between runs outside the repository. */
-function nodeBinary(major: string): string {
-  if (process.versions.node.split('.')[0] === major) return process.execPath
-  const cache = join(tmpdir(), 'holdfast-nodes')
-  const folder = join(cache, major)
-  const binary = join(
-    folder,
-    'node_modules',
-    'node',
-    'bin',
-    process.platform === 'win32' ? 'node.exe' : 'node',
-  )
-  if (existsSync(binary)) return binary
-  mkdirSync(cache, { recursive: true })
-  const fresh = mkdtempSync(join(cache, 'new-'))
-  writeFileSync(join(fresh, 'package.json'), '{ "private": true }\n')
-  run('npm', ['install', '--no-audit', '--no-fund', `node@${major}`], fresh)
-  try {
-    renameSync(fresh, folder) // whole or not at all, so that an interrupted download is not taken for a Node
-  } catch (error) {
-    rmSync(fresh, { recursive: true, force: true })
-    if (!existsSync(binary)) throw error
-  }
-  return binary
-}
 
 function run(command: string, args: readonly string[], cwd: string): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, {

@@ -1,8 +1,15 @@
 import { basename, resolve } from 'node:path'
-import { explore, type RaceOptions, type RaceReport, raceHtml, renderReport } from '../../race/index.ts'
+import {
+  explore,
+  type Race,
+  type RaceOptions,
+  type RaceReport,
+  raceHtml,
+  renderReport,
+} from '../../race/index.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
-import { STORE_OPTIONS } from '../open-store.ts'
+import { STORE_OPTIONS, storeAddress } from '../open-store.ts'
 import { loadRaces } from '../race/load-races.ts'
 import { poolUnder } from '../race/pool-under.ts'
 import { EMBEDDED, prepareDatabase } from '../race/race-database.ts'
@@ -33,7 +40,7 @@ export const raceCommand: Command = {
     spec: SPEC_OPTION,
     store: {
       ...STORE_OPTIONS.store,
-      summary: `the database, postgres://… or ${EMBEDDED}; default: what the environment names, else the latter`,
+      summary: `the database, postgres://…, sqlite:PATH or ${EMBEDDED}; default: what the environment names, else the latter`,
     } as OptionSpec,
   },
   examples: [
@@ -77,14 +84,23 @@ function optionsOf(given: Given): RaceOptions {
   return replay === undefined ? options : { ...options, replay }
 }
 
+/** A race that names no store is on the SQLite file that `--store` names. */
+function onSqlite(race: Race, given: Given): Race {
+  if (race.definition.store !== undefined || textValue(given, 'store') === undefined) return race
+  const address = storeAddress(given)
+  if (address.kind !== 'sqlite') return race
+  return { ...race, definition: { ...race.definition, store: `sqlite:${address.path}` } }
+}
+
 /** Loads the file with its pools led to the database that is meant, explores each race, and closes what was opened. */
 async function exploreFile(path: string, given: Given): Promise<RaceReport[]> {
   const options = optionsOf(given)
   const database = await prepareDatabase(path, given)
   try {
-    const races = await loadRaces(path).catch((error: unknown) => {
+    const loaded = await loadRaces(path).catch((error: unknown) => {
       throw database.explain(error)
     })
+    const races = loaded.map((race) => onSqlite(race, given))
     if (options.replay !== undefined && races.length > 1) {
       throw usageError('--replay needs a file with one race')
     }

@@ -19,6 +19,6 @@ export interface RacePool {
 
 /** The pool of a race, also under `postgres(pool)`; undefined where there is none. */
 export function poolUnder({ definition: { store } }: Race): RacePool | undefined {
-  const pool = (poolOfStore.get(store as Store) ?? store) as Partial<RacePool>
-  return typeof pool.Client === 'function' && pool.options !== undefined ? (pool as RacePool) : undefined
+  const pool = (poolOfStore.get(store as Store) ?? store) as Partial<RacePool> | undefined
+  return typeof pool?.Client === 'function' && pool.options !== undefined ? (pool as RacePool) : undefined
 }

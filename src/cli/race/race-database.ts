@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import type { Race } from '../../race/index.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT, type Given, textValue } from '../command.ts'
+import { storeAddress } from '../open-store.ts'
 import { poolUnder, type RacePool } from './pool-under.ts'
 import {
   findPostgres,
@@ -29,7 +30,7 @@ const NAMES = ['DATABASE_URL', 'PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER']
 
 /**
  * Called before the race file is loaded, since its pools read the environment then: DATABASE_URL and the variables of
- * PostgreSQL's own clients (PGHOST and so on) lead to `--store`, or, where nothing else is named, to a temporary server. The
+ * PostgreSQL's own clients (PGHOST and so on) lead to `--store` (DATABASE_URL alone to the path of a SQLite file), or, where nothing else is named, to a temporary server. The
  * environment is as before after `stop`.
  *
  * @throws CliError
@@ -37,10 +38,10 @@ const NAMES = ['DATABASE_URL', 'PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER']
 export async function prepareDatabase(file: string, given: Given): Promise<RaceFileDatabase> {
   const store = textValue(given, 'store')
   if (store !== undefined && store !== EMBEDDED) {
-    if (!/^postgres(ql)?:\/\//i.test(store)) {
-      throw usageError(`--store must be postgres://… or ${EMBEDDED}: other stores are opened by FILE itself`)
-    }
-    return named(setEnvironment(environmentOf(store)))
+    const address = storeAddress(given)
+    return named(
+      setEnvironment(address.kind === 'sqlite' ? { DATABASE_URL: address.path } : environmentOf(address.url)),
+    )
   }
   if (store === undefined && isNamed(given.io.env)) return named(() => {})
   const installed = findPostgres(file)

@@ -1,7 +1,7 @@
 /** Interception at a synchronous SQLite driver, in the worker of a task: each statement waits for its turn. */
 
+import { inTransaction, type SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import { currentTask } from '../task.ts'
-import { type SqliteDriver, transactionIsOpen } from './driver.ts'
 import { CONTINUE, type FromWorker, GIVE_UP, GO, isBusy, reportError } from './protocol.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
@@ -13,6 +13,8 @@ export interface GateParts {
   wait(): number
 }
 
+const SETS_TIMEOUT = /\bpragma\s+(\w+\.)?busy_timeout\s*[=(]/i
+
 /** Rows of an answer that a report shows. */
 const ROWS_SHOWN = 5
 
@@ -20,12 +22,13 @@ const ROWS_SHOWN = 5
 export class Gate {
   readonly #parts: GateParts
   /** The text and handle of each statement that was prepared since. */
-  readonly #prepared = new WeakMap<object, { readonly text: string; readonly db: SqliteDriver }>()
-  readonly #used = new Set<SqliteDriver>()
+  readonly #prepared = new WeakMap<object, { readonly text: string; readonly db: SqliteDatabaseLike }>()
+  /** Handles of the task in whose transaction it is, as of their last statement. */
+  readonly #open = new Set<SqliteDatabaseLike>()
   /** Handles whose transaction has read or written: SQLite refuses these at once instead of waiting. */
-  readonly #begun = new WeakSet<SqliteDriver>()
+  readonly #begun = new WeakSet<SqliteDatabaseLike>()
   /** The driver's own `exec`, for what is not the task's. */
-  readonly #exec = new WeakMap<object, (this: SqliteDriver, text: string) => unknown>()
+  readonly #exec = new WeakMap<object, (this: SqliteDatabaseLike, text: string) => unknown>()
   /** Prototypes that are patched. */
   readonly #patched = new WeakSet<object>()
   #inside = false
@@ -40,7 +43,7 @@ export class Gate {
     const database = holderOf(databases, 'prepare')
     if (database === null || this.#patched.has(database)) return
     this.#patched.add(database)
-    const { prepare, exec } = database
+    const { prepare, exec, close } = database
     this.#exec.set(database, exec)
     const gate = this
     database.prepare = function patchedPrepare(this: Any, text: string, ...rest: Any[]) {
@@ -51,6 +54,10 @@ export class Gate {
     }
     database.exec = function patchedExec(this: Any, text: string) {
       return gate.#pass({ db: this, text, values: [], perform: () => exec.call(this, text) })
+    }
+    database.close = function patchedClose(this: Any, ...args: Any[]) {
+      gate.#open.delete(this)
+      return close.apply(this, args)
     }
   }
 
@@ -80,19 +87,15 @@ export class Gate {
 
   /** Rolls back what the task left open. */
   reset(): void {
-    for (const db of this.#used) {
-      try {
-        if (this.#isOpen(db)) this.#run(db, 'rollback')
-      } catch {
-        // Closed meanwhile.
-      }
+    for (const db of this.#open) {
+      this.#run(db, 'rollback')
       this.#begun.delete(db)
     }
+    this.#open.clear()
   }
 
   #pass(call: Call): unknown {
     if (this.#inside || currentTask.getStore() === undefined) return call.perform()
-    this.#used.add(call.db)
     if (this.#givenUp) return this.#leave(call)
     const { post, wait } = this.#parts
     post({ kind: 'ask', text: call.text.trim(), values: call.values.map(plain) })
@@ -132,7 +135,7 @@ export class Gate {
         const commits = /^\s*(commit|end)\b/i.test(text)
         return { error, busy: timeoutMs > 0 && isBusy(error) && (commits || !this.#begun.has(db)) }
       } finally {
-        if (timeoutMs > 0) this.#run(db, `pragma busy_timeout = ${timeoutMs}`)
+        if (timeoutMs > 0 && !SETS_TIMEOUT.test(text)) this.#run(db, `pragma busy_timeout = ${timeoutMs}`)
       }
     } finally {
       this.#inside = false
@@ -140,28 +143,37 @@ export class Gate {
   }
 
   /** Asking may need a statement, which is not the task's. */
-  #isOpen(db: SqliteDriver): boolean {
+  #isOpen(db: SqliteDatabaseLike): boolean {
     const inside = this.#inside
     this.#inside = true
     try {
-      return transactionIsOpen(db)
+      return inTransaction(db)
     } finally {
       this.#inside = inside
     }
   }
 
-  #run(db: SqliteDriver, text: string): void {
+  #run(db: SqliteDatabaseLike, text: string): void {
     this.#exec.get(holderOf(db, 'exec'))?.call(db, text)
   }
 
-  #note(db: SqliteDriver, text: string): void {
+  /** Also after an error: some end the transaction. */
+  #noteOpen(db: SqliteDatabaseLike): boolean {
+    const open = this.#isOpen(db)
+    if (open) this.#open.add(db)
+    else this.#open.delete(db)
+    return open
+  }
+
+  #note(db: SqliteDatabaseLike, text: string): void {
     if (!this.#isOpen(db)) this.#begun.delete(db)
     else if (!/^\s*(begin(\s+(deferred|transaction))*\s*;?\s*$|savepoint\b|pragma\b)/i.test(text))
       this.#begun.add(db)
   }
 
   #told({ db }: Call, attempt: Attempt): Omit<Extract<FromWorker, { kind: 'done' }>, 'kind'> {
-    const open = this.#isOpen(db)
+    const open = this.#noteOpen(db)
+    const holds = this.#open.size > 0
     if ('error' in attempt)
       return {
         rows: [],
@@ -169,6 +181,7 @@ export class Gate {
         error: reportError(attempt.error),
         busy: attempt.busy,
         open,
+        holds,
       }
     const { value } = attempt
     const changes = (value as { changes?: unknown } | undefined)?.changes
@@ -184,12 +197,13 @@ export class Gate {
       error: undefined,
       busy: false,
       open,
+      holds,
     }
   }
 }
 
 interface Call {
-  readonly db: SqliteDriver
+  readonly db: SqliteDatabaseLike
   readonly text: string
   readonly values: readonly unknown[]
   perform(): unknown
@@ -199,7 +213,7 @@ type Attempt =
   | { readonly value: unknown; readonly busy: false }
   | { readonly error: unknown; readonly busy: boolean }
 
-function busyTimeoutMs(db: SqliteDriver): number {
+function busyTimeoutMs(db: SqliteDatabaseLike): number {
   const [row] = db.prepare('pragma busy_timeout').all() as { timeout?: unknown }[]
   return Number(row?.timeout ?? 0)
 }

@@ -52,8 +52,10 @@ export type FromWorker =
       readonly error: ErrorReport | undefined
       /** The database is busy, and SQLite would have waited as long as the busy timeout says. */
       readonly busy: boolean
-      /** A transaction is open. */
+      /** A transaction is open on the handle of the statement. */
       readonly open: boolean
+      /** One is open on some handle of the task. */
+      readonly holds: boolean
     }
   | { readonly kind: 'idle'; readonly timers: readonly TimerReport[] }
   | { readonly kind: 'ended'; readonly value: unknown }

@@ -1,6 +1,6 @@
+import type { SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import { type Row, refsByName } from '../generated-ids.ts'
 import type { Tables } from '../outcome.ts'
-import type { SqliteDriver } from './driver.ts'
 
 interface Column {
   readonly name: string
@@ -10,7 +10,7 @@ interface Column {
 }
 
 /** Reads the schema: ordinary tables, and which of their columns the database fills by itself. */
-export function findSqliteTables(db: SqliteDriver): Tables {
+export function findSqliteTables(db: SqliteDatabaseLike): Tables {
   const names = (
     db
       .prepare(
@@ -57,7 +57,7 @@ function ownOf(columns: readonly Column[]): string[] {
     .map(({ name }) => name)
 }
 
-export function readSqliteRows(db: SqliteDriver, tables: Tables): Row[] {
+export function readSqliteRows(db: SqliteDatabaseLike, tables: Tables): Row[] {
   return tables.ids.flatMap(({ name }) => {
     const statement = db.prepare(`select * from "${name.replaceAll('"', '""')}"`)
     statement.safeIntegers?.(true)

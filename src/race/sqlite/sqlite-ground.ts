@@ -1,11 +1,12 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from '../../core/index.ts'
+import type { SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import type { Ground } from '../ground.ts'
 import type { Race, RaceDatabase } from '../race.ts'
-import type { SqliteDriver } from './driver.ts'
-import type { SqliteHandle } from './handle.ts'
+import { moduleOf, type SqliteHandle } from './handle.ts'
 import { findSqliteTables, readSqliteRows } from './rows.ts'
+import { sqliteRemedy } from './sqlite-remedy.ts'
 import { SqliteWaits } from './sqlite-waits.ts'
 import { TaskWorker } from './task-worker.ts'
 
@@ -21,25 +22,27 @@ export async function openSqliteGround(
   { seed, stallMs }: { readonly seed: number; readonly stallMs: number },
 ): Promise<Ground> {
   const module = moduleOf(race)
-  checkFile(race, handle)
   const names = Object.keys(race.definition.tasks)
-  const workers = names.map(
-    (task, index) => new TaskWorker({ module, race: race.name, task, index }, execArgv(module)),
-  )
+  const workers: TaskWorker[] = []
   const end = async (): Promise<void> => {
     await Promise.all(workers.map((worker) => worker.end()))
     close()
   }
   try {
-    await Promise.all(workers.map((worker) => worker.ready()))
+    checkFile(race, handle)
+    for (const [index, task] of names.entries()) {
+      const worker = new TaskWorker({ module, race: race.name, task, index }, execArgv(module))
+      workers.push(worker)
+      // One after another, since what the file does when it is loaded may write.
+      await worker.ready()
+    }
   } catch (error) {
     await end()
     throw error
   }
   return {
     db: database(handle),
-    remedy:
-      'BEGIN IMMEDIATE before the first read, so that writers take turns (SQLite has no row locks), or one statement that reads and writes',
+    remedyFor: sqliteRemedy,
     findTables: async () => findSqliteTables(handle),
     readRows: async (tables) => readSqliteRows(handle, tables),
     waits: (blockedAfterMs) => new SqliteWaits({ names, workers, stallMs, blockedAfterMs }),
@@ -49,17 +52,7 @@ export async function openSqliteGround(
   }
 }
 
-function moduleOf({ name, definition: { module } }: Race): string {
-  if (module === undefined) {
-    throw new ConfigError(`race "${name}"`, [
-      'module must be import.meta.url of the file that exports the race: on SQLite each task runs in a thread that loads it',
-    ])
-  }
-  const text = String(module)
-  return text.startsWith('file:') ? text : pathToFileURL(text).href
-}
-
-function checkFile({ name }: Race, handle: SqliteDriver): void {
+function checkFile({ name }: Race, handle: SqliteDatabaseLike): void {
   const [main] = handle.prepare('pragma database_list').all() as { file?: string }[]
   if (!main?.file) {
     throw new ConfigError(`race "${name}"`, [
@@ -80,7 +73,7 @@ function execArgv(module: string): readonly string[] {
 }
 
 /** The handle as `setup` and `invariant` see it. Text of several statements, or one that gives no rows, is executed whole. */
-function database(handle: SqliteDriver): RaceDatabase {
+function database(handle: SqliteDatabaseLike): RaceDatabase {
   return {
     async query(text, values = []) {
       const reads = /^\s*(select|with|values|pragma|explain)\b/i.test(text) || /\breturning\b/i.test(text)

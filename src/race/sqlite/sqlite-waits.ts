@@ -36,7 +36,9 @@ export class SqliteWaits implements Waits {
   answered(op: Op): void {
     const task = this.#taskOf.get(op)
     this.#taskOf.delete(op)
-    if (task !== undefined && !this.#workerOf(task).inTransaction) this.#ends += 1
+    if (task === undefined || op.kind !== 'statement' || !this.#workerOf(task).letGo) return
+    this.#ends += 1
+    for (const worker of this.#parts.workers) worker.refused = false
   }
 
   async untilAnsweredOrBlocked(op: Op, sentAt: number): Promise<readonly string[] | undefined> {
@@ -63,7 +65,7 @@ export class SqliteWaits implements Waits {
     const holders = inTransaction.length > 0 ? inTransaction : others((worker) => worker.running)
     if (holders.length === 0) {
       throw new UncontrolledAwaitError(
-        `"${op.text}" finds the file locked, and by no task: another process has it, or a driver keeps the lock of a read (libsql does after get, where the journal is not WAL)`,
+        `"${op.text}" finds the file locked, and by no other task: this one has it by another connection, another process has it, or a driver keeps the lock of a read (libsql does after get, where the journal is not WAL)`,
       )
     }
     if (sentAt > 0) this.#parts.blockedAfterMs.push(realNow() - sentAt)
@@ -72,6 +74,8 @@ export class SqliteWaits implements Waits {
 
   /** The busy timeout passes: the task gets the SQLITE_BUSY that its thread has kept. */
   async breakDeadlock(op: Op): Promise<void> {
+    const task = this.#taskOf.get(op)
+    if (task !== undefined) this.#workerOf(task).deadlocked = true
     op.answer = { error: Object.assign(new Error('database is locked'), { code: 'SQLITE_BUSY' }) }
   }
 

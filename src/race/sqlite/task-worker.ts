@@ -2,10 +2,12 @@ import { Worker } from 'node:worker_threads'
 import { currentTask, type Op, type Task } from '../task.ts'
 import {
   CONTINUE,
+  type ErrorReport,
   errorOf,
   type FromWorker,
   GIVE_UP,
   GO,
+  isBusy,
   type ToWorker,
   type WorkerStart,
 } from './protocol.ts'
@@ -17,10 +19,16 @@ export const BUSY: unique symbol = Symbol('busy')
 
 /** The scheduler's side of one task's thread: what the thread asks for are ops of its task here. */
 export class TaskWorker {
-  /** A transaction of the task is open, as of its last statement. */
+  /** A transaction of the task is open on one of its handles, as of its last statement. */
   inTransaction = false
+  /** Its last statement left no transaction open on its handle, and so may have let somebody go. */
+  letGo = false
+  /** The task was told that the file is locked, and nobody has let it go since. */
+  refused = false
   /** The task has begun and not ended: some drivers hold a read lock until a statement is run again. */
   running = false
+  /** Its wait was one of a circle, and ended with the SQLITE_BUSY that comes when the busy timeout has passed. */
+  deadlocked = false
   readonly #worker: Worker
   readonly #signal: Int32Array
   readonly #virtualMs: Float64Array
@@ -66,6 +74,8 @@ export class TaskWorker {
     const task = currentTask.getStore() as Task
     this.#task = task
     this.running = true
+    this.refused = false
+    this.deadlocked = false
     Atomics.store(this.#signal, 0, 0)
     const ended = new Promise((resolve, reject) => {
       this.#end = { resolve, reject }
@@ -93,7 +103,10 @@ export class TaskWorker {
     const task = this.#task
     if (message.kind === 'reset') this.#reset?.()
     if (message.kind === 'done') {
-      this.inTransaction = message.open
+      this.inTransaction = message.holds
+      const busy = message.busy || (message.error !== undefined && isBusy(message.error.fields))
+      this.letGo = !message.open && !busy
+      if (busy) this.refused = true
       this.#done?.(message)
     }
     if (task === undefined || message.kind === 'reset' || message.kind === 'done') return
@@ -101,9 +114,14 @@ export class TaskWorker {
     if (message.kind === 'ended' || message.kind === 'threw') this.running = false
     if (message.kind === 'ask') this.#ask(task, message.text, message.values)
     else if (message.kind === 'ended') this.#end?.resolve(message.value)
-    else if (message.kind === 'threw') this.#end?.reject(errorOf(message.error))
+    else if (message.kind === 'threw') this.#end?.reject(this.#errorOf(message.error))
     else if (message.kind === 'uncontrolled') task.uncontrolled = errorOf(message.error)
     else this.#arm(task, message.timers)
+  }
+
+  #errorOf(report: ErrorReport): Error {
+    const error = errorOf(report)
+    return this.deadlocked && isBusy(error) ? Object.assign(error, { deadlock: true }) : error
   }
 
   #ask(task: Task, text: string, values: readonly unknown[]): void {
@@ -132,13 +150,17 @@ export class TaskWorker {
   }
 
   #arm(task: Task, timers: Extract<FromWorker, { kind: 'idle' }>['timers']): void {
+    // Code that pauses in order to try again could only be refused once more: it waits as SQLite itself would.
+    const isRefused = (): boolean => this.refused
     const ops = timers.map(
       ({ text, dueMs, again }, at): Op => ({
         kind: 'timer',
         text,
         values: [],
         dueMs,
-        again,
+        get again() {
+          return again || isRefused()
+        },
         enabled: () => true,
         send: async () => {},
         resolve: () => {

@@ -1,12 +1,11 @@
 /** The thread of one task: loads the user's file, runs the task in each schedule, and stops at each statement. */
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Race } from '../race.ts'
 import { racesOf } from '../races-of.ts'
 import { seeded } from '../random.ts'
 import { Task } from '../task.ts'
 import { turn, virtualise } from '../virtual.ts'
+import { DRIVERS, loadDriver } from './driver-of.ts'
 import { Gate } from './gate.ts'
 import { sqliteOf } from './handle.ts'
 import { type FromWorker, reportError, type ToWorker, type WorkerStart } from './protocol.ts'
@@ -31,13 +30,15 @@ async function serve(): Promise<void> {
   const races: readonly Race[] = racesOf(await import(start.module))
   const race = races.find(({ name }) => name === start.race)
   const body = race?.definition.tasks[start.task]
-  const sqlite = race === undefined ? undefined : sqliteOf(race)
-  if (body === undefined || sqlite === undefined) {
-    throw new Error(`${start.module} does not export the race "${start.race}" with its SQLite store`)
+  if (race === undefined || body === undefined) {
+    throw new Error(`${start.module} does not export the race "${start.race}"`)
   }
-  const { handle, close } = sqlite.open()
-  gate.patch(handle)
-  close()
+  // A driver of another name that has the same shape.
+  if (typeof race.definition.store === 'object') {
+    const sqlite = sqliteOf(race)?.open()
+    if (sqlite !== undefined) gate.patch(sqlite.handle)
+    sqlite?.close()
+  }
   virtualise()
   parentPort?.on('message', (message: ToWorker) => {
     if (message.kind === 'reset') {
@@ -59,17 +60,22 @@ async function serve(): Promise<void> {
   post({ kind: 'ready' })
 }
 
-/** Classes of the drivers that the file may load: patched before it prepares statements. */
+/**
+ * Classes of the drivers that the file may load: patched before it prepares statements. Without the warning that node:sqlite is
+ * experimental, which who uses it has seen.
+ */
 function drivers(module: string): object[] {
-  const require = createRequire(fileURLToPath(module))
-  return ['better-sqlite3', 'libsql', 'node:sqlite'].flatMap((name) => {
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  const classes = DRIVERS.flatMap((name) => {
     try {
-      const loaded = require(name)
-      return [(loaded.DatabaseSync ?? loaded).prototype as object]
+      return [loadDriver(name, module).prototype]
     } catch {
-      return []
+      return [] // not installed, or not made for this Node
     }
   })
+  process.emitWarning = emitWarning
+  return classes
 }
 
 /** Lets the task's code run until it ends or waits, and says which. A statement stops the thread meanwhile. */

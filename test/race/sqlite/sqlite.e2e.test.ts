@@ -47,11 +47,6 @@ describe('withdraw', () => {
     expect(reports.get('deferred')?.coverage.outcomes).toBeGreaterThan(2)
   })
 
-  it("Holdfast's own store is clean, and its tries end on the virtual clock", () => {
-    expect(reports.get('holdfast')).toMatchObject({ ok: true, coverage: { schedules: 40 } })
-    expect(reports.get('holdfast')?.coverage.outcomes).toBeGreaterThan(1)
-  })
-
   it('replays alike', () => {
     const { finding } = reports.get('lost update') as RaceReport
     const [again] = run('lost update', '--replay', finding?.schedule as string)
@@ -69,4 +64,6 @@ it('a database in memory, and a race whose file is not known, are refused', asyn
     message: expect.stringContaining('in a file'),
   })
   store.close()
+  expect(() => race('refused', { store: 'sqlite::memory:', tasks })).toThrow('sqlite:PATH')
+  expect(() => race('refused', { store: 'bank.db', tasks })).toThrow('sqlite:PATH')
 })

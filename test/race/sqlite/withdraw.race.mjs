@@ -1,7 +1,5 @@
 // A race file as a user writes it: each thread opens RACE_SQLITE_FILE for itself when it loads this file.
-import { sql } from 'holdfast'
 import { race } from 'holdfast/race'
-import { sqlite } from 'holdfast/sqlite'
 import Database from 'libsql'
 
 const db = new Database(process.env.RACE_SQLITE_FILE, { timeout: 5_000 })
@@ -33,13 +31,6 @@ function inTransaction(begin, work) {
   }
 }
 
-const store = sqlite({ open: () => new Database(process.env.RACE_SQLITE_FILE), busyWaitMs: 40 })
-const inStore = (amount) =>
-  store.transaction(async (tx) => {
-    const [row] = await tx.query(sql`select balance from account where id = 'acct'`)
-    await tx.execute(sql`update account set balance = ${Number(row.balance) - amount} where id = 'acct'`)
-  })
-
 const setup = (on) =>
   on.query(`delete from account; delete from slip; insert into account values ('acct', 100), ('b', 100)`)
 const two = (name, task, other = task) =>
@@ -59,13 +50,6 @@ const all = [
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     db.prepare('insert into slip (account, amount) values (?, ?)').run('acct', amount)
     return Date.now()
-  }),
-  // The store tries again by itself, with pauses, until its own deadline on the virtual clock.
-  race('holdfast', {
-    store,
-    setup,
-    tasks: { alice: () => inStore(80), bob: () => inStore(50) },
-    options: { schedules: 40 },
   }),
 ]
 
