@@ -3,13 +3,16 @@ import { effectTables } from 'holdfast/effects'
 import { createOutbox } from 'holdfast/outbox'
 import { createParticipant } from 'holdfast/participant'
 import { postgres } from 'holdfast/postgres'
+import { sqlite } from 'holdfast/sqlite'
 import { allTables, migrate } from 'holdfast/tables'
 import { failpoints } from 'holdfast/testing'
 import { createTwoPhase, twoPhaseTables } from 'holdfast/two-phase'
 import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import { commitDecision } from '../../src/two-phase/log.ts'
+import { tempFolder } from '../support/files.ts'
 import { freshPool } from '../support/postgres.ts'
+import { openSqlite } from '../support/sqlite.ts'
 import { until } from '../support/wait.ts'
 import { move, moved, NOTHING, openWorld, places, useWorld, type World } from './world.ts'
 
@@ -329,6 +332,28 @@ describe('the decision', () => {
       await log.autocommit(commitDecision(log, newDecision(`d${i}`)))
       expect(await where('flush'), `decision ${i}`).toBeGreaterThan(before)
     }
+  })
+
+  it('is made in a log of its own on SQLite as well', async () => {
+    await using world = await openWorld('apart')
+    using folder = tempFolder('log')
+    const log = sqlite({ open: () => openSqlite(folder.file('log.db')) })
+    await migrate(log, [twoPhaseTables])
+    const { orders, payments } = world
+    const twoPhase = createTwoPhase(log, { participants: { orders, payments } })
+    const ids = Array.from({ length: 20 }, (_, i) => `m${String(i).padStart(2, '0')}`)
+    await Promise.all(ids.map((id) => move(twoPhase, world, id)))
+    const armed = failpoints.arm('two-phase.deciding', 'pause', { times: 1 })
+    const paused = move(twoPhase, world, 'late').catch((error: unknown) => error)
+    await armed.reached
+    await twoPhase.recover({ inDoubtMs: 0 })
+    armed.resume()
+    expect(await paused).toMatchObject({ code: 'TWO_PHASE_ABORTED', reason: 'recovery' })
+    failpoints.arm('store.commit.after', 'throw', { times: 1 })
+    await move(twoPhase, world, 'unanswered')
+    expect(await world.audit()).toEqual(moved(...ids, 'unanswered'))
+    await twoPhase.close()
+    await log.close()
   })
 
   it.each(places)(
