@@ -13,6 +13,7 @@ import { ServedPartition } from './partition.ts'
 import { Pruner } from './pruner.ts'
 import { Runner } from './runner.ts'
 import { inboxTables } from './tables.ts'
+import type { Served } from './work.ts'
 import { Worker } from './worker.ts'
 
 /** Counts since the consumer began, in this process, but for those said to be of now. */
@@ -165,12 +166,18 @@ class InboxConsumer implements Consumer {
     const { clock } = this.#store
     const endMs = clock.monotonic() + deadlineMs
     let readingSinceMs: number | undefined
+    let reading: readonly Served[] = []
     for (;;) {
       throwIfAborted(signal)
       if (this.#failure !== undefined) throw this.#failure.error
       if (this.#stopped !== undefined) return this.#stopped
-      // What a broker delivers comes after its answer to the subscription, so the quiet time counts from there.
-      if (readingSinceMs === undefined && (await this.#isReading(signal))) readingSinceMs = clock.monotonic()
+      // What a broker delivers comes after its answer to the subscription, so the quiet time counts from there, and
+      // again when a subscription or the lease behind it was lost meanwhile: it begins anew.
+      if (!isSame(reading, this.#subscriptions())) readingSinceMs = undefined
+      if (readingSinceMs === undefined && (await this.#isReading(signal))) {
+        readingSinceMs = clock.monotonic()
+        reading = this.#subscriptions()
+      }
       const nowMs = clock.monotonic()
       const quietMs = nowMs - Math.max(readingSinceMs ?? nowMs, this.#worker.lastActivityMs)
       const isAtRest = this.#worker.size === 0 && this.#worker.running === 0
@@ -195,10 +202,14 @@ class InboxConsumer implements Consumer {
     return this.figures().partitions === mine
   }
 
+  #subscriptions(): Served[] {
+    return [...this.#partitions].flatMap(({ served }) => served ?? [])
+  }
+
   figures(): ConsumerFigures {
     return {
       group: this.#options.group,
-      partitions: [...this.#partitions].filter((partition) => partition.served !== undefined).length,
+      partitions: this.#subscriptions().length,
       partitionsTotal: this.#options.topics.length * this.#options.broker.partitions,
       inHand: this.#worker.size,
       running: this.#worker.running,
@@ -247,6 +258,10 @@ class InboxConsumer implements Consumer {
 
 function leaseScope(group: string, topic: string): string {
   return `inbox/${group}/${topic}`
+}
+
+function isSame<T>(before: readonly T[], now: readonly T[]): boolean {
+  return before.length === now.length && before.every((each, i) => each === now[i])
 }
 
 function describe(figures: ConsumerFigures): string {

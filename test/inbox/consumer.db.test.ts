@@ -1,4 +1,5 @@
-import type { OwnTransaction } from 'holdfast'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { OwnTransaction, Store } from 'holdfast'
 import type { Broker, Message } from 'holdfast/broker'
 import { createInbox } from 'holdfast/inbox'
 import { listLeases } from 'holdfast/lease'
@@ -14,7 +15,7 @@ import { applied, apply, stores } from './stores.ts'
 const ledger = {
   topic: 'paid',
   group: 'ledger',
-  ttlMs: 2_000,
+  ttlMs: 10_000, // nothing here waits for one to run out
   retry: { baseMs: 5, capMs: 20, attemptsMax: 3 },
 } as const
 
@@ -378,6 +379,51 @@ describe.each(stores)('consumer on $name', ({ open }) => {
     expect(new Set(notes).size).toBe(2)
     await first.stop()
     await until(() => second.figures().partitions === 4)
+  })
+
+  it('is not idle while a subscription that was lost is made again', async () => {
+    await using opened = await open()
+    let looks = 0
+    const store: Store = {
+      ...opened.store,
+      async transaction(work, options) {
+        const result = await opened.store.transaction(work, options)
+        if (options?.readOnly) looks += 1
+        return result
+      },
+    }
+    await using memory = memoryBroker({ partitions: 1 })
+    let lose = (): void => {}
+    let subscriptions = 0
+    const broker: Broker = {
+      ...memory,
+      async subscribe(...given) {
+        subscriptions += 1
+        if (subscriptions > 1) await sleep(400) // longer than what is taken for idle
+        const subscription = await memory.subscribe(...given)
+        const lost = new Promise<void>((_, reject) => {
+          lose = () => reject(new Error('lost'))
+        })
+        return { ...subscription, done: Promise.race([subscription.done, lost]) }
+      },
+    }
+    await using consumer = createInbox(store).consumer({
+      broker,
+      ...ledger,
+      handler: (tx, { id }) => tx.execute(apply(id, id)),
+    })
+    await until(() => consumer.figures().partitions === 1)
+    looks = 0
+    const idle = consumer.drainUntilIdle({ idleMs: 200 })
+    await until(() => looks > 0, { what: 'it to see that it reads' })
+    lose()
+    await until(() => consumer.figures().partitions === 0)
+    await send(
+      memory,
+      numbered(1, () => null),
+    )
+    await idle
+    expect(await applied(store)).toEqual(['m0'])
   })
 
   it('forgets effects older than the window, a few at a time', async () => {

@@ -11,7 +11,7 @@ import { applied, apply, stores } from './stores.ts'
 const quick = {
   topic: 'paid',
   group: 'ledger',
-  ttlMs: 2_000,
+  ttlMs: 10_000, // nothing here waits for one to run out
   retry: { baseMs: 5, capMs: 20, attemptsMax: 2 },
 }
 
