@@ -93,7 +93,7 @@ describe.each(['20', '22', '24'])('on Node %s', (major) => {
     const cli = application.file('node_modules/holdfast/dist/cli/main.js')
     const result = JSON.parse(run(node, [cli, 'demo', '--orders', '50', '--json'], application.path))
     expect(result.ok).toBe(true)
-  })
+  }, 120_000)
 })
 
 it('npx finds the command', () => {
