@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** `holdfast/x` means the source while testing. The list of entries is the one of package.json. */
 const { exports } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as {
@@ -20,9 +21,20 @@ const withLibsql = [...alias, { find: 'better-sqlite3', replacement: 'libsql' }]
 
 const shared = { testTimeout: 30_000, hookTimeout: 60_000, retry: 0, pool: 'forks' } as const
 
+/** Those with processes and faults take long, whatever their size: begun last, they would be waited for alone. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification): boolean => /\.(fault|e2e)\.test\.ts$/.test(moduleId)
+    const sorted = await super.sort(files)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
+
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    // One more than CI has cores: many of these tests wait, for a lease to run out or for a process to start.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         resolve: { alias },

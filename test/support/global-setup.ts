@@ -1,5 +1,6 @@
 /** Runs once before the tests that need a database, in the main process; the workers inherit its environment. */
 import type { TestProject } from 'vitest/node'
+import { type DatabaseSources, prepareDatabaseSources } from './database-sources.ts'
 import { tempFolder } from './files.ts'
 import { startPostgres } from './postgres-server.ts'
 import { RUN_FOLDER, stopSharedServers } from './servers.ts'
@@ -8,6 +9,8 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** A superuser's URL of a PostgreSQL server that belongs to the tests. */
     postgresUrl: string
+    /** What the databases of the tests on that server are copied from. */
+    databaseSources: DatabaseSources
   }
 }
 
@@ -26,8 +29,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     folder.remove()
   }
   process.once('exit', killSync) // an interrupted run does not reach the teardown
+  const { sources, remove } = await prepareDatabaseSources(postgresUrl)
+  project.provide('databaseSources', sources)
   return async () => {
     process.off('exit', killSync)
+    await remove()
     stopSharedServers(folder.path)
     folder.remove()
     if (own === undefined) return

@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, inject } from 'vitest'
+import type { Contents } from './database-sources.ts'
 
 export { inTransaction } from './in-transaction.ts'
 
 export interface FreshDatabase extends AsyncDisposable {
   readonly url: string
-  /** Drops the database, disconnecting whoever is left and rolling back what is still prepared. */
+  /**
+   * Drops the database, disconnecting whoever is left and rolling back what is still prepared. Nobody waits for the
+   * server, which first writes a checkpoint: what goes wrong fails the file at its end.
+   */
   drop(): Promise<void>
 }
 
@@ -15,55 +19,67 @@ export interface FreshPool extends FreshDatabase {
 }
 
 /**
- * An empty database with a random name on the test server. Drop it, or write `await using db = …`.
+ * A database with a random name on the test server. Drop it, or write `await using db = …`.
  *
- * Making one takes the server longer than most tests run, so the next one is made while this one is in use.
+ * Making one takes the server longer than most tests run, so the next one is made while this one is in use, and one is
+ * removed while the next test runs. A copy with all tables is cheaper than migrating an empty one.
  */
-export async function freshDatabase(): Promise<FreshDatabase> {
-  const made = spare ?? createDatabase()
-  spare = createDatabase()
+export async function freshDatabase(contents: Contents = 'empty'): Promise<FreshDatabase> {
+  const made = spares.get(contents) ?? createDatabase(contents)
+  const spare = createDatabase(contents)
   spare.catch(() => {}) // whoever asks for it is told
+  spares.set(contents, spare)
   const name = await made
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
-  return { url: url.href, drop: () => dropDatabase(name), [Symbol.asyncDispose]: () => dropDatabase(name) }
+  const drop = async () => {
+    const dropped = dropDatabase(name)
+    dropped.catch(() => {}) // the end of the file is told
+    drops.push(dropped)
+  }
+  return { url: url.href, drop, [Symbol.asyncDispose]: drop }
 }
 
-let spare: Promise<string> | undefined
-/** To the server's own database; opened by the first test of a file that needs it. */
-let server: Promise<pg.Client> | undefined
+const spares = new Map<Contents, Promise<string>>()
+const drops: Promise<void>[] = []
+/** To the server's own database; opened by the first test of a file that needs it. One may make while one removes. */
+let server: pg.Pool | undefined
 
 // A process that a test started may import this file too, and has no hooks.
 if ('__vitest_worker__' in globalThis) {
   afterAll(async () => {
-    if (spare !== undefined) await spare.then(dropDatabase, () => {})
-    await (await server)?.end()
+    for (const spare of spares.values()) drops.push(spare.then(dropDatabase, () => {}))
+    await Promise.all(drops)
+    await server?.end()
   })
 }
 
-async function createDatabase(): Promise<string> {
+async function createDatabase(contents: Contents): Promise<string> {
   const name = `t_${randomBytes(6).toString('hex')}`
-  server ??= connect(inject('postgresUrl'))
-  await (await server).query(`create database ${name} template template0`)
+  await ask(`create database ${name} ${inject('databaseSources')[contents]}`)
   return name
 }
 
+function ask<Row extends pg.QueryResultRow>(
+  text: string,
+  values: unknown[] = [],
+): Promise<pg.QueryResult<Row>> {
+  server ??= new pg.Pool({ connectionString: inject('postgresUrl'), max: 2 })
+  return server.query<Row>(text, values)
+}
+
 async function dropDatabase(name: string): Promise<void> {
-  server ??= connect(inject('postgresUrl'))
-  const client = await server
-  const { rows } = await client.query<{ gid: string }>(
-    'select gid from pg_prepared_xacts where database = $1',
-    [name],
-  )
+  const { rows } = await ask<{ gid: string }>('select gid from pg_prepared_xacts where database = $1', [name])
   if (rows.length > 0) {
     // Only a connection to the same database may end them.
     const url = new URL(inject('postgresUrl'))
     url.pathname = `/${name}`
-    const inside = await connect(url.href)
+    const inside = new pg.Client({ connectionString: url.href })
+    await inside.connect()
     for (const { gid } of rows) await inside.query(`rollback prepared ${inside.escapeLiteral(gid)}`)
     await inside.end()
   }
-  await client.query(`drop database if exists ${name} with (force)`)
+  await ask(`drop database if exists ${name} with (force)`)
 }
 
 /** The same with a pool on it; `drop` ends the pool first. */
@@ -77,10 +93,4 @@ export async function freshPool(options: pg.PoolConfig = {}): Promise<FreshPool>
     return dropped
   }
   return { url: database.url, pool, drop, [Symbol.asyncDispose]: drop }
-}
-
-async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  return client
 }

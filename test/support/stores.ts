@@ -2,6 +2,7 @@ import { migrate } from 'holdfast'
 import type { TableSet } from 'holdfast/store'
 import { allTables } from 'holdfast/tables'
 import type pg from 'pg'
+import type { Contents } from './database-sources.ts'
 import { tempFolder } from './files.ts'
 import { freshDatabase } from './postgres.ts'
 import { openStoreAt, type StoreAt } from './store-at.ts'
@@ -14,9 +15,9 @@ export async function freshStore(
   kind: StoreKind,
   { tables = allTables, pool = {} }: { tables?: readonly TableSet[]; pool?: pg.PoolConfig } = {},
 ): Promise<StoreAt> {
-  const { at, drop } = await freshPlace(kind)
+  const { at, drop, contents } = await freshPlace(kind, tables)
   const opened = openStoreAt(at, pool)
-  await migrate(opened.store, tables)
+  if (contents === 'empty') await migrate(opened.store, tables)
   return {
     ...opened,
     async [Symbol.asyncDispose]() {
@@ -26,11 +27,18 @@ export async function freshStore(
   }
 }
 
-async function freshPlace(kind: StoreKind): Promise<{ at: string; drop(): Promise<void> }> {
+interface Place {
+  readonly at: string
+  readonly contents: Contents
+  drop(): Promise<void>
+}
+
+async function freshPlace(kind: StoreKind, tables: readonly TableSet[]): Promise<Place> {
   if (kind === 'postgres') {
-    const { url, drop } = await freshDatabase()
-    return { at: url, drop }
+    const contents = tables === allTables ? 'all tables' : 'empty'
+    const { url, drop } = await freshDatabase(contents)
+    return { at: url, contents, drop }
   }
   const folder = tempFolder('store')
-  return { at: folder.file('store.db'), drop: async () => folder.remove() }
+  return { at: folder.file('store.db'), contents: 'empty', drop: async () => folder.remove() }
 }
