@@ -68,9 +68,17 @@ async function open(name: string) {
     await child.line((line) => line.gained === 'n')
     return child
   }
+  const stopped = (child: Awaited<ReturnType<typeof start>>) =>
+    until(() => isStopped(child.pid), { what: 'it to stop' })
+  /** Wherever it is. */
   const freeze = async (child: Awaited<ReturnType<typeof start>>) => {
     child.freeze()
-    await until(() => isStopped(child.pid))
+    await stopped(child)
+  }
+  /** Where it holds nothing at the store. */
+  const stop = async (child: Awaited<ReturnType<typeof start>>) => {
+    child.send('stop')
+    await stopped(child)
   }
   const takeOver = () =>
     until(() => acquireLease(store, { scope: 'zombies', name: 'n', owner: 'successor', ttlMs: 60_000 }), {
@@ -82,14 +90,14 @@ async function open(name: string) {
     })
   const present = (lease: Lease) =>
     store.transaction((tx) => fence(tx, { resource: 'account', token: lease.epoch, holder: lease.owner }))
-  return { store, written, start, freeze, takeOver, ended, present }
+  return { store, written, start, freeze, stop, takeOver, ended, present }
 }
 
 describe.each(Object.keys(stores))('zombies on %s', (name) => {
   it('thawed past its lease, it finds the signal fired before it uses the lease again', async () => {
-    const { start, freeze, takeOver } = await open(name)
+    const { start, stop, takeOver } = await open(name)
     const zombie = await start()
-    await freeze(zombie)
+    await stop(zombie)
     const successor = await takeOver()
     expect(successor.epoch).toBe(2n)
     zombie.send('look')
@@ -100,9 +108,9 @@ describe.each(Object.keys(stores))('zombies on %s', (name) => {
   })
 
   it('its fenced write lands until the successor has presented its token, and is refused from then on', async () => {
-    const { start, freeze, takeOver, present, written } = await open(name)
+    const { start, stop, takeOver, present, written } = await open(name)
     const zombie = await start()
-    await freeze(zombie)
+    await stop(zombie)
     const successor = await takeOver()
     // It ignores its signal. Nothing at the resource knows of the successor yet, so nothing can refuse it.
     zombie.send('write')
@@ -117,9 +125,9 @@ describe.each(Object.keys(stores))('zombies on %s', (name) => {
   })
 
   it('its effect is refused from the take-over on, with nothing presented', async () => {
-    const { store, start, freeze, takeOver } = await open(name)
+    const { store, start, stop, takeOver } = await open(name)
     const zombie = await start()
-    await freeze(zombie)
+    await stop(zombie)
     const lease = await takeOver()
     zombie.send('effect')
     zombie.thaw()
