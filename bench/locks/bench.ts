@@ -2,6 +2,7 @@ import { perSecond } from '../lib/clients.ts'
 import { atLeast, atMost, median, pairedRatio, quantile, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
+import { type Gauge, redisCpu, walBytes } from './gauges.ts'
 import { startEtcd, startRedis } from './servers.ts'
 import { etcdWays, postgresWays, redisWays, type Way } from './ways.ts'
 
@@ -16,9 +17,14 @@ export const bench: Bench = {
       samples.push(sample)
       progress(`${sample.metric}: ${sample.system}: ${sample.value.toFixed(2)} ${sample.unit}`)
     }
-    const measure = async (engine: string, ways: readonly Way[], durationMs: number): Promise<void> => {
+    const measure = async (
+      engine: string,
+      ways: readonly Way[],
+      durationMs: number,
+      gauge?: Gauge,
+    ): Promise<void> => {
       if (only !== undefined && !engine.includes(only)) return
-      await uncontended(engine, ways, durationMs, note)
+      await uncontended({ engine, ways, durationMs, note, gauge })
       for (const way of ways.filter((one) => one.waits)) await contended(engine, way, durationMs, note)
     }
     const redis = await startRedis()
@@ -28,12 +34,14 @@ export const bench: Bench = {
         progress(`round ${round}`)
         if (redis) {
           const ways = redisWays(redis.url)
-          await measure('redis', ways, 3_000 * scale)
+          const gauge = redisCpu(redis.url)
+          await measure('redis', ways, 3_000 * scale, gauge)
+          gauge.close()
           for (const way of ways) await way.close()
         }
         await withDatabase(serverUrl, async (url) => {
           const pool = openPool(url, CONTENDERS)
-          await measure('postgres', await postgresWays(pool), 3_000 * scale)
+          await measure('postgres', await postgresWays(pool), 3_000 * scale, walBytes(pool))
           await pool.end()
         })
         if (etcd) {
@@ -71,33 +79,40 @@ export const bench: Bench = {
 }
 
 /** One client; short turns, so that a machine whose speed drifts treats every way alike. */
-async function uncontended(
-  engine: string,
-  ways: readonly Way[],
-  durationMs: number,
-  note: (sample: Sample) => void,
-): Promise<void> {
-  const sums = new Map<string, { perSecond: number; cpuMicros: number; held: number }>()
+async function uncontended({
+  engine,
+  ways,
+  durationMs,
+  note,
+  gauge,
+}: {
+  readonly engine: string
+  readonly ways: readonly Way[]
+  readonly durationMs: number
+  readonly note: (sample: Sample) => void
+  /** What the server spent, where it tells. */
+  readonly gauge: Gauge | undefined
+}): Promise<void> {
+  const sums = new Map<string, { perSecond: number; cpuMicros: number; gauged: number; held: number }>()
   for (const way of ways) await perSecond(1, 100, () => way.hold('n0', () => {}))
   for (let turn = 0; turn < TURNS; turn++) {
     for (const way of turn % 2 ? [...ways].reverse() : ways) {
-      const sum = sums.get(way.system) ?? { perSecond: 0, cpuMicros: 0, held: 0 }
+      const sum = sums.get(way.system) ?? { perSecond: 0, cpuMicros: 0, gauged: 0, held: 0 }
+      const gauged = (await gauge?.read()) ?? 0
       const before = process.cpuUsage()
       const perTurn = await perSecond(1, durationMs / TURNS, () => way.hold(`n${sum.held++ % 64}`, () => {}))
       const { user, system } = process.cpuUsage(before)
       sum.perSecond += perTurn / TURNS
       sum.cpuMicros += user + system
+      sum.gauged += ((await gauge?.read()) ?? 0) - gauged
       sums.set(way.system, sum)
     }
   }
-  for (const [system, { perSecond: value, cpuMicros, held }] of sums) {
-    note({ system, metric: `${engine}, uncontended`, unit: 'locks/s', value })
-    note({
-      system,
-      metric: `${engine}, uncontended, CPU of the client`,
-      unit: 'µs/lock',
-      value: cpuMicros / held,
-    })
+  for (const [system, { perSecond: value, cpuMicros, gauged, held }] of sums) {
+    const metric = `${engine}, uncontended`
+    note({ system, metric, unit: 'locks/s', value })
+    note({ system, metric: `${metric}, CPU of the client`, unit: 'µs/lock', value: cpuMicros / held })
+    if (gauge) note({ system, metric: `${metric}, ${gauge.what}`, unit: gauge.unit, value: gauged / held })
   }
 }
 
