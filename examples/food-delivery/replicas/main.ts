@@ -64,7 +64,8 @@ function report(results: readonly RunResult[], ok: boolean, colour: boolean): st
   const figures: readonly (readonly [string, (result: RunResult) => string])[] = [
     ['operations answered', (r) => `${r.answered}`],
     ['… while a site was down or cut off', (r) => `${r.answeredWhileApart}`],
-    ['… saying that they may be at most so old', (r) => (r.mode === 'naive' ? '–' : `${r.staleMsMax} ms`)],
+    ['… saying that they may be at most so old', (r) => (r.staleMsMax === null ? '–' : `${r.staleMsMax} ms`)],
+    ['… that could not say how old they may be', (r) => `${r.staleUnknown}`],
     ['… confirmed by two sites', (r) => `${r.confirmed}`],
     ['operations that failed', (r) => `${r.failed}`],
     ['operations whose site was killed', (r) => `${r.unanswered}`],

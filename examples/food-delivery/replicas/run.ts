@@ -18,8 +18,10 @@ export interface RunResult extends Audit {
   readonly confirmed: number
   /** Answered while another site was down or cut off. */
   readonly answeredWhileApart: number
-  /** The oldest that an answer said it may be. */
-  readonly staleMsMax: number
+  /** The oldest that an answer said it may be; null: none could say. */
+  readonly staleMsMax: number | null
+  /** Answers that could not say how old they may be: their site had not yet pulled once from every other one. */
+  readonly staleUnknown: number
   readonly kills: number
   readonly cuts: number
   readonly operationsPerSecond: number
@@ -75,7 +77,15 @@ class Run {
   readonly #sites: Sites
   readonly #options: RunOptions
   readonly #answers: Answer[] = []
-  readonly #counts = { failed: 0, unanswered: 0, confirmed: 0, answeredWhileApart: 0, staleMsMax: 0, cuts: 0 }
+  readonly #counts = {
+    failed: 0,
+    unanswered: 0,
+    confirmed: 0,
+    answeredWhileApart: 0,
+    staleMsMax: null as number | null,
+    staleUnknown: 0,
+    cuts: 0,
+  }
   #cut: readonly SiteName[] = []
 
   constructor(sites: Sites, options: RunOptions) {
@@ -134,7 +144,8 @@ class Run {
         if (confirmed) this.#counts.confirmed += 1
         if (this.#cut.length > 0 || SITES.some((other) => !this.#sites.isUp(other)))
           this.#counts.answeredWhileApart += 1
-        this.#counts.staleMsMax = Math.max(this.#counts.staleMsMax, staleMs ?? 0)
+        if (staleMs === null) this.#counts.staleUnknown += 1
+        else this.#counts.staleMsMax = Math.max(this.#counts.staleMsMax ?? 0, staleMs)
       }
       return
     }
