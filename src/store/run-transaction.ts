@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../core/abort.ts'
 import { type Backoff, backoffMs } from '../core/backoff.ts'
-import { type HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { runHooks } from './after-commit.ts'
 import { Deadline } from './deadline.ts'
@@ -26,6 +26,7 @@ export async function runTransaction<T>(
   given: TransactionOptions,
   alone = false,
 ): Promise<T> {
+  if (typeof work !== 'function') throw new ConfigError('transaction', ['the work must be a function'])
   const { timeoutMs, retries, signal } = resolveTransactionOptions(given)
   throwIfAborted(signal)
   const timedOut = () => new TransactionTimeoutError(timeoutMs, { waiting: ground.engine.waiting })

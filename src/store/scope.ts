@@ -1,3 +1,4 @@
+import { ConfigError, UnsupportedError } from '../core/errors.ts'
 import type { Deadline } from './deadline.ts'
 import type { Session, Statement, Statements, SyncStatements } from './engine.ts'
 import { TransactionAbortedError, TransactionStateError } from './errors.ts'
@@ -239,6 +240,7 @@ export class OwnScope extends Scope implements OwnTransaction {
 
   afterCommit(hook: () => void | Promise<void>): void {
     this.assertOpen()
+    if (typeof hook !== 'function') throw new ConfigError('afterCommit', ['the hook must be a function'])
     this.hooks.push(hook)
   }
 
@@ -261,6 +263,20 @@ export class OwnScope extends Scope implements OwnTransaction {
 export class JoinedScope extends Scope implements JoinedTransaction {
   readonly joined = true
   #never: AbortSignal | undefined
+
+  /** Not in the type: for who writes JavaScript. */
+  transaction(): never {
+    throw new UnsupportedError(
+      'a joined transaction has no nested ones: use the savepoints of the library it is from',
+    )
+  }
+
+  /** Not in the type, as above. */
+  afterCommit(): never {
+    throw new UnsupportedError(
+      'a joined transaction does not see its COMMIT, so it has no afterCommit: call what is to follow after your own',
+    )
+  }
 
   /** Of this transaction alone: listeners on one signal for all would pile up. */
   get signal(): AbortSignal {

@@ -2,8 +2,9 @@ import { PayloadError } from '../core/errors.ts'
 import type { Statement } from './engine.ts'
 import { compileSql, type Sql, type SqlValue } from './sql.ts'
 import type { Store } from './store.ts'
+import { refuseTransactionControl } from './transaction-control.ts'
 
-/** A statement as an engine takes it. @throws PayloadError for a parameter that is undefined */
+/** A statement as an engine takes it. @throws PayloadError for a parameter that is undefined; UnsupportedError for COMMIT and its kin */
 export function toStatement(
   store: Store,
   statement: Sql | string,
@@ -15,6 +16,7 @@ export function toStatement(
 
 /** A missing field would travel as null (pg, libsql), which `= null` then never equals, or which overwrites a column. */
 function checked(statement: Statement): Statement {
+  refuseTransactionControl(statement.text)
   const missing = statement.values.indexOf(undefined as never)
   if (missing < 0) return statement
   throw new PayloadError('parameters of a statement', [

@@ -355,12 +355,27 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
     expect(await ids()).toBe('ac')
   })
 
+  it('what is no connection, and values that the driver cannot take, are told as ours', async () => {
+    expect(() => sqlite(undefined as never)).toThrow(/open must be a function/)
+    const none = make({ open: () => undefined as never })
+    expect(await none.query('select 1').catch((e) => e)).toMatchObject({ code: 'CONFIG_INVALID' })
+    await none.close()
+    for (const value of [{ a: 1 }, 2n ** 70n]) {
+      const failed = await put(store, value as never).catch((e: unknown) => e)
+      expect(failed).toMatchObject({ outcome: 'not-applied', code: 'STATEMENT_FAILED' })
+    }
+    expect(await store.query('select * from item')).toEqual([])
+  })
+
   it('a file that cannot be opened, or is no database, is an error that says so, and is tried again', async () => {
     let missing = true
     const late = make({
       open: () => openSqlite(missing ? folder.file('no/such/db') : path(), driver) as never,
     })
-    expect(await late.query('select 1').catch((e) => e)).toBeInstanceOf(Error)
+    expect(await late.query('select 1').catch((e) => e)).toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      outcome: 'not-applied',
+    })
     missing = false
     await put(late, 'a')
     await late.close()

@@ -23,8 +23,9 @@ export function eachStatementAlone(tx: OwnTransaction, breaks: () => void): OwnT
     <Arguments extends unknown[], Result>(run: (...given: Arguments) => Promise<Result>) =>
     async (...given: Arguments): Promise<Result> => {
       const result = await run(...given)
-      await tx.execute('commit')
-      await tx.execute(tx.store.dialect.singleWriter ? 'begin immediate' : 'begin')
+      // Holdfast refuses these words at the head of a statement, since they end its transaction behind its back.
+      await tx.execute('/* each alone */ commit')
+      await tx.execute(`/* each alone */ ${tx.store.dialect.singleWriter ? 'begin immediate' : 'begin'}`)
       breaks()
       return result
     }

@@ -1,5 +1,6 @@
-import { PayloadError } from '../../core/errors.ts'
+import { isHoldfastError, PayloadError } from '../../core/errors.ts'
 import type { Statement, StatementResult } from '../engine.ts'
+import { StatementError } from '../errors.ts'
 import { withoutQuoted } from '../lock-clause.ts'
 import type { SqlValue } from '../sql.ts'
 import type { Row } from '../transaction.ts'
@@ -29,7 +30,14 @@ export class SqliteConnection {
       const rows = statement.all(...bound).map(fromSqlite)
       return { rows, changes: rows.length }
     } catch (error) {
-      throw translateSqliteError(error, this.#prefix)
+      const known = translateSqliteError(error, this.#prefix)
+      // Drivers refuse values and texts that they cannot take before SQLite sees them.
+      if (known !== error || isHoldfastError(error)) throw known
+      throw new StatementError(
+        'SQLITE_MISUSE',
+        'the driver refuses its text or one of its values; see the cause',
+        { cause: error },
+      )
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { ConfigError } from '../../core/errors.ts'
+import { ConfigError, isHoldfastError } from '../../core/errors.ts'
 import type { BeginOptions, Engine, Session, Statements, SyncStatements } from '../engine.ts'
 import { StoreUnavailableError } from '../errors.ts'
 import { Turnstile } from '../turnstile.ts'
@@ -145,7 +145,7 @@ export class SqliteEngine implements Engine {
     const { open, prefix, synchronous } = this.options
     let connection: SqliteConnection | undefined
     try {
-      connection = new SqliteConnection(open(), prefix)
+      connection = new SqliteConnection(openHandle(open, prefix), prefix)
       // A driver's own waiting would freeze the event loop, and with it the holder that is being waited for.
       connection.exec('pragma busy_timeout = 0')
       await this.#useWal(connection)
@@ -195,6 +195,20 @@ function endTransaction({ db }: SqliteConnection): boolean {
   } catch {
     return false
   }
+}
+
+/** @throws StoreUnavailableError with what the application's function threw as its cause, ConfigError for what is no connection */
+function openHandle(open: () => SqliteDatabaseLike, prefix: string): SqliteDatabaseLike {
+  let handle: SqliteDatabaseLike | undefined
+  try {
+    handle = open()
+  } catch (error) {
+    const known = translateSqliteError(error, prefix)
+    if (isHoldfastError(known)) throw known
+    throw new StoreUnavailableError('SQLite could not open the file', 'not-applied', { cause: error })
+  }
+  if (typeof handle?.exec === 'function' && typeof handle.prepare === 'function') return handle
+  throw new ConfigError('sqlite', ['open must give a connection of node:sqlite, libsql or better-sqlite3'])
 }
 
 /** libsql's close leaves the file locked until its statements are collected, so the transaction is ended first. */

@@ -27,7 +27,7 @@ export interface SqliteOptions extends Omit<StoreOptions, 'schema'> {
  * A store on one SQLite file, safe across processes. Writers of this process queue in memory in order of arrival.
  * @throws ConfigError for unknown options
  */
-export function sqlite(options: SqliteOptions): Store {
+export function sqlite(options: SqliteOptions = {} as SqliteOptions): Store {
   const { open, busyWaitMs = 5_000, readersMax = 4, synchronous = 'full', prefix, clock } = options
   checkOptions(
     'sqlite',

@@ -84,6 +84,41 @@ export function describeCommitAndRollback({ describe, it, expect }: TestKit, sce
       expect(await ids()).toEqual([])
     })
 
+    it('a statement cannot end or begin a transaction: ROLLBACK and then COMMIT would be reported as applied', async () => {
+      for (const text of [
+        'rollback',
+        ' COMMIT',
+        'end',
+        'begin',
+        'Start  Transaction',
+        'prepare transaction $$x$$',
+      ]) {
+        const failed = scene.store.transaction(async (tx) => {
+          await put(tx, 'a')
+          await tx.query(text)
+        })
+        expect([text, await codeOf(failed)]).toEqual([text, 'UNSUPPORTED'])
+        expect([text, await codeOf(scene.store.execute(text))]).toEqual([text, 'UNSUPPORTED'])
+      }
+      expect(await ids()).toEqual([])
+      await scene.store.transaction(async (tx) => {
+        await tx.execute('savepoint mine')
+        await put(tx, 'a')
+        await tx.execute('rollback to savepoint mine')
+      })
+      expect(await ids()).toEqual([])
+    })
+
+    it('what is no function is refused before anything is written', async () => {
+      expect(await codeOf(scene.store.transaction(undefined as never))).toBe('CONFIG_INVALID')
+      const failed = scene.store.transaction(async (tx) => {
+        await put(tx, 'a')
+        tx.afterCommit(undefined as never)
+      })
+      expect(await codeOf(failed)).toBe('CONFIG_INVALID')
+      expect(await ids()).toEqual([])
+    })
+
     it('a read-only transaction reads and cannot write', async () => {
       await put(scene.store, 'a')
       expect(
