@@ -10,7 +10,7 @@ export interface RealTimeOptions {
   readonly expired?: () => boolean
 }
 
-/** Bounds of the search, so that what stays unknown is said to be soon: about a second at the most. */
+/** Bounds of the search, so that what stays unknown is said to be so after seconds and not hours. */
 const CONFIGURATIONS_MAX = 20_000
 const ASKED_MAX = 2_000
 const KEYS_MAX = 256
