@@ -39,9 +39,9 @@ export async function prepareDatabase(file: string, given: Given): Promise<RaceF
   const store = textValue(given, 'store')
   if (store !== undefined && store !== EMBEDDED) {
     const address = storeAddress(given)
-    return named(
-      setEnvironment(address.kind === 'sqlite' ? { DATABASE_URL: address.path } : environmentOf(address.url)),
-    )
+    return address.kind === 'sqlite'
+      ? sqliteFile(address.path)
+      : named(setEnvironment(environmentOf(address.url)))
   }
   if (store === undefined && isNamed(given.io.env)) return named(() => {})
   const installed = findPostgres(file)
@@ -56,6 +56,20 @@ export async function prepareDatabase(file: string, given: Given): Promise<RaceF
 
 function named(restore: () => void): RaceFileDatabase {
   return { ready: async () => {}, explain: (error) => error, stop: async () => restore() }
+}
+
+/** A pool of pg would go on to whatever it names itself, as if nothing had been asked. */
+function sqliteFile(path: string): RaceFileDatabase {
+  return {
+    ...named(setEnvironment({ DATABASE_URL: path })),
+    async ready(races) {
+      const onPg = races.find((race) => poolUnder(race) !== undefined)
+      if (onPg === undefined) return
+      throw usageError(
+        `the store of "${onPg.name}" is a Pool of pg, which no SQLite file serves: --store postgres://…, or none`,
+      )
+    },
+  }
 }
 
 /** None is named and none can be started: a pool that names its own database is all that is left. */
