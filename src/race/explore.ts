@@ -9,13 +9,15 @@ import { openPgGround } from './pg-ground.ts'
 import { type PriorityBound, PrioritySearch } from './priorities.ts'
 import { type Race, type RaceOptions, resolveOptions } from './race.ts'
 import { seeded } from './random.ts'
+import { propose, type Trial } from './remedy/propose.ts'
 import type { RemedyResult } from './remedy/remedy.ts'
-import type { Treatment } from './remedy/treatment.ts'
+import { dropPgIndex, treatPg, withIndex } from './remedy/treat.ts'
 import { type Exploration, tryRemedies } from './remedy/try-remedies.ts'
 import { decodeSchedule, encodeSchedule, preemptions } from './schedule.ts'
 import type { Choose, Run, WaitEdge } from './scheduler.ts'
 import { follow, interleavings, PreemptionSearch, type Prefix, randomWalk, serially } from './search.ts'
 import { sqliteOf } from './sqlite/handle.ts'
+import { proposeSqlite } from './sqlite/propose-sqlite.ts'
 import { openSqliteGround } from './sqlite/sqlite-ground.ts'
 import type { Step } from './task.ts'
 import { realNow } from './virtual.ts'
@@ -74,21 +76,20 @@ export async function explore(race: Race, overrides: RaceOptions = {}): Promise<
   const { report } = await exploreOnce(race, options)
   const { finding } = report
   if (finding === undefined || !options.remedies || options.replay !== undefined) return report
-  // Remedies are rewritten statements of pg.
-  if (sqliteOf(race) !== undefined) return report
-  return {
-    ...report,
-    finding: { ...finding, remedies: await tryRemedies(race, report, options, exploreOnce) },
-  }
+  const remedies =
+    sqliteOf(race) === undefined
+      ? await tryRemedies({ race, propose, treat: treatPg, clean: dropPgIndex }, report, options, exploreOnce)
+      : await tryRemedies({ race, propose: proposeSqlite, treat: withIndex }, report, options, exploreOnce)
+  return { ...report, finding: { ...finding, remedies } }
 }
 
-async function exploreOnce(race: Race, given: RaceOptions, treatment?: Treatment): Promise<Exploration> {
+async function exploreOnce(race: Race, given: RaceOptions, trial?: Trial): Promise<Exploration> {
   const options = resolveOptions(given)
   const sqlite = sqliteOf(race)
   const ground =
     sqlite === undefined
-      ? await openPgGround(race, options.stallMs, treatment)
-      : await openSqliteGround(race, sqlite.open(), options)
+      ? await openPgGround(race, options.stallMs, trial?.treatment)
+      : await openSqliteGround(race, sqlite.open(), { ...options, trial })
   try {
     return await new Explorer(race, options, ground).run()
   } finally {

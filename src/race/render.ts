@@ -11,9 +11,6 @@ import {
 } from './report-text.ts'
 import type { Step } from './task.ts'
 
-/** As wide as the longest name of a remedy. */
-const REMEDY_WIDTH = 17
-
 /** The report for a terminal: one column per task, the finding, the schedule string, what was covered. */
 export function renderReport(report: RaceReport, width = 100): string {
   const { finding } = report
@@ -30,6 +27,7 @@ export function renderReport(report: RaceReport, width = 100): string {
       ),
     )
   })
+  const widest = Math.max(0, ...finding.remedies.map(({ remedy }) => remedy.length))
   return [
     `${report.name}: ${finding.anomaly.toUpperCase()}`,
     `  ${finding.explanation}`,
@@ -47,7 +45,7 @@ export function renderReport(report: RaceReport, width = 100): string {
     ...outcomes(report),
     '',
     `  remedy:   ${finding.remedy}`,
-    ...finding.remedies.map((tried) => `    ${tried.remedy.padEnd(REMEDY_WIDTH)}  ${remedyText(tried)}`),
+    ...finding.remedies.map((tried) => `    ${tried.remedy.padEnd(widest)}  ${remedyText(tried)}`),
     `  replay:   --replay ${finding.schedule}   (${preemptionsText(finding.preemptions)})`,
     `  coverage: ${coverageText(report)}`,
     '',

@@ -51,7 +51,7 @@ export function withCondition(text: string, condition: string): string | undefin
     : `${before} (${text.slice(begin, end).trim()}) and ${condition}${rest}`
 }
 
-const VALUE = String.raw`(?:\$\d+|'(?:[^']|'')*'|-?\d+(?:\.\d+)?|true|false)(?:::\w+)?`
+const VALUE = String.raw`(?:\$\d+|\?\d*|[:@$][a-z_]\w*|'(?:[^']|'')*'|-?\d+(?:\.\d+)?|true|false)(?:::\w+)?`
 const COLUMN_EQUALS = new RegExp(
   String.raw`^[\s(]*(?:(?:"[^"]+"|\w+)\.)?("[^"]+"|[a-z_]\w*)\s*=\s*${VALUE}[\s)]*$`,
   'i',

@@ -26,10 +26,10 @@ export type Proposal = { readonly remedy: RemedyName } & (
   | { readonly reason: string }
 )
 
-type Finding = Pick<RaceFinding, 'anomaly' | 'steps' | 'responsible' | 'deadlock'>
+export type Finding = Pick<RaceFinding, 'anomaly' | 'steps' | 'responsible' | 'deadlock'>
 
-const NOTHING: Trial = { how: '', wrapped: [], begin: 'begin', again: [], againOn: [] }
-const NO_DEADLOCK = 'no task waits for another in a circle'
+export const NOTHING: Trial = { how: '', wrapped: [], begin: 'begin', again: [], againOn: [] }
+export const NO_DEADLOCK = 'no task waits for another in a circle'
 
 /** Each remedy of the field, and how it can be put in without changing the code. Pure. */
 export function propose(finding: Finding, tasks: readonly string[]): Proposal[] {
@@ -125,7 +125,7 @@ function serializableTasks(facts: readonly TaskFacts[]): Proposal {
   }
 }
 
-function uniqueConstraint(finding: Finding): Proposal {
+export function uniqueConstraint(finding: Finding): Proposal {
   const remedy = 'unique constraint'
   const accesses = responsible(finding)
   const inserted = accesses.find(({ kind }) => kind === 'insert')
@@ -200,11 +200,11 @@ function rowOf({ table, where }: Access): string {
   return `${table} ${where}`
 }
 
-function withoutTransactions(facts: readonly TaskFacts[]): string[] {
+export function withoutTransactions(facts: readonly TaskFacts[]): string[] {
   return facts.flatMap(({ task, transactions, alone }) => (transactions === 0 && alone > 1 ? task : []))
 }
 
-function restartable(facts: readonly TaskFacts[]): string[] {
+export function restartable(facts: readonly TaskFacts[]): string[] {
   return facts.flatMap((one) => (one.restartable ? one.task : []))
 }
 
@@ -215,12 +215,12 @@ function stepsText(steps: readonly Step[]): string {
     : `steps ${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)}`
 }
 
-function wrappedText(tasks: readonly string[]): string {
+export function wrappedText(tasks: readonly string[]): string {
   return tasks.length === 0
     ? ''
     : `; ${tasks.join(', ')} in one transaction${tasks.length > 1 ? ' each' : ''}`
 }
 
-function againText(tasks: readonly string[]): string {
-  return tasks.length === 0 ? '' : `; ${tasks.join(', ')} run again on 40001`
+export function againText(tasks: readonly string[], on = '40001'): string {
+  return tasks.length === 0 ? '' : `; ${tasks.join(', ')} run again on ${on}`
 }

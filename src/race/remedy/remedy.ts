@@ -2,6 +2,7 @@ import type { Anomaly } from '../anomaly.ts'
 
 export type RemedyName =
   | 'row lock'
+  | 'immediate transaction'
   | 'version check'
   | 'serializable'
   | 'unique constraint'

@@ -1,12 +1,8 @@
 import type { RaceReport } from '../explore.ts'
 import { type Outcome, sameOutcome } from '../outcome.ts'
-import { openControl, poolOf, type Race, type RaceDatabase, type RaceOptions } from '../race.ts'
-import { hasSqlState } from '../refusal.ts'
-import { inOneTransaction, runAgain } from './one-transaction.ts'
-import { propose, type Trial } from './propose.ts'
+import type { Race, RaceOptions } from '../race.ts'
+import type { Proposal, Trial } from './propose.ts'
 import type { RemedyResult } from './remedy.ts'
-import type { Treatment } from './treatment.ts'
-import { createIndex, dropIndex } from './unique-index.ts'
 
 /** One exploration without remedies: the report, and what the serial orders did. */
 export interface Exploration {
@@ -14,11 +10,17 @@ export interface Exploration {
   readonly serial: readonly { readonly order: readonly string[]; readonly outcome: Outcome }[]
 }
 
-export type ExploreOnce = (
-  race: Race,
-  options: RaceOptions,
-  treatment: Treatment | undefined,
-) => Promise<Exploration>
+export type ExploreOnce = (race: Race, options: RaceOptions, trial: Trial | undefined) => Promise<Exploration>
+
+/** What a kind of database has to do with it. */
+export interface Trials {
+  readonly race: Race
+  propose(finding: NonNullable<RaceReport['finding']>, tasks: readonly string[]): Proposal[]
+  /** The race with the parts of a remedy that stand around its tasks. */
+  treat(race: Race, trial: Trial): Race
+  /** Takes back what a trial left in the database. */
+  clean?(race: Race): Promise<void>
+}
 
 /** How many schedules one way to try a remedy is worth, where the budget has as many left. */
 const SCHEDULES_MAX = 200
@@ -29,7 +31,7 @@ const SCHEDULES_MAX = 200
  * fail is none. The same seed and budget in schedules give the same answer.
  */
 export async function tryRemedies(
-  race: Race,
+  trials: Trials,
   found: RaceReport,
   options: Required<Pick<RaceOptions, 'schedules' | 'seconds'>> & RaceOptions,
   explore: ExploreOnce,
@@ -39,7 +41,7 @@ export async function tryRemedies(
   let schedules = options.schedules - coverage.schedules
   let seconds = options.seconds - coverage.seconds
   const results: RemedyResult[] = []
-  for (const proposal of propose(finding, tasks)) {
+  for (const proposal of trials.propose(finding, tasks)) {
     const { remedy } = proposal
     if ('reason' in proposal) {
       results.push({ remedy, result: 'not tried', reason: proposal.reason })
@@ -49,7 +51,7 @@ export async function tryRemedies(
     for (const trial of proposal.trials) {
       if (schedules < 2 * finding.serial.length + 1 || seconds <= 0) break
       const bounds = { schedules: Math.min(schedules, SCHEDULES_MAX), seconds }
-      const [tried, used] = await tryOne(race, trial, { ...options, ...bounds }, finding.serial, explore)
+      const [tried, used] = await tryOne(trials, trial, { ...options, ...bounds }, finding.serial, explore)
       schedules -= used.schedules
       seconds -= used.seconds
       result = { remedy, ...tried } as RemedyResult
@@ -65,7 +67,7 @@ type Tried = {
 }[RemedyResult['result']]
 
 async function tryOne(
-  race: Race,
+  { race, treat, clean }: Trials,
   trial: Trial,
   options: RaceOptions,
   serial: Exploration['serial'],
@@ -73,7 +75,7 @@ async function tryOne(
 ): Promise<[Tried, { schedules: number; seconds: number }]> {
   const { how, treatment } = trial
   try {
-    const { report, serial: treated } = await explore(treat(race, trial), options, treatment)
+    const { report, serial: treated } = await explore(treat(race, trial), options, trial)
     const { schedules, seconds, exhaustive } = report.coverage
     const used = { schedules, seconds }
     const other = serial.find(({ order, outcome }) => {
@@ -106,31 +108,6 @@ async function tryOne(
       { schedules: 0, seconds: 0 },
     ]
   } finally {
-    if (trial.index !== undefined) {
-      const control = await openControl(poolOf(race))
-      await dropIndex(control)
-      await control.end()
-    }
-  }
-}
-
-/** The race with the parts of a remedy that stand around its tasks. */
-function treat(race: Race, { wrapped, begin, again, againOn, index }: Trial): Race {
-  const pool = poolOf(race)
-  const { definition } = race
-  const tasks = Object.entries(definition.tasks).map(([name, body]) => {
-    const whole = wrapped.includes(name) ? inOneTransaction(body, pool, begin) : body
-    return [name, again.includes(name) ? runAgain(whole, (error) => hasSqlState(error, againOn)) : whole]
-  })
-  return {
-    ...race,
-    definition: {
-      ...definition,
-      tasks: Object.fromEntries(tasks),
-      setup: async (db: RaceDatabase) => {
-        await definition.setup?.(db)
-        if (index !== undefined) await createIndex(db, index)
-      },
-    },
+    if (trial.index !== undefined) await clean?.(race)
   }
 }

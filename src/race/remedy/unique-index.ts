@@ -1,7 +1,7 @@
 import type { RaceDatabase } from '../race.ts'
 
 /** The index that tries a unique constraint; one that a killed process left would hide the race. */
-const NAME = 'holdfast_race_unique'
+export const INDEX = 'holdfast_race_unique'
 
 export interface UniqueKey {
   readonly table: string
@@ -9,14 +9,14 @@ export interface UniqueKey {
 }
 
 export async function createIndex(db: RaceDatabase, { table, columns }: UniqueKey): Promise<void> {
-  await db.query(`create unique index if not exists ${NAME} on ${table} (${columns.join(', ')})`)
+  await db.query(`create unique index if not exists ${INDEX} on ${table} (${columns.join(', ')})`)
 }
 
 export async function dropIndex(db: RaceDatabase): Promise<void> {
   const { rows } = await db.query(
     `select format('drop index %I.%I', n.nspname, c.relname) as text
      from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'i' and c.relname = $1`,
-    [NAME],
+    [INDEX],
   )
   for (const { text } of rows) await db.query(text)
 }

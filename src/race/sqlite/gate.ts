@@ -2,7 +2,15 @@
 
 import { inTransaction, type SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import { currentTask } from '../task.ts'
-import { CONTINUE, type FromWorker, GIVE_UP, GO, isBusy, reportError } from './protocol.ts'
+import {
+  CONTINUE,
+  type FromWorker,
+  GIVE_UP,
+  GO,
+  isBusy,
+  reportError,
+  type TaskTreatment,
+} from './protocol.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
 type Any = any
@@ -13,6 +21,7 @@ export interface GateParts {
   wait(): number
 }
 
+const DEFERRED = /^\s*begin(\s+(deferred|transaction))*\s*;?\s*$/i
 const SETS_TIMEOUT = /\bpragma\s+(\w+\.)?busy_timeout\s*[=(]/i
 
 /** Rows of an answer that a report shows. */
@@ -21,6 +30,9 @@ const ROWS_SHOWN = 5
 /** One per worker. Statements outside of the task, such as those that a module runs when it is loaded, pass untouched. */
 export class Gate {
   readonly #parts: GateParts
+  readonly #treatment: TaskTreatment
+  /** Set while all statements of the task are to stand in one transaction, on the handle of the first one. */
+  #whole: { db: SqliteDatabaseLike | undefined } | undefined
   /** The text and handle of each statement that was prepared since. */
   readonly #prepared = new WeakMap<object, { readonly text: string; readonly db: SqliteDatabaseLike }>()
   /** Handles of the task in whose transaction it is, as of their last statement. */
@@ -34,8 +46,9 @@ export class Gate {
   #inside = false
   #givenUp = false
 
-  constructor(parts: GateParts) {
+  constructor(parts: GateParts, treatment: TaskTreatment) {
     this.#parts = parts
+    this.#treatment = treatment
   }
 
   /** Patches the class of a driver, and that of its statements when the first one is prepared. */
@@ -85,6 +98,44 @@ export class Gate {
     this.#givenUp = false
   }
 
+  /** The task with all of its statements in one transaction, begun by the first of them. */
+  async inOneTransaction(body: () => unknown): Promise<unknown> {
+    const one: { db: SqliteDatabaseLike | undefined } = { db: undefined }
+    this.#whole = one
+    try {
+      const value = await body()
+      if (one.db !== undefined) this.#order(one.db, 'commit')
+      return value
+    } catch (error) {
+      if (one.db !== undefined && this.#isOpen(one.db)) this.#order(one.db, 'rollback')
+      throw error
+    } finally {
+      this.#whole = undefined
+    }
+  }
+
+  /** A statement that the task might have made. */
+  #order(db: SqliteDatabaseLike, text: string): void {
+    this.#pass({ db, text, values: [], perform: () => this.#run(db, text) })
+  }
+
+  /** What is done in its place where a remedy is tried. */
+  #treat(call: Call): Call {
+    const { whole, immediate } = this.#treatment
+    const one = this.#whole
+    if (whole !== undefined && one !== undefined && one.db === undefined) {
+      one.db = call.db
+      this.#order(call.db, whole)
+    } else if (one?.db !== undefined && one.db !== call.db) {
+      const error = new Error('statements on a second handle cannot be put into one transaction')
+      this.#parts.post({ kind: 'uncontrolled', error: reportError(error) })
+      throw error
+    }
+    if (!immediate || !DEFERRED.test(call.text)) return call
+    const text = 'begin immediate'
+    return { db: call.db, text, values: [], perform: () => this.#run(call.db, text) }
+  }
+
   /** Rolls back what the task left open. */
   reset(): void {
     for (const db of this.#open) {
@@ -94,8 +145,9 @@ export class Gate {
     this.#open.clear()
   }
 
-  #pass(call: Call): unknown {
-    if (this.#inside || currentTask.getStore() === undefined) return call.perform()
+  #pass(given: Call): unknown {
+    if (this.#inside || currentTask.getStore() === undefined) return given.perform()
+    const call = this.#treat(given)
     if (this.#givenUp) return this.#leave(call)
     const { post, wait } = this.#parts
     post({ kind: 'ask', text: call.text.trim(), values: call.values.map(plain) })

@@ -1,11 +1,22 @@
 /** What a task's worker and the scheduler tell each other. One word at a time: a worker waits for each answer. */
 
+/** What of a remedy is put in between a task and its driver. */
+export interface TaskTreatment {
+  /** All of its statements stand in one transaction, begun so. */
+  readonly whole?: string
+  /** Every transaction is begun IMMEDIATE. */
+  readonly immediate: boolean
+  /** It is run again when SQLite refuses it. */
+  readonly again: boolean
+}
+
 /** Given with the worker. */
 export interface WorkerStart {
   readonly module: string
   readonly race: string
   readonly task: string
   readonly index: number
+  readonly treatment: TaskTreatment
   /** `[0]` is the signal that the worker waits for inside of a statement. */
   readonly signal: Int32Array
   /** `[0]` is the task's virtual time. */
@@ -74,6 +85,12 @@ export function reportError(error: unknown): ErrorReport {
 
 export function errorOf({ name, message, stack, fields }: ErrorReport): Error {
   return Object.assign(new Error(message), fields, { name, ...(stack === undefined ? {} : { stack }) })
+}
+
+/** SQLite refused the transaction, and another try may pass. */
+export function isRefused(error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown }
+  return isBusy(error) || code === 'SQLITE_BUSY_SNAPSHOT' || errcode === 517
 }
 
 /** SQLITE_BUSY itself: the file is locked. SQLITE_BUSY_SNAPSHOT is another thing, which no waiting cures. */

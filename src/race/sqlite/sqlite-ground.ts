@@ -4,11 +4,21 @@ import { ConfigError } from '../../core/index.ts'
 import type { SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import type { Ground } from '../ground.ts'
 import type { Race, RaceDatabase } from '../race.ts'
+import type { Trial } from '../remedy/propose.ts'
+import { INDEX } from '../remedy/unique-index.ts'
 import { moduleOf, type SqliteHandle } from './handle.ts'
+import type { TaskTreatment } from './protocol.ts'
 import { findSqliteTables, readSqliteRows } from './rows.ts'
 import { sqliteRemedy } from './sqlite-remedy.ts'
 import { SqliteWaits } from './sqlite-waits.ts'
 import { TaskWorker } from './task-worker.ts'
+
+export interface SqliteGroundOptions {
+  readonly seed: number
+  readonly stallMs: number
+  /** A remedy that is tried. */
+  readonly trial: Trial | undefined
+}
 
 /**
  * SQLite: a call of its drivers is synchronous and cannot be suspended, so each task runs in a thread of its own, which loads
@@ -19,19 +29,28 @@ import { TaskWorker } from './task-worker.ts'
 export async function openSqliteGround(
   race: Race,
   { handle, close }: SqliteHandle,
-  { seed, stallMs }: { readonly seed: number; readonly stallMs: number },
+  { seed, stallMs, trial }: SqliteGroundOptions,
 ): Promise<Ground> {
   const module = moduleOf(race)
   const names = Object.keys(race.definition.tasks)
   const workers: TaskWorker[] = []
+  const dropIndex = (): unknown => handle.exec(`drop index if exists ${INDEX}`)
   const end = async (): Promise<void> => {
     await Promise.all(workers.map((worker) => worker.end()))
-    close()
+    try {
+      dropIndex()
+    } finally {
+      close()
+    }
   }
   try {
     checkFile(race, handle)
+    dropIndex() // of a process that was killed
     for (const [index, task] of names.entries()) {
-      const worker = new TaskWorker({ module, race: race.name, task, index }, execArgv(module))
+      const worker = new TaskWorker(
+        { module, race: race.name, task, index, treatment: treatmentOf(task, trial) },
+        execArgv(module),
+      )
       workers.push(worker)
       // One after another, since what the file does when it is loaded may write.
       await worker.ready()
@@ -49,6 +68,14 @@ export async function openSqliteGround(
     body: (index) => () => (workers[index] as TaskWorker).run(seed),
     settle: async () => void (await Promise.all(workers.map((worker) => worker.reset()))),
     end,
+  }
+}
+
+function treatmentOf(task: string, trial: Trial | undefined): TaskTreatment {
+  return {
+    ...(trial?.wrapped.includes(task) && { whole: trial.begin }),
+    immediate: trial?.begin === 'begin immediate',
+    again: trial?.again.includes(task) === true,
   }
 }
 

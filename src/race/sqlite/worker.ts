@@ -3,12 +3,13 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Race } from '../race.ts'
 import { racesOf } from '../races-of.ts'
 import { seeded } from '../random.ts'
+import { runAgain } from '../remedy/one-transaction.ts'
 import { Task } from '../task.ts'
 import { turn, virtualise } from '../virtual.ts'
 import { DRIVERS, loadDriver } from './driver-of.ts'
 import { Gate } from './gate.ts'
 import { sqliteOf } from './handle.ts'
-import { type FromWorker, reportError, type ToWorker, type WorkerStart } from './protocol.ts'
+import { type FromWorker, isRefused, reportError, type ToWorker, type WorkerStart } from './protocol.ts'
 
 const start = workerData as WorkerStart
 const post = (message: FromWorker): void => parentPort?.postMessage(message)
@@ -25,7 +26,8 @@ try {
 }
 
 async function serve(): Promise<void> {
-  const gate = new Gate({ post, wait })
+  const { treatment } = start
+  const gate = new Gate({ post, wait }, treatment)
   for (const prototype of drivers(start.module)) gate.patch(prototype)
   const races: readonly Race[] = racesOf(await import(start.module))
   const race = races.find(({ name }) => name === start.race)
@@ -40,6 +42,8 @@ async function serve(): Promise<void> {
     sqlite?.close()
   }
   virtualise()
+  const whole = treatment.whole === undefined ? body : () => gate.inOneTransaction(body)
+  const treated = treatment.again ? runAgain(whole, isRefused) : whole
   parentPort?.on('message', (message: ToWorker) => {
     if (message.kind === 'reset') {
       gate.reset()
@@ -49,7 +53,7 @@ async function serve(): Promise<void> {
     if (message.kind === 'run') {
       gate.open()
       task = new Task(start.task, start.index, seeded(message.seed * 31 + start.index))
-      task.run(body)
+      task.run(treated)
     } else {
       task.virtualMs = start.virtualMs[0] ?? 0
       const [timer] = task.pending.splice(message.at, 1)

@@ -47,6 +47,32 @@ describe('withdraw', () => {
     expect(reports.get('deferred')?.coverage.outcomes).toBeGreaterThan(2)
   })
 
+  it('its remedies are tried in the threads', () => {
+    const { finding } = reports.get('lost update') as RaceReport
+    expect(finding?.remedies.map(({ remedy, result }) => [remedy, result])).toEqual([
+      ['immediate transaction', 'removes'],
+      ['version check', 'not tried'],
+      ['serializable', 'removes'],
+      ['unique constraint', 'not tried'],
+      ['ordered locking', 'not tried'],
+    ])
+    expect(finding?.remedies[0]).toMatchObject({
+      how: 'every transaction IMMEDIATE; alice, bob in one transaction each',
+      exhaustive: true,
+    })
+  })
+
+  it('a unique index removes check-then-insert, and is gone afterwards', () => {
+    const { finding } = reports.get('check-then-insert') as RaceReport
+    const unique = finding?.remedies.find(({ remedy }) => remedy === 'unique constraint')
+    expect(unique).toMatchObject({ result: 'removes', how: 'UNIQUE (account) on slip' })
+    const db = openSqlite(folder.file('race.db'))
+    expect(
+      db.prepare("select name from sqlite_master where type = 'index' and sql is not null").all(),
+    ).toEqual([])
+    db.close()
+  })
+
   it('replays alike', () => {
     const { finding } = reports.get('lost update') as RaceReport
     const [again] = run('lost update', '--replay', finding?.schedule as string)

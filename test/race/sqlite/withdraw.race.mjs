@@ -46,6 +46,11 @@ const all = [
     return changes
   }),
   two('deferred', (amount) => inTransaction('begin', () => withdraw('acct', amount))),
+  two('check-then-insert', (amount) => {
+    if (db.prepare('select id from slip where account = ?').get('acct') !== undefined) return 'there'
+    db.prepare('insert into slip (account, amount) values (?, ?)').run('acct', amount)
+    return 'new'
+  }),
   two('ids and pauses', async (amount) => {
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     db.prepare('insert into slip (account, amount) values (?, ?)').run('acct', amount)
