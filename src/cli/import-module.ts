@@ -1,8 +1,8 @@
 /** Imports a module of the user's as it is: JavaScript or TypeScript, ES modules or CommonJS. */
-import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { registerTsx } from '../core/register-tsx.ts'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './command.ts'
 
@@ -14,35 +14,15 @@ export async function importModule(file: string): Promise<Record<string, unknown
   return importFile(path)
 }
 
-type TsxEntry = './esm/api' | './cjs/api'
-
-interface TsxManifest {
-  readonly exports: Readonly<Record<TsxEntry, { readonly import: { readonly default: string } }>>
-}
-
 /**
  * `tsx` of the user's project where it is installed: it also runs what is more than types (enums, decorators) and packages
  * of "type": "commonjs". Else Node itself, which strips types from 22.18 on.
  */
 async function registerTypeScript(path: string): Promise<void> {
-  let manifest: string
-  try {
-    manifest = createRequire(path).resolve('tsx/package.json')
-  } catch (cause) {
-    if ((process.features as { typescript?: unknown }).typescript) return
-    throw unsupported(
-      `this Node (${process.version}) does not run TypeScript: run "npm install --save-dev tsx", or use Node 22.18 or later`,
-      cause,
-    )
-  }
-  // Loaded as a module, since the face of tsx for require() looks for its loader in the wrong place.
-  const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as TsxManifest
-  // Both: a file is CommonJS where its package does not say "type": "module".
-  for (const entry of ['./cjs/api', './esm/api'] as const) {
-    const api = new URL(exports[entry].import.default, pathToFileURL(manifest))
-    const { register } = (await import(api.href)) as { register(): unknown }
-    register()
-  }
+  if ((await registerTsx(path)) || (process.features as { typescript?: unknown }).typescript) return
+  throw unsupported(
+    `this Node (${process.version}) does not run TypeScript: run "npm install --save-dev tsx", or use Node 22.18 or later`,
+  )
 }
 
 /** Node strips types and does nothing else: what it cannot run, tsx can. */
@@ -67,6 +47,6 @@ async function importFile(path: string): Promise<Record<string, unknown>> {
   }
 }
 
-function unsupported(message: string, cause: unknown): CliError {
+function unsupported(message: string, cause?: unknown): CliError {
   return new CliError('TYPESCRIPT_UNSUPPORTED', EXIT.unreachable, message, { cause })
 }

@@ -51,9 +51,13 @@ export class Gate {
     this.#treatment = treatment
   }
 
-  /** Patches the class of a driver, and that of its statements when the first one is prepared. */
-  patch(databases: Any): void {
-    const database = holderOf(databases, 'prepare')
+  /** Patches the class of a handle and that of its statements: the first one of a task may be prepared out of sight. */
+  patch(handle: SqliteDatabaseLike): void {
+    this.#patchDatabase(holderOf(handle, 'prepare'))
+    this.#patchStatements(handle.prepare('select 1'))
+  }
+
+  #patchDatabase(database: Any): void {
     if (database === null || this.#patched.has(database)) return
     this.#patched.add(database)
     const { prepare, exec, close } = database

@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module'
-import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from '../../core/index.ts'
 import type { SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import type { Ground } from '../ground.ts'
@@ -47,10 +45,8 @@ export async function openSqliteGround(
     checkFile(race, handle)
     dropIndex() // of a process that was killed
     for (const [index, task] of names.entries()) {
-      const worker = new TaskWorker(
-        { module, race: race.name, task, index, treatment: treatmentOf(task, trial) },
-        execArgv(module),
-      )
+      const treatment = treatmentOf(task, trial)
+      const worker = new TaskWorker({ module, race: race.name, task, index, treatment })
       workers.push(worker)
       // One after another, since what the file does when it is loaded may write.
       await worker.ready()
@@ -85,17 +81,6 @@ function checkFile({ name }: Race, handle: SqliteDatabaseLike): void {
     throw new ConfigError(`race "${name}"`, [
       'store must be a SQLite database in a file: each thread opens it for itself',
     ])
-  }
-}
-
-/** A thread knows the loaders that the command line names, and none that was registered since. */
-function execArgv(module: string): readonly string[] {
-  if (!/\.[cm]?ts$/.test(module)) return process.execArgv
-  try {
-    const tsx = createRequire(fileURLToPath(module)).resolve('tsx')
-    return [...process.execArgv, '--import', pathToFileURL(tsx).href]
-  } catch {
-    return process.execArgv
   }
 }
 

@@ -39,12 +39,12 @@ export class TaskWorker {
   #reset: (() => void) | undefined
   #failed: Error | undefined
 
-  constructor(start: Omit<WorkerStart, 'signal' | 'virtualMs'>, execArgv: readonly string[]) {
+  constructor(start: Omit<WorkerStart, 'signal' | 'virtualMs'>) {
     this.#signal = new Int32Array(new SharedArrayBuffer(4))
     this.#virtualMs = new Float64Array(new SharedArrayBuffer(8))
     const workerData: WorkerStart = { ...start, signal: this.#signal, virtualMs: this.#virtualMs }
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js'
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData, execArgv: [...execArgv] })
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData })
     this.#ready = new Promise((resolve, reject) => {
       const fail = (error: Error): void => {
         this.#failed = error

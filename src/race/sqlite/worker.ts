@@ -1,5 +1,7 @@
 /** The thread of one task: loads the user's file, runs the task in each schedule, and stops at each statement. */
+import { fileURLToPath } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
+import { registerTsx } from '../../core/register-tsx.ts'
 import type { Race } from '../race.ts'
 import { racesOf } from '../races-of.ts'
 import { seeded } from '../random.ts'
@@ -28,7 +30,8 @@ try {
 async function serve(): Promise<void> {
   const { treatment } = start
   const gate = new Gate({ post, wait }, treatment)
-  for (const prototype of drivers(start.module)) gate.patch(prototype)
+  patchDrivers(gate, start.module)
+  if (/\.[cm]?ts$/.test(start.module)) await registerTsx(fileURLToPath(start.module))
   const races: readonly Race[] = racesOf(await import(start.module))
   const race = races.find(({ name }) => name === start.race)
   const body = race?.definition.tasks[start.task]
@@ -65,21 +68,22 @@ async function serve(): Promise<void> {
 }
 
 /**
- * Classes of the drivers that the file may load: patched before it prepares statements. Without the warning that node:sqlite is
+ * The drivers that the file may load are patched before it prepares statements. Without the warning that node:sqlite is
  * experimental, which who uses it has seen.
  */
-function drivers(module: string): object[] {
+function patchDrivers(gate: Gate, module: string): void {
   const { emitWarning } = process
   process.emitWarning = () => {}
-  const classes = DRIVERS.flatMap((name) => {
+  for (const name of DRIVERS) {
     try {
-      return [loadDriver(name, module).prototype]
+      const handle = new (loadDriver(name, module))(':memory:')
+      gate.patch(handle)
+      handle.close()
     } catch {
-      return [] // not installed, or not made for this Node
+      // Not installed, or not made for this Node.
     }
-  })
+  }
   process.emitWarning = emitWarning
-  return classes
 }
 
 /** Lets the task's code run until it ends or waits, and says which. A statement stops the thread meanwhile. */

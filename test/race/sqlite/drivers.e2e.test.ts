@@ -51,8 +51,10 @@ function explore({ name, node, packages, exported, only, args = [] }: Driver): R
     symlinkSync(join(packages, 'node_modules', name), folder.file(`node_modules/${name}`))
   writeFileSync(folder.file('package.json'), '{ "type": "module" }\n')
   writeFileSync(folder.file('driver.mjs'), `export { ${exported} as Database } from '${name}'\n`)
-  const file = 'five.race.mjs'
-  copyFileSync(new URL(file, import.meta.url), folder.file(file))
+  // As TypeScript too, which each thread has to be able to load.
+  const file = name === 'libsql' ? 'five.race.ts' : 'five.race.mjs'
+  if (file.endsWith('.ts')) symlinkSync(join(root, 'node_modules/tsx'), folder.file('node_modules/tsx'))
+  copyFileSync(new URL('five.race.mjs', import.meta.url), folder.file(file))
   const { stdout, stderr } = spawnSync(
     nodeBinary(node),
     [join(root, 'dist/cli/main.js'), 'race', file, '--json', '--no-remedies', ...args],
