@@ -24,7 +24,7 @@ describe('withdraw', () => {
   let reports: ReadonlyMap<string, RaceReport>
   beforeAll(() => {
     reports = new Map(run('').map((report) => [report.name, report]))
-  })
+  }, 240_000)
 
   it('loses an update, named with its statements', () => {
     const { finding } = reports.get('lost update') as RaceReport
