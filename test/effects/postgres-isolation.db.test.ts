@@ -82,7 +82,7 @@ describe('effects under a lease on PostgreSQL', () => {
           async () =>
             (
               await database.pool.query(
-                "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'insert into%effect%'",
+                "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like 'insert into%effect%'",
               )
             ).rowCount,
           { what: 'the effect to wait for the lease row' },

@@ -174,7 +174,7 @@ it('on PostgreSQL, one that goes on while its successor waits still commits, and
     async () =>
       (
         await store.query(
-          "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%for update'",
+          "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%for update'",
         )
       ).length,
     { what: 'the successor to wait for the lease row' },

@@ -247,7 +247,11 @@ it('order "commit" makes a second writer of the key wait for the first, and only
   await store.transaction((tx) => outbox.publish(tx, { topic: 'a', key: 'other', payload: 'other' }))
   await until(
     async () =>
-      (await store.query("select 1 from pg_locks where locktype = 'advisory' and not granted")).length === 1,
+      (
+        await store.query(
+          "select 1 from pg_locks join pg_database d on d.oid = database where datname = current_database() and locktype = 'advisory' and not granted",
+        )
+      ).length === 1,
     { what: 'the second writer of the key to wait' },
   )
   await first.query('commit')

@@ -15,7 +15,7 @@ const TTL_MS = 1_000
 const IDLE_BOUND = { PGOPTIONS: '-c idle_in_transaction_session_timeout=2s' }
 
 /** Ends the session in which the frozen process was renewing its lease, if it was. */
-const endFrozenKeeper = sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'zombie'
+const endFrozenKeeper = sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'zombie' and datname = current_database()
   and pid in (select pid from pg_locks where relation = to_regclass('holdfast_lease') and mode in ('RowShareLock', 'RowExclusiveLock'))`
 
 /** The fixture's batch, four times. */
