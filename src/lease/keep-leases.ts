@@ -1,6 +1,7 @@
 import type { Background } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
+import { deferred } from '../core/deferred.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -38,7 +39,8 @@ export function keepLeases(store: Store, options: KeepLeasesOptions): LeaseKeepe
 }
 
 class Keeper implements LeaseKeeper {
-  readonly done: Promise<void>
+  readonly #done = deferred<void>()
+  readonly done = this.#done.promise
   readonly #store: Store
   readonly #clock: Clock
   readonly #options: ResolvedKeepLeasesOptions
@@ -52,17 +54,12 @@ class Keeper implements LeaseKeeper {
   #stopping: Promise<void> | undefined
   #renewAtMs = 0
   #renewals = 0
-  #settle!: { resolve: () => void; reject: (error: unknown) => void }
 
   constructor(store: Store, options: ResolvedKeepLeasesOptions) {
     this.#store = store
     this.#clock = store.clock
     this.#options = options
     this.#membersScope = `${options.scope}/members`
-    this.done = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject }
-    })
-    this.done.catch(() => {}) // a caller that does not look at `done` has the log
     this.#loop = this.#run()
     const { signal } = options
     if (signal?.aborted) void this.stop()
@@ -264,7 +261,7 @@ class Keeper implements LeaseKeeper {
     await this.#loop
     for (const holding of [...this.#holdings.values()]) holding.end('its keeper was stopped')
     await this.#release([this.#options.scope, this.#membersScope])
-    this.#settle.resolve()
+    this.#done.resolve()
   }
 
   async #release(scopes: readonly string[]): Promise<void> {
@@ -283,7 +280,7 @@ class Keeper implements LeaseKeeper {
   /** The tables are missing: nothing that waiting would mend. */
   #fail(error: unknown): void {
     this.#options.log.error('the lease keeper has ended', { scope: this.#options.scope, error })
-    this.#settle.reject(error)
+    this.#done.reject(error)
     this.#halt.abort()
     for (const holding of [...this.#holdings.values()]) holding.end('its keeper has ended', error)
   }

@@ -1,5 +1,6 @@
 import { orAbort, throwIfAborted } from '../core/abort.ts'
 import { type Background, Bell } from '../core/background.ts'
+import { deferred } from '../core/deferred.ts'
 import { ConfigError } from '../core/errors.ts'
 import { leaseTables, uniqueOwner } from '../lease/index.ts'
 import type { Listener } from '../store/listener.ts'
@@ -40,7 +41,8 @@ const DRAIN_MS = 5_000
 
 /** Puts the parts of a relay together, starts them and stops them. */
 export class OutboxRelay implements Relay {
-  readonly done: Promise<void>
+  readonly #done = deferred<void>()
+  readonly done = this.#done.promise
   readonly #context: RelayContext
   readonly #partitions: PartitionTable
   readonly #publisher: ChunkPublisher
@@ -51,7 +53,6 @@ export class OutboxRelay implements Relay {
   #running: Promise<void> | undefined
   #started: Promise<void> | undefined
   #stopped: Promise<void> | undefined
-  #settleDone: { resolve: () => void; reject: (error: unknown) => void }
   #checkedTables = false
 
   /** `read` stands in for `readReady` in tests that show what its rules are for. */
@@ -88,11 +89,6 @@ export class OutboxRelay implements Relay {
     })
     this.#listener =
       options.listen && relayListener(this.#context, options.listen, (heard) => this.#loop.hear(heard))
-    this.#settleDone = { resolve: () => {}, reject: () => {} }
-    this.done = new Promise<void>((resolve, reject) => {
-      this.#settleDone = { resolve, reject }
-    })
-    this.done.catch(() => {}) // whoever waits for it still sees the error; nobody has to
     this.#leaveList = addRelay(store, outbox.name, this.#loop)
     const { signal } = options
     if (signal?.aborted) void this.stop({ drainMs: 0 })
@@ -147,7 +143,7 @@ export class OutboxRelay implements Relay {
       abort()
     }
     await this.#partitions.release()
-    this.#settleDone.resolve()
+    this.#done.resolve()
   }
 
   async #settleInHand(): Promise<void> {
@@ -172,7 +168,7 @@ export class OutboxRelay implements Relay {
       this.#partitions.abort(error)
       await this.#settleInHand()
       await this.#partitions.release().catch(() => {})
-      this.#settleDone.reject(error)
+      this.#done.reject(error)
     }
   }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Broker } from '../broker/index.ts'
 import type { ReplicaId } from '../causality/index.ts'
 import type { Background } from '../core/background.ts'
+import { deferred } from '../core/deferred.ts'
 import { ConfigError, isForPeople } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { type ConsumerFigures, createInbox } from '../inbox/index.ts'
@@ -44,7 +45,8 @@ export function startReplica(replica: Replica, given: StartOptions, parts: Runni
 }
 
 class RunningReplica implements Running {
-  readonly done: Promise<void>
+  readonly #done = deferred<void>()
+  readonly done = this.#done.promise
   readonly #parts: RunningParts
   readonly #given: ResolvedStart
   readonly #stopping = new AbortController()
@@ -55,15 +57,10 @@ class RunningReplica implements Running {
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
   #failure: { error: unknown } | undefined
-  #settle!: { resolve: () => void; reject: (error: unknown) => void }
 
   constructor(replica: Replica, given: ResolvedStart, parts: RunningParts) {
     this.#given = given
     this.#parts = parts
-    this.done = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject }
-    })
-    this.done.catch(() => {}) // whoever waits for it still sees the error; nobody has to
     const { signal } = given
     if (signal?.aborted) void this.stop()
     else {
@@ -191,8 +188,8 @@ class RunningReplica implements Running {
     await Promise.allSettled(this.#children.map((child) => child.stop(options)))
     // Not from within the loops: what ended one of them waits for this.
     if (this.#failure === undefined) await this.#loops
-    if (this.#failure === undefined) this.#settle.resolve()
-    else this.#settle.reject(this.#failure.error)
+    if (this.#failure === undefined) this.#done.resolve()
+    else this.#done.reject(this.#failure.error)
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Background, Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
+import { deferred } from '../core/deferred.ts'
 import { ConfigError, isForPeople } from '../core/errors.ts'
 import { type HeldLease, leaseTables } from '../lease/index.ts'
 import { requireRevision } from '../store/migrations.ts'
@@ -59,8 +60,10 @@ export function sagaRunner(store: Store, options: SagaRunnerOptions): SagaRunner
 }
 
 class Runner implements SagaRunner, LocalRunner {
-  readonly done: Promise<void>
-  readonly ready: Promise<void>
+  readonly #done = deferred<void>()
+  readonly #ready = deferred<void>()
+  readonly done = this.#done.promise
+  readonly ready = this.#ready.promise
   readonly #store: Store
   readonly #options: ResolvedRunner
   readonly #known: ReadonlyMap<string, AnySaga>
@@ -75,20 +78,12 @@ class Runner implements SagaRunner, LocalRunner {
   readonly #recurrence: Recurrence | undefined
   readonly #retention: Retention | undefined
   #stopping: Promise<void> | undefined
-  #settle!: { ready: () => void; resolve: () => void; reject: (error: unknown) => void }
 
   constructor(store: Store, options: ResolvedRunner) {
     this.#store = store
     this.#options = options
     this.#known = new Map(options.sagas.map((saga) => [saga.name, saga]))
     this.#runs = new Runs(options.concurrency)
-    this.ready = new Promise((resolve) => {
-      this.#settle = { ready: resolve, resolve: () => {}, reject: () => {} }
-    })
-    this.done = new Promise((resolve, reject) => {
-      this.#settle = { ...this.#settle, resolve, reject }
-    })
-    this.done.catch(() => {})
     this.#journal = new Journal(store, (guard) => this.#partitions.holds(guard), {
       inFlightMax: store.dialect.singleWriter ? 1 : 2,
       batchMax: 500,
@@ -97,7 +92,7 @@ class Runner implements SagaRunner, LocalRunner {
     const { group, log } = options
     this.#partitions = new Partitions(store, options, {
       onOpen: () => {
-        this.#settle.ready()
+        this.#ready.resolve()
         this.#bell.ring()
       },
       onDrain: (partition) => this.#drain(partition),
@@ -304,14 +299,14 @@ class Runner implements SagaRunner, LocalRunner {
     await this.#retention?.stopped
     await this.#loop
     await this.#partitions.release()
-    this.#settle.ready()
-    this.#settle.resolve()
+    this.#ready.resolve()
+    this.#done.resolve()
   }
 
   #fail(error: unknown): void {
     this.#options.log.error('the saga runner has ended', { error })
-    this.#settle.reject(error)
-    this.#settle.ready()
+    this.#done.reject(error)
+    this.#ready.resolve()
     void this.stop({ drainMs: 0 })
   }
 }

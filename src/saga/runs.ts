@@ -1,10 +1,10 @@
+import { type Deferred, deferred } from '../core/deferred.ts'
 import type { Ended } from './local.ts'
 import type { SagaRun } from './run.ts'
 
 interface Held {
   readonly run: SagaRun
-  readonly ended: Promise<Ended>
-  settle(ended: Ended): void
+  readonly ended: Deferred<Ended>
 }
 
 /** The sagas that one runner has in memory, and how many more it has room for: those that only wait take no place. */
@@ -44,7 +44,7 @@ export class Runs {
   }
 
   ended(id: string): Promise<Ended> | undefined {
-    return this.#held.get(id)?.ended
+    return this.#held.get(id)?.ended.promise
   }
 
   all(): SagaRun[] {
@@ -67,11 +67,7 @@ export class Runs {
   }
 
   add(run: SagaRun): void {
-    let settle!: (ended: Ended) => void
-    const ended = new Promise<Ended>((resolve) => {
-      settle = resolve
-    })
-    this.#held.set(run.id, { run, ended, settle })
+    this.#held.set(run.id, { run, ended: deferred() })
     this.#active += 1
   }
 
@@ -87,7 +83,7 @@ export class Runs {
     if (!run.idle) this.#active -= 1
     if (ended !== undefined && isFinal(ended.state)) this.counts[ended.state] += 1
     // Laid down or lost: who waits for its end looks in the store again.
-    held.settle(ended ?? { state: 'running', output: null, reason: null })
+    held.ended.resolve(ended ?? { state: 'running', output: null, reason: null })
     this.#tellFewer()
     return true
   }

@@ -1,4 +1,5 @@
 import { backoffMs } from '../core/backoff.ts'
+import { deferred } from '../core/deferred.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import {
@@ -13,7 +14,7 @@ import { TwoPhaseAbortedError, TwoPhaseInDoubtError } from './errors.ts'
 import { formatGid, newTransactionId } from './gid.ts'
 import { type Commit, commitDecision, type Decision, decideAbort, readDecision, saysTooLate } from './log.ts'
 import type { ResolvedTwoPhase } from './options.ts'
-import { deferred, settle } from './promises.ts'
+import { settle } from './promises.ts'
 import type { LogIdentity } from './setup.ts'
 
 /** A commit is decided no later than this after the transaction's own time has passed, by the log's clock. */

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { sql } from 'holdfast'
 import { checkUpgrade, saga, sagaOperations } from 'holdfast/saga'
 import { describe, expect, it } from 'vitest'
+import { deferred } from '../../src/core/deferred.ts'
 import { nextTick } from '../../src/saga/recurring.ts'
 import { holdfast } from '../cli/run.ts'
 import { tempFolder } from '../support/files.ts'
@@ -202,12 +203,9 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
     await using opened = await open()
     const { store } = opened
     const order: string[] = []
-    let openGate = (): void => {}
-    const gate = new Promise<void>((resolve) => {
-      openGate = resolve
-    })
+    const gate = deferred<void>()
     const job = saga('job', async (s) =>
-      s.step('work', () => (s.sagaId === 'first' ? gate : void order.push(s.sagaId))),
+      s.step('work', () => (s.sagaId === 'first' ? gate.promise : void order.push(s.sagaId))),
     )
     await using runner = await startRunner(store, [job], { concurrency: 1 })
     await until(() => runner.figures().partitions === 16)
@@ -215,7 +213,7 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
     await job.start(store, undefined, { id: 'later', afterMs: 600 })
     await job.start(store, undefined, { id: 'low' })
     await job.start(store, undefined, { id: 'high', priority: 5 })
-    openGate()
+    gate.resolve()
     await Promise.all(['later', 'low', 'high'].map((id) => job.get(store, id).result()))
     expect(order).toEqual(['high', 'low', 'later'])
   })

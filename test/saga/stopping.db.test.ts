@@ -1,6 +1,7 @@
 /** What stops a saga, and what does not: cancellation, time, the pivot, a race that is lost, the runner's end. */
 import { type ForwardContext, type SagaContext, saga } from 'holdfast/saga'
 import { describe, expect, expectTypeOf, it } from 'vitest'
+import { deferred } from '../../src/core/deferred.ts'
 import { until } from '../support/wait.ts'
 import { reusedStores as stores } from './reused.ts'
 import { quick, startRunner } from './stores.ts'
@@ -191,22 +192,19 @@ describe.each(stores)('what stops a saga on $name', ({ open }) => {
     await using opened = await open()
     const { store } = opened
     const begun: string[] = []
-    let letGo = (): void => {}
-    const gate = new Promise<void>((resolve) => {
-      letGo = resolve
-    })
+    const gate = deferred<void>()
     const job = saga('job', async (s) => {
       for (const step of ['first', 'second', 'third'])
         await s.step(step, () => {
           begun.push(step)
-          return gate
+          return gate.promise
         })
     })
     const runner = await startRunner(store, [job])
     await job.start(store, undefined)
     await until(() => begun.length === 1)
     const stopped = runner.stop()
-    letGo()
+    gate.resolve()
     await stopped
     expect(begun).toEqual(['first'])
   })

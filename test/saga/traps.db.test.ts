@@ -3,6 +3,7 @@ import { sql } from 'holdfast'
 import { createParticipant } from 'holdfast/participant'
 import { saga } from 'holdfast/saga'
 import { describe, expect, it } from 'vitest'
+import { deferred } from '../../src/core/deferred.ts'
 import { until } from '../support/wait.ts'
 import { reusedStores as stores } from './reused.ts'
 import { effectsOf, quick, startRunner } from './stores.ts'
@@ -100,10 +101,7 @@ describe.each(stores)('traps on $name', ({ open }) => {
     await using opened = await open()
     const { store } = opened
     const { store: other } = await opened.second()
-    let release = (): void => {}
-    const gate = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const gate = deferred<void>()
     const slow = saga('slow', async (s) => {
       await s.step('mark', () => {}, {})
       await s.transaction(
@@ -112,13 +110,13 @@ describe.each(stores)('traps on $name', ({ open }) => {
         async (tx) => tx.execute(sql`insert into effects (saga, what) values (${s.sagaId}, 'booked')`),
         { undo: (tx) => tx.execute(sql`insert into effects (saga, what) values (${s.sagaId}, 'gave back')`) },
       )
-      await s.step('wait', () => gate)
+      await s.step('wait', () => gate.promise)
       throw new Error('no')
     })
     await using _runner = await startRunner(store, [slow])
     const handle = await slow.start(store, undefined, { id: 'n' })
     await until(async () => (await effectsOf(other, 'n')).length === 1)
-    release()
+    gate.resolve()
     await expect(handle.result()).rejects.toMatchObject({ code: 'SAGA_FAILED' })
     const participant = createParticipant(other, { name: 'saga' })
     const late = participant.transaction({ saga: 'n', step: 'book', phase: 'do', epoch: 2n ** 40n }, (tx) =>
