@@ -22,8 +22,8 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export interface ClusterToTest {
-  /** Undefined where all faults can be made; else why the nodes themselves are left alone. */
-  readonly whole: string | undefined
+  /** False where the nodes themselves are to be left alone: they run already, and nothing is named that may break them. */
+  readonly breakable: boolean
   /** A lease that it grants. */
   readonly ttlMs: number
   open(): Promise<Cluster>

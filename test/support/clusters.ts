@@ -24,7 +24,7 @@ export function describeWithCluster(
   title: string,
   suite: (cluster: ClusterToTest) => void,
 ): void {
-  const own: ClusterToTest = { whole: undefined, ttlMs: 2_000, open: () => startCluster(kind) }
+  const own: ClusterToTest = { breakable: true, ttlMs: 2_000, open: () => startCluster(kind) }
   const given = givenCluster(kind)
   const missing = given === undefined ? whyNot(kind) : undefined
   if (missing === undefined) describe(title, () => suite(given ?? own))
