@@ -6,6 +6,7 @@ import type { Ground } from './open-transaction.ts'
 import { runTransaction } from './run-transaction.ts'
 import type { Sql } from './sql.ts'
 import type { Store, TransactionOptions } from './store.ts'
+import type { Transaction } from './transaction.ts'
 
 /** One statement that is a transaction by itself. What gets no answer has its COMMIT in it, and so may be applied. */
 export async function autocommit<R extends object>(
@@ -14,10 +15,15 @@ export async function autocommit<R extends object>(
   given: NonNullable<Parameters<Store['autocommit']>[1]>,
 ): Promise<R[]> {
   throwIfAborted(given.signal)
+  let sent = false
+  const send = (tx: Transaction) => {
+    sent = true
+    return tx.query<R>(statement)
+  }
   try {
-    return await runTransaction(ground, (tx) => tx.query<R>(statement), given, true)
+    return await runTransaction(ground, send, given, true)
   } catch (error) {
-    if (!isUnanswered(error, given)) throw error
+    if (!sent || !isUnanswered(error, given)) throw error
     throw new CommitUnknownError(randomUUID(), false, ground.store.clock.now(), { cause: error })
   }
 }

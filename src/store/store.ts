@@ -65,7 +65,7 @@ export interface Store extends AsyncDisposable {
   /**
    * One statement that is a transaction by itself, in one round trip where the database can: without BEGIN, so at the
    * connection's own isolation level. Run again when the database asks for it.
-   * @throws CommitUnknownError, outcome `unknown`: no answer came, for whatever reason
+   * @throws CommitUnknownError, outcome `unknown`: it was sent and no answer came, for whatever reason
    */
   autocommit<R extends object = Row>(
     statement: Sql,

@@ -83,6 +83,15 @@ describe('a connection cut around COMMIT', () => {
     await until(async () => (await ids()).includes(7), { what: 'the row that was written all the same' })
   })
 
+  it('autocommit that found no connection has sent nothing, so it is not applied', async () => {
+    const ended = new pg.Pool({ connectionString: database.url })
+    await ended.end()
+    const error = await postgres(ended)
+      .autocommit(sql`insert into item (id) values (7)`)
+      .catch((e: unknown) => e)
+    expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', outcome: 'not-applied' })
+  })
+
   const attempt = (options: TransactionOptions = {}): Promise<CommitUnknownError> =>
     store
       .transaction((tx) => put(tx, 1), { witness: true, ...options })

@@ -11,7 +11,7 @@ import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 import { commitDecision } from '../../src/two-phase/log.ts'
 import { tempFolder } from '../support/files.ts'
-import { freshPool } from '../support/postgres.ts'
+import { freshDatabase, freshPool } from '../support/postgres.ts'
 import { openSqlite } from '../support/sqlite.ts'
 import { until } from '../support/wait.ts'
 import { move, moved, NOTHING, openWorld, places, useWorld, type World } from './world.ts'
@@ -332,6 +332,25 @@ describe('the decision', () => {
       await log.autocommit(commitDecision(log, newDecision(`d${i}`)))
       expect(await where('flush'), `decision ${i}`).toBeGreaterThan(before)
     }
+  })
+
+  it('is not in doubt where the log cannot be reached any more: all are rolled back at once', async () => {
+    await using world = await openWorld('apart')
+    await using database = await freshDatabase()
+    const { orders, payments } = world
+    const pool = new pg.Pool({ connectionString: database.url })
+    const log = postgres(pool)
+    await migrate(log, [twoPhaseTables])
+    const twoPhase = createTwoPhase(log, { participants: { orders, payments } })
+    await move(twoPhase, world, 'm1')
+    const armed = failpoints.arm('two-phase.deciding', 'pause', { times: 1 })
+    const failed = move(twoPhase, world, 'm2').catch((error: unknown) => error)
+    await armed.reached
+    await pool.end()
+    armed.resume()
+    expect(await failed).toMatchObject({ code: 'STORE_UNAVAILABLE', outcome: 'not-applied' })
+    expect(await world.audit()).toEqual(moved('m1'))
+    await twoPhase.close()
   })
 
   it('is made in a log of its own on SQLite as well', async () => {
