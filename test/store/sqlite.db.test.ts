@@ -357,6 +357,8 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
 
   it('what is no connection, and values that the driver cannot take, are told as ours', async () => {
     expect(() => sqlite(undefined as never)).toThrow(/open must be a function/)
+    // @ts-expect-error: the types ask for the options
+    expect(() => sqlite()).toThrow(/open must be a function/)
     const none = make({ open: () => undefined as never })
     expect(await none.query('select 1').catch((e) => e)).toMatchObject({ code: 'CONFIG_INVALID' })
     await none.close()

@@ -27,7 +27,8 @@ export interface SqliteOptions extends Omit<StoreOptions, 'schema'> {
  * A store on one SQLite file, safe across processes. Writers of this process queue in memory in order of arrival.
  * @throws ConfigError for unknown options
  */
-export function sqlite(options: SqliteOptions = {} as SqliteOptions): Store {
+export function sqlite(given: SqliteOptions): Store {
+  const options = given ?? {} // who writes JavaScript may forget them
   const { open, busyWaitMs = 5_000, readersMax = 4, synchronous = 'full', prefix, clock } = options
   checkOptions(
     'sqlite',
