@@ -61,7 +61,8 @@ export async function sampleCosts(
   return samples
 }
 
-async function walBytes(pool: pg.Pool): Promise<number> {
+/** What the server has written ahead so far. */
+export async function walBytes(pool: pg.Pool): Promise<number> {
   const { rows } = await pool.query("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8 as bytes")
   return rows[0].bytes
 }

@@ -2,7 +2,7 @@ import { perSecond } from '../lib/clients.ts'
 import { atLeast, atMost, median, pairedRatio, quantile, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
-import { type Gauge, redisCpu, walBytes } from './gauges.ts'
+import { type Gauge, postgresWal, redisCpu } from './gauges.ts'
 import { startEtcd, startRedis } from './servers.ts'
 import { etcdWays, postgresWays, redisWays, type Way } from './ways.ts'
 
@@ -41,7 +41,7 @@ export const bench: Bench = {
         }
         await withDatabase(serverUrl, async (url) => {
           const pool = openPool(url, CONTENDERS)
-          await measure('postgres', await postgresWays(pool), 3_000 * scale, walBytes(pool))
+          await measure('postgres', await postgresWays(pool), 3_000 * scale, postgresWal(pool))
           await pool.end()
         })
         if (etcd) {

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import type pg from 'pg'
+import { walBytes } from '../lib/costs.ts'
 
 /** A counter of the server's that only grows. */
 export interface Gauge {
@@ -23,16 +24,6 @@ export function redisCpu(url: string): Gauge & { close(): void } {
   }
 }
 
-/** What PostgreSQL has written ahead, in bytes. */
-export function walBytes(pool: pg.Pool): Gauge {
-  return {
-    what: 'WAL',
-    unit: 'bytes/lock',
-    async read() {
-      const { rows } = await pool.query(
-        "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 as n",
-      )
-      return rows[0].n
-    },
-  }
+export function postgresWal(pool: pg.Pool): Gauge {
+  return { what: 'WAL', unit: 'bytes/lock', read: () => walBytes(pool) }
 }
