@@ -52,9 +52,8 @@ async function remove(
     try {
       await within(clock, ANSWER_MS, engine.release(request))
       if (open === undefined) return
-      const answer = await within(clock, request.ttlMs, open).catch(() => undefined)
+      await within(clock, request.ttlMs, open).catch(() => {})
       open = undefined
-      if (answer === undefined) return void (await engine.release(request))
     } catch (error) {
       if (clock.monotonic() >= endMs) throw error
       await clock.sleep(backoffMs(failures, { baseMs: 20, capMs: 1_000 }, clock))
