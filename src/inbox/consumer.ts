@@ -165,23 +165,20 @@ class InboxConsumer implements Consumer {
     )
     const { clock } = this.#store
     const endMs = clock.monotonic() + deadlineMs
-    let readingSinceMs: number | undefined
-    let reading: readonly Served[] = []
+    let reading: { readonly sinceMs: number; readonly from: readonly Served[] } | undefined
     for (;;) {
       throwIfAborted(signal)
       if (this.#failure !== undefined) throw this.#failure.error
       if (this.#stopped !== undefined) return this.#stopped
       // What a broker delivers comes after its answer to the subscription, so the quiet time counts from there, and
       // again when a subscription or the lease behind it was lost meanwhile: it begins anew.
-      if (!isSame(reading, this.#subscriptions())) readingSinceMs = undefined
-      if (readingSinceMs === undefined && (await this.#isReading(signal))) {
-        readingSinceMs = clock.monotonic()
-        reading = this.#subscriptions()
-      }
+      if (reading !== undefined && !isSame(reading.from, this.#subscriptions())) reading = undefined
+      if (reading === undefined && (await this.#isReading(signal)))
+        reading = { sinceMs: clock.monotonic(), from: this.#subscriptions() }
       const nowMs = clock.monotonic()
-      const quietMs = nowMs - Math.max(readingSinceMs ?? nowMs, this.#worker.lastActivityMs)
+      const quietMs = nowMs - Math.max(reading?.sinceMs ?? nowMs, this.#worker.lastActivityMs)
       const isAtRest = this.#worker.size === 0 && this.#worker.running === 0
-      if (readingSinceMs !== undefined && isAtRest && quietMs >= idleMs) return
+      if (reading !== undefined && isAtRest && quietMs >= idleMs) return
       if (nowMs >= endMs) throw new DrainTimeoutError(deadlineMs, describe(this.figures()))
       await clock.sleep(Math.max(1, Math.min(10, endMs - nowMs)), signal)
     }
