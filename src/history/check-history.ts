@@ -77,6 +77,11 @@ function check(
   options: CheckHistoryOptions,
 ): Omit<Verdict, 'seconds'> {
   const { model, level, expired } = options
+  if (options.initial !== undefined && !WITH_INITIAL.includes(model)) {
+    throw new ConfigError('check', [
+      `an initial value is for ${WITH_INITIAL.join(', ')}, not for ${nameOf(model)}`,
+    ])
+  }
   const transactional = transactionModel(model, level)
   if (transactional !== undefined) {
     return checkTransactions(transactions(source, format, transactional), {
@@ -94,9 +99,6 @@ function check(
   if (model === 'set' && events.some((event) => event.f === 'txn')) {
     return check({ events }, 'events', { ...options, level: 'serializable' })
   }
-  if (options.initial !== undefined && typeof model === 'string' && !WITH_INITIAL.includes(model)) {
-    throw new ConfigError('check', [`an initial value is for ${WITH_INITIAL.join(', ')}, not for ${model}`])
-  }
   if (model === 'delivery') {
     return checkDelivery(events, {
       ...(options.allowDuplicates === undefined ? {} : { allowDuplicates: options.allowDuplicates }),
@@ -106,14 +108,14 @@ function check(
   const paired = pairOperations(events, { independent: options.independent ?? looksIndependent(events) })
   return checkLinearizable(paired, {
     model: model as LinearizableModel | Model,
-    initial: options.initial ?? initial,
+    initial: options.initial === undefined ? initial : options.initial,
     unit: events[0]?.line === undefined ? 'operation' : 'line',
     ...(expired === undefined ? {} : { expired }),
     ...(options.configurationsMax === undefined ? {} : { configurationsMax: options.configurationsMax }),
   })
 }
 
-const WITH_INITIAL: readonly string[] = ['register', 'cas-register', 'kv']
+const WITH_INITIAL: readonly (ModelName | Model)[] = ['register', 'cas-register', 'kv']
 
 function nameOf(model: ModelName | Model): string {
   return typeof model === 'string' ? model : model.name

@@ -139,8 +139,10 @@ it.each([
   [[good, '--model', 'register', '--level', 'causal'], /level causal is for models of transactions/],
   [[good, '--model', 'register', '--timeout', 'soon'], /--timeout must be a number/],
   [[good, '--model', 'set', '--initial', '0'], /an initial value is for register, cas-register, kv/],
+  [[good, '--model', 'rw-register', '--initial', '0'], /an initial value is for .*, not for rw-register/],
   [[good, '--model', 'register', '--initial', 'x y'], /--initial must be JSON/],
   [[good, '--model', 'rw-register', '--level', 'PL-4'], /--level cannot be "PL-4"/],
+  [[good, '--model', 'rw-register', '--level', 'constructor'], /--level cannot be "constructor"/],
   [['missing.jsonl', '--model', 'register'], /missing.jsonl cannot be read/],
 ] as [string[], RegExp][])('%j ends with 64', async (args, message) => {
   expect(await check(...args)).toEqual({ code: 64, out: '', err: expect.stringMatching(message) })
@@ -179,6 +181,20 @@ it('takes the other names of a level, and what is held at first', async () => {
   const first = file('first.jsonl', event(0, 'invoke', 'read') + event(0, 'ok', 'read', 0))
   expect((await check(first, '--model', 'register', '--initial', '0')).code).toBe(0)
   expect((await check(first, '--model', 'register')).code).toBe(1)
+})
+
+it('null as what is held at first overrules what a format says, and a model of your own knows by itself', async () => {
+  const at = '{:process 0, :f :get, :key "k", :type'
+  const log = file('kv.log', `${at} :invoke, :value nil}\n${at} :ok, :value ""}\n`)
+  const kv = ['--model', 'kv', '--format', 'porcupine']
+  expect((await check(log, ...kv)).code).toBe(0)
+  expect((await check(log, ...kv, '--initial', 'null')).code).toBe(1)
+  const model = file('any.mjs', 'export default { init: () => 0, step: () => 0 }')
+  expect(await check(good, '--model', model, '--initial', '0')).toEqual({
+    code: 64,
+    out: '',
+    err: expect.stringMatching(/an initial value is for register, cas-register, kv, not for .*any\.mjs/),
+  })
 })
 
 it('sees by itself that values are pairs of key and value', async () => {

@@ -15,22 +15,22 @@ export const LEVELS = [
 export type Level = (typeof LEVELS)[number]
 
 /** Other names of the levels: Adya's, and those of Jepsen's tools. */
-const ALSO: Readonly<Record<string, Level>> = {
-  'pl-1': 'read-uncommitted',
-  'pl-2': 'read-committed',
-  'causal-cerone': 'causal',
-  'pl-si': 'snapshot-isolation',
-  'pl-2.99': 'repeatable-read',
-  'pl-3': 'serializable',
-  'conflict-serializable': 'serializable',
-  'pl-ss': 'strict-serializable',
-  'strong-serializable': 'strict-serializable',
-}
+const ALSO: ReadonlyMap<string, Level> = new Map([
+  ['pl-1', 'read-uncommitted'],
+  ['pl-2', 'read-committed'],
+  ['causal-cerone', 'causal'],
+  ['pl-si', 'snapshot-isolation'],
+  ['pl-2.99', 'repeatable-read'],
+  ['pl-3', 'serializable'],
+  ['conflict-serializable', 'serializable'],
+  ['pl-ss', 'strict-serializable'],
+  ['strong-serializable', 'strict-serializable'],
+])
 
 /** The level of a name, however it is written: `PL-3`, `READ_COMMITTED`, `:snapshot-isolation`. */
 export function levelNamed(name: string): Level | undefined {
   const plain = name.toLowerCase().replace(/^:/, '').replaceAll('_', '-')
-  return LEVELS.find((level) => level === plain) ?? ALSO[plain]
+  return LEVELS.find((level) => level === plain) ?? ALSO.get(plain)
 }
 
 /** What a level forbids. */
