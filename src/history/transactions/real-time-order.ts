@@ -2,7 +2,7 @@ import type { Model } from '../linearizability/model.ts'
 import type { Operation } from '../linearizability/operation.ts'
 import { search } from '../linearizability/search.ts'
 import type { TransactionAnomaly, TransactionVerdict } from './check.ts'
-import { FAIL, INFO, NIL, NOT_RECORDED, OK, READ_LIST, type TransactionHistory, WRITE } from './history.ts'
+import { FAIL, NIL, NOT_RECORDED, OK, READ_LIST, type TransactionHistory, WRITE } from './history.ts'
 import type { Level } from './levels.ts'
 
 export interface RealTimeOptions {
@@ -84,38 +84,29 @@ function joinedObjects(h: TransactionHistory): Iterable<JoinedObject> {
     if (of === undefined) objects.set(root(key), { keys: [key], operations: [] })
     else of.keys.push(key)
   }
-  for (const operation of inRealTime(h)) {
-    const first = h.first[operation.invokedLine] as number
-    objects.get(root(h.key[first] as number))?.operations.push(operation)
+  for (let t = 0; t < h.transactions; t++) {
+    const first = h.first[t] as number
+    if (first === h.first[t + 1] || h.status[t] === FAIL) continue
+    objects.get(root(h.key[first] as number))?.operations.push(operationOf(h, t))
   }
   return objects.values()
 }
 
-/** `input` is the transaction's micro-operations; `invokedLine` its number. Those at one instant count as concurrent. */
-function inRealTime(h: TransactionHistory): Operation[] {
-  const instants: { at: number; t: number; answer: boolean }[] = []
-  for (let t = 0; t < h.transactions; t++) {
-    const empty = h.first[t] === h.first[t + 1]
-    if (empty || (h.status[t] !== OK && h.status[t] !== INFO)) continue
-    instants.push({ at: h.invokedAt[t] as number, t, answer: false })
-    if (h.status[t] === OK) instants.push({ at: h.completedAt[t] as number, t, answer: true })
-  }
-  instants.sort((a, b) => a.at - b.at || Number(a.answer) - Number(b.answer))
-  const sent = new Map<number, number>()
-  const answered = new Map<number, number>()
-  for (const [position, { t, answer }] of instants.entries()) (answer ? answered : sent).set(t, position)
-  return Array.from(sent, ([t, position]) => ({
+/** `invokedLine` is the transaction's number. The search counts as concurrent what is sent at the instant of an answer. */
+function operationOf(h: TransactionHistory, t: number): Operation {
+  const known = h.status[t] === OK
+  return {
     process: h.session[t] as number,
     f: 'txn',
     input: microOperations(h, t),
     output: null,
-    known: h.status[t] === OK,
+    known,
     key: undefined,
-    invokedAt: position,
-    completedAt: answered.get(t) ?? Number.POSITIVE_INFINITY,
+    invokedAt: h.invokedAt[t] as number,
+    completedAt: known ? (h.completedAt[t] as number) : Number.POSITIVE_INFINITY,
     invokedLine: t,
     completedLine: t,
-  }))
+  }
 }
 
 /** `[kind, key, value]`, where a list that was read is its elements. Reads without an answer tell nothing. */
@@ -147,7 +138,6 @@ function keysTogether(h: TransactionHistory, keys: readonly number[]): Model<Sta
     name: 'keys',
     init: () => keys.map(() => (lists ? [] : NIL)),
     hash: (state) => state.join(';'),
-    equal: (a, b) => a.join(';') === b.join(';'),
     readOnly: ({ input }) => (input as Micro[]).every(([kind]) => kind !== WRITE),
     step(state, { input }) {
       let next: (number | readonly number[])[] | undefined
@@ -172,7 +162,7 @@ function added(h: TransactionHistory, list: readonly number[], value: number): r
 function noOrder(h: TransactionHistory, operations: readonly Operation[], stuck: number): TransactionAnomaly {
   const { invokedLine: t, completedAt } = operations[stuck] as Operation
   const near = operations
-    .filter((o) => o.invokedLine !== t && o.invokedAt < completedAt)
+    .filter((o) => o.invokedLine !== t && o.invokedAt <= completedAt)
     .sort((a, b) => b.completedAt - a.completedAt)
     .slice(0, 12)
   return {
