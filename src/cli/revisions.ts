@@ -1,5 +1,5 @@
 import type { Store, TableSet } from '../store/index.ts'
-import { readRevision, SchemaRevisionError } from '../store/index.ts'
+import { SchemaRevisionError, sql } from '../store/index.ts'
 
 export interface Revision {
   readonly capability: string
@@ -12,13 +12,12 @@ export interface Revision {
 
 /** What revision the tables of each part have, beside what this code needs. Reads only. */
 export async function readRevisions(store: Store, sets: readonly TableSet[]): Promise<Revision[]> {
-  const found = await store
+  const rows = await store
     .transaction(
-      async (tx) => {
-        const rows = []
-        for (const { capability } of sets) rows.push(await readRevision(tx, capability))
-        return rows
-      },
+      (tx) =>
+        tx.query<{ capability: string; revision: number; readable_from: number }>(
+          sql`select capability, revision, readable_from from ${store.table('revision')}`,
+        ),
       { readOnly: true },
     )
     .catch((error: unknown) => {
@@ -26,10 +25,12 @@ export async function readRevisions(store: Store, sets: readonly TableSet[]): Pr
       if ((error as { code?: string }).code === 'SCHEMA_REVISION') return []
       throw error
     })
-  return sets.map(({ capability, migrations }, i) => {
-    const { found: revision, readableFrom } = found[i] ?? { found: 0, readableFrom: 0 }
+  const rowOf = new Map(rows.map((row) => [row.capability, row]))
+  return sets.map(({ capability, migrations }) => {
+    const row = rowOf.get(capability)
+    const found = Number(row?.revision ?? 0)
     const needed = migrations.at(-1)?.revision ?? 0
-    return { capability, found: revision, needed, state: stateOf(revision, needed, readableFrom) }
+    return { capability, found, needed, state: stateOf(found, needed, Number(row?.readable_from ?? 0)) }
   })
 }
 
