@@ -28,6 +28,9 @@ export const BULK: Readonly<Record<string, OptionSpec>> = {
   'dry-run': { type: 'boolean', summary: 'say which it would be, and do nothing' },
 }
 
+/** How many sagas one command acts on at most. */
+const ALL = { limit: 100_000 }
+
 /**
  * The ids of the sagas in these states, as far as the filter lets them through. Ids that were named are all looked at
  * before anything is done to one of them.
@@ -38,16 +41,20 @@ export async function findIds(
   filter: SagaFilter,
   states: readonly SagaState[],
 ): Promise<readonly string[]> {
-  for (const id of filter.ids ?? []) {
-    const [saga] = await operations.list({ ids: [id] })
-    if (saga === undefined) throw new SagaNotFoundError(id)
-    if (!states.includes(saga.state))
-      throw new SagaStateError(`saga "${id}" is ${saga.state}, not ${states.join(' or ')}`)
+  if (filter.ids !== undefined) {
+    const named = await operations.list({ ids: filter.ids }, ALL)
+    const stateOf = new Map(named.map(({ id, state }) => [id, state]))
+    for (const id of filter.ids) {
+      const state = stateOf.get(id)
+      if (state === undefined) throw new SagaNotFoundError(id)
+      if (!states.includes(state))
+        throw new SagaStateError(`saga "${id}" is ${state}, not ${states.join(' or ')}`)
+    }
   }
   const found: string[] = []
   for (const state of states) {
     if (filter.state !== undefined && filter.state !== state) continue
-    const sagas = await operations.list({ ...filter, state }, { limit: 100_000 })
+    const sagas = await operations.list({ ...filter, state }, ALL)
     found.push(...sagas.map((saga) => saga.id))
   }
   return found
