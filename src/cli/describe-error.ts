@@ -26,9 +26,9 @@ export function describeError(error: unknown): DescribedError {
     return { exitCode, code, outcome: 'not-applied', message: oneSentence(error.message) }
   }
   if (isHoldfastError(error)) {
-    if ((error.cause as { code?: unknown } | undefined)?.code === 'ERR_INVALID_URL')
+    const { code, outcome, cause } = error
+    if (code === 'STORE_UNAVAILABLE' && (cause as { code?: unknown } | undefined)?.code === 'ERR_INVALID_URL')
       return describeError(ADDRESS)
-    const { code, outcome } = error
     const unreachable = UNAVAILABLE.includes(code) || outcome === 'unknown'
     const exitCode = code === 'CONFIG_INVALID' ? EXIT.usage : unreachable ? EXIT.unreachable : EXIT.problem
     return {

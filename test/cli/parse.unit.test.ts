@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { parseAge, printAge } from '../../src/cli/age.ts'
 import { commands } from '../../src/cli/commands.ts'
+import { describeError } from '../../src/cli/describe-error.ts'
 import { parse } from '../../src/cli/parse.ts'
+import { LockEngineError } from '../../src/lock/index.ts'
 import { holdfast } from './run.ts'
 
 describe('the command line', () => {
@@ -139,5 +141,14 @@ describe('ages', () => {
     [-2_000, '-2.0 s'],
   ])('%i ms is shown as %s', (ms, text) => {
     expect(printAge(ms)).toBe(text)
+  })
+})
+
+it('an address that cannot be read is called that of PostgreSQL only where the store failed', () => {
+  const cause = Object.assign(new TypeError('Invalid URL'), { code: 'ERR_INVALID_URL' })
+  const described = describeError(new LockEngineError(undefined, 'not-applied', 'listing', { cause }))
+  expect(described).toMatchObject({
+    code: 'LOCK_ENGINE_UNAVAILABLE',
+    message: expect.stringContaining('Invalid URL'),
   })
 })
