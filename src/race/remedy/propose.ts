@@ -40,7 +40,7 @@ export function propose(finding: Finding, tasks: readonly string[]): Proposal[] 
     serializableTasks(facts),
     uniqueConstraint(finding),
     orderedLocking(finding),
-    ...(finding.deadlock === undefined ? [] : [retry(facts)]),
+    ...(finding.deadlock === undefined ? [] : [retry(facts, '40P01')]),
   ]
 }
 
@@ -177,7 +177,8 @@ function orderedLocking(finding: Finding): Proposal {
   }
 }
 
-function retry(facts: readonly TaskFacts[]): Proposal {
+/** `on`: what the victim of a deadlock fails with, having rolled back whatever it did. */
+export function retry(facts: readonly TaskFacts[], on: string): Proposal {
   const again = restartable(facts)
   if (again.length === 0)
     return {
@@ -186,7 +187,7 @@ function retry(facts: readonly TaskFacts[]): Proposal {
     }
   return {
     remedy: 'retry',
-    trials: [{ ...NOTHING, how: `${again.join(', ')} run again on 40P01`, again, againOn: ['40P01'] }],
+    trials: [{ ...NOTHING, how: `${again.join(', ')} run again on ${on}`, again, againOn: [on] }],
   }
 }
 

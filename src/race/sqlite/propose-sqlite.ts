@@ -5,6 +5,7 @@ import {
   NOTHING,
   type Proposal,
   restartable,
+  retry,
   uniqueConstraint,
   withoutTransactions,
   wrappedText,
@@ -25,7 +26,7 @@ export function proposeSqlite(finding: Finding, tasks: readonly string[]): Propo
     serializable(facts),
     uniqueConstraint(finding),
     orderedLocking(finding),
-    ...(finding.deadlock === undefined ? [] : [retry(facts)]),
+    ...(finding.deadlock === undefined ? [] : [retry(facts, BUSY)]),
   ]
 }
 
@@ -83,16 +84,4 @@ function orderedLocking({ deadlock }: Finding): Proposal {
       ? NO_DEADLOCK
       : 'the code has to be changed: let every task begin its transactions on the files in the same order'
   return { remedy: 'ordered locking', reason }
-}
-
-/** A task that is refused has rolled back whatever it did on either file. */
-function retry(facts: readonly TaskFacts[]): Proposal {
-  const again = restartable(facts)
-  if (again.length === 0)
-    return {
-      remedy: 'retry',
-      reason: 'the tasks leave something behind before they fail, so they cannot be run again',
-    }
-  const how = `${again.join(', ')} run again on ${BUSY}`
-  return { remedy: 'retry', trials: [{ ...NOTHING, how, again, againOn: [BUSY] }] }
 }
