@@ -22,6 +22,7 @@ export interface GateParts {
 }
 
 const DEFERRED = /^\s*begin(\s+(deferred|transaction))*\s*;?\s*$/i
+const TOUCHES_NOTHING = /^\s*(savepoint|pragma)\b/i
 const SETS_TIMEOUT = /\bpragma\s+(\w+\.)?busy_timeout\s*[=(]/i
 
 /** Rows of an answer that a report shows. */
@@ -184,9 +185,7 @@ export class Gate {
       const timeoutMs = busyTimeoutMs(db)
       if (timeoutMs > 0) this.#run(db, 'pragma busy_timeout = 0')
       try {
-        const value = call.perform()
-        this.#note(db, text)
-        return { value, busy: false }
+        return { value: call.perform(), busy: false }
       } catch (error) {
         const commits = /^\s*(commit|end)\b/i.test(text)
         return { error, busy: timeoutMs > 0 && isBusy(error) && (commits || !this.#begun.has(db)) }
@@ -213,22 +212,21 @@ export class Gate {
     this.#exec.get(holderOf(db, 'exec'))?.call(db, text)
   }
 
-  /** Also after an error: some end the transaction. */
-  #noteOpen(db: SqliteDatabaseLike): boolean {
+  /** Whether a transaction is open after a statement. Also asked after an error: some end the transaction. */
+  #note({ db, text }: Call, attempt: Attempt): boolean {
     const open = this.#isOpen(db)
-    if (open) this.#open.add(db)
-    else this.#open.delete(db)
-    return open
+    if (!open) {
+      this.#open.delete(db)
+      this.#begun.delete(db)
+      return false
+    }
+    this.#open.add(db)
+    if (!('error' in attempt) && !DEFERRED.test(text) && !TOUCHES_NOTHING.test(text)) this.#begun.add(db)
+    return true
   }
 
-  #note(db: SqliteDatabaseLike, text: string): void {
-    if (!this.#isOpen(db)) this.#begun.delete(db)
-    else if (!/^\s*(begin(\s+(deferred|transaction))*\s*;?\s*$|savepoint\b|pragma\b)/i.test(text))
-      this.#begun.add(db)
-  }
-
-  #told({ db }: Call, attempt: Attempt): Omit<Extract<FromWorker, { kind: 'done' }>, 'kind'> {
-    const open = this.#noteOpen(db)
+  #told(call: Call, attempt: Attempt): Omit<Extract<FromWorker, { kind: 'done' }>, 'kind'> {
+    const open = this.#note(call, attempt)
     const holds = this.#open.size > 0
     if ('error' in attempt)
       return {

@@ -47,6 +47,13 @@ describe('withdraw', () => {
     expect(reports.get('deferred')?.coverage.outcomes).toBeGreaterThan(2)
   })
 
+  it('a BEGIN IMMEDIATE waits also after an error of SQLite has ended the transaction before', () => {
+    expect(reports.get('rolled back by a conflict')?.coverage).toMatchObject({
+      exhaustive: true,
+      outcomes: 1,
+    })
+  })
+
   it('its remedies are tried in the threads', () => {
     const { finding } = reports.get('lost update') as RaceReport
     expect(finding?.remedies.map(({ remedy, result }) => [remedy, result])).toEqual([

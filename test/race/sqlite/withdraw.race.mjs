@@ -46,6 +46,14 @@ const all = [
     return changes
   }),
   two('deferred', (amount) => inTransaction('begin', () => withdraw('acct', amount))),
+  // SQLite itself rolls the first transaction back, and the next one begins afresh: it waits.
+  two('rolled back by a conflict', () => {
+    const again = db.prepare("insert or rollback into account values ('b', 0)")
+    try {
+      inTransaction('begin immediate', () => again.run())
+    } catch {}
+    inTransaction('begin immediate', () => update.run(1, 'acct'))
+  }),
   two('check-then-insert', (amount) => {
     if (db.prepare('select id from slip where account = ?').get('acct') !== undefined) return 'there'
     db.prepare('insert into slip (account, amount) values (?, ?)').run('acct', amount)
