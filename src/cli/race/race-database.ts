@@ -30,8 +30,8 @@ const NAMES = ['DATABASE_URL', 'PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER']
 
 /**
  * Called before the race file is loaded, since its pools read the environment then: DATABASE_URL and the variables of
- * PostgreSQL's own clients (PGHOST and so on) lead to `--store` (DATABASE_URL alone to the path of a SQLite file), or, where nothing else is named, to a temporary server. The
- * environment is as before after `stop`.
+ * PostgreSQL's own clients (PGHOST and so on) lead to `--store` (DATABASE_URL alone to the path of a SQLite file), or, where
+ * nothing else is named, to a temporary server. The environment is as before after `stop`.
  *
  * @throws CliError
  */

@@ -117,6 +117,7 @@ const two = (name, alice, bob, on = path) =>
     tasks: { alice, bob },
     options: { schedules: name.includes('updateVersioned') ? 40 : 120 },
   })
+const same = (name, task) => two(name, task, task)
 const both = (name, task, on) =>
   two(
     name,
@@ -147,36 +148,16 @@ const all = [
     () => within(db, 'begin', () => goHome('ann')),
     () => within(db, 'begin', () => goHome('ben')),
   ),
-  two(
-    'check-then-insert',
-    () => signUp('a@b'),
-    () => signUp('a@b'),
-  ),
-  two(
-    'check-then-insert, repaired',
-    () => signUpOnce('a@b'),
-    () => signUpOnce('a@b'),
-  ),
-  two(
-    'phantom',
-    () => book(7),
-    () => book(7),
-  ),
-  two(
-    'phantom, repaired',
-    () => bookAtOnce(7),
-    () => bookAtOnce(7),
-  ),
+  same('check-then-insert', () => signUp('a@b')),
+  same('check-then-insert, repaired', () => signUpOnce('a@b')),
+  same('phantom', () => book(7)),
+  same('phantom, repaired', () => bookAtOnce(7)),
   two(
     'deadlock',
     () => transfer(db, other),
     () => transfer(other, db),
   ),
-  two(
-    'deadlock, repaired',
-    () => transfer(db, other),
-    () => transfer(db, other),
-  ),
+  same('deadlock, repaired', () => transfer(db, other)),
   both('holdfast: lost update', withdrawInTwo, store),
   both('holdfast: lost update, lockRows', withdrawLocked, store),
   both('holdfast: lost update, updateVersioned', withdrawVersioned, store),
