@@ -1,4 +1,4 @@
-import type { Relations } from './relations.ts'
+import type { Relation, Relations } from './relations.ts'
 import { covered } from './remedy/plain-select.ts'
 import { BEFORE_PARENTHESIS, ORDER_WORDS, PURE_FUNCTIONS, WRITING_WORDS } from './sql-words.ts'
 
@@ -35,18 +35,20 @@ export function meaningOf(text: string, values: readonly unknown[], relations: R
   const words = wordsOf(covered(whole))
   if (words.some((word) => ORDER_WORDS.has(word))) return { kind: 'upsets' }
   if (!isKnown(words, relations)) return { kind: 'opaque' }
-  const named = [...new Set(words)].flatMap((word) => {
-    const relation = relations.get(word)
-    return relation === undefined ? [] : [{ name: word, ...relation }]
-  })
-  if (named.some(({ strange }) => strange)) return { kind: 'opaque' }
-  const writes = words.some((word) => WRITING_WORDS.has(word))
-  if (writes && named.some(({ clock }) => clock)) return { kind: 'upsets' }
-  return {
-    kind: 'access',
-    reads: named.map(({ name }) => name),
-    locks: writes ? named.flatMap((relation) => relation.writes) : [],
-  }
+  const reads = [...new Set(words)].filter((word) => relations.has(word))
+  const named = relationsOf(reads, relations)
+  const written = words.some((word) => WRITING_WORDS.has(word)) ? named : []
+  const changed = relationsOf(
+    written.flatMap(({ changes }) => changes),
+    relations,
+  )
+  if ([...named, ...changed].some(({ strange }) => strange)) return { kind: 'opaque' }
+  if (changed.some(({ clock }) => clock)) return { kind: 'upsets' }
+  return { kind: 'access', reads, locks: written.flatMap(({ writes }) => writes) }
+}
+
+function relationsOf(names: readonly string[], relations: Relations): Relation[] {
+  return names.flatMap((name) => relations.get(name) ?? [])
 }
 
 function readsClock(text: string, values: readonly unknown[]): boolean {

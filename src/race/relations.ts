@@ -5,7 +5,9 @@ import { PURE_FUNCTIONS } from './sql-words.ts'
 export interface Relation {
   /** What a statement that writes here may lock or change: the table, those tied to it by foreign keys, its sequences. */
   readonly writes: readonly string[]
-  /** A view, a partition, a table with triggers, rules, policies or functions of the user's: what it touches is not known. */
+  /** Tables whose rows it may change, so that their triggers run and their defaults are taken: itself, and where foreign keys cascade to. */
+  readonly changes: readonly string[]
+  /** A view, a sequence, a partition, a table with triggers, rules, policies or functions of the user's: what it touches is not known. */
   readonly strange: boolean
   /** A default reads the clock, so that the order of two inserts anywhere can be told from the rows. */
   readonly clock: boolean
@@ -26,12 +28,13 @@ export async function readRelations(control: RawClient): Promise<Relations | und
     strange: boolean
     defaults: string[]
     tied: string[]
+    cascades: string[]
   }[]
   if (found.some(({ plain }) => !plain)) return undefined
-  const tied = new Map<string, string[]>()
-  for (const { name, tied: others } of found) {
-    const key = name.toLowerCase()
-    tied.set(key, [...(tied.get(key) ?? []), ...others.map((other) => other.toLowerCase())])
+  const [tied, cascades] = [new Map<string, string[]>(), new Map<string, string[]>()]
+  for (const row of found) {
+    join(tied, row.name, row.tied)
+    join(cascades, row.name, row.cascades)
   }
   const relations = new Map<string, Relation>()
   for (const { name, strange, defaults } of found) {
@@ -39,6 +42,7 @@ export async function readRelations(control: RawClient): Promise<Relations | und
     const before = relations.get(key)
     relations.set(key, {
       writes: [...reached(key, tied), ...defaults.flatMap(sequencesOf), ...(before?.writes ?? [])],
+      changes: reached(key, cascades),
       strange: strange || before?.strange === true || defaults.some((text) => !isKnown(text)),
       clock: before?.clock === true || defaults.some((text) => CLOCK.test(text)),
     })
@@ -61,10 +65,15 @@ function isKnown(text: string): boolean {
   )
 }
 
-/** The table and those that foreign keys lead to, in either direction and on. */
-function reached(from: string, tied: ReadonlyMap<string, readonly string[]>): string[] {
+function join(to: Map<string, string[]>, name: string, others: readonly string[]): void {
+  const key = name.toLowerCase()
+  to.set(key, [...(to.get(key) ?? []), ...others.map((other) => other.toLowerCase())])
+}
+
+/** The table and those that these lead to, and on. */
+function reached(from: string, edges: ReadonlyMap<string, readonly string[]>): string[] {
   const seen = new Set([from])
-  for (const name of seen) for (const other of tied.get(name) ?? []) seen.add(other)
+  for (const name of seen) for (const other of edges.get(name) ?? []) seen.add(other)
   return [...seen]
 }
 
@@ -88,6 +97,9 @@ const RELATIONS = `
       as defaults,
     coalesce((select json_agg(o.relname) from pg_catalog.pg_constraint k
         join pg_catalog.pg_class o on o.oid in (k.conrelid, k.confrelid) and o.oid <> c.oid
-        where k.contype = 'f' and c.oid in (k.conrelid, k.confrelid)), '[]') as tied
+        where k.contype = 'f' and c.oid in (k.conrelid, k.confrelid)), '[]') as tied,
+    coalesce((select json_agg(o.relname) from pg_catalog.pg_constraint k join pg_catalog.pg_class o on o.oid = k.conrelid
+        where k.contype = 'f' and k.confrelid = c.oid and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))),
+      '[]') as cascades
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'v', 'm', 'f', 'p') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')`
+  where c.relkind in ('r', 'v', 'm', 'f', 'p', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')`

@@ -3,12 +3,19 @@ import { describe, expect, it } from 'vitest'
 import { meaningOf } from '../../src/race/meaning.ts'
 import type { Relation, Relations } from '../../src/race/relations.ts'
 
-const plain = (...writes: string[]): Relation => ({ writes, strange: false, clock: false })
+const plain = (name: string, ...tied: string[]): Relation => ({
+  writes: [name, ...tied],
+  changes: [name],
+  strange: false,
+  clock: false,
+})
 const relations: Relations = new Map([
   ['account', plain('account')],
   ['order', plain('order', 'account')],
   ['dated', { ...plain('dated'), clock: true }],
   ['view', { ...plain('view'), strange: true }],
+  ['above', { ...plain('above', 'view'), changes: ['above', 'view'] }],
+  ['before', { ...plain('before', 'dated'), changes: ['before', 'dated'] }],
 ])
 const meaning = (text: string, values: unknown[] = []) => meaningOf(text, values, relations)
 const access = (reads: string[], locks: string[] = []) => ({ kind: 'access', reads, locks })
@@ -48,6 +55,7 @@ describe('what depends on everything', () => {
     'select public.transfer (1, 2)',
     'select pg_advisory_lock(1)',
     'select * from view',
+    'delete from above',
     'select * from unknown',
     'select * from account join unknown using (id)',
     'update unknown set n = 1',
@@ -72,6 +80,7 @@ describe('what may change the meaning of other statements', () => {
     'insert into account values (current_timestamp)',
     `insert into account values ('now')`,
     'insert into dated (id) values (1)',
+    'delete from before',
   ])('%s', (text) => expect(meaning(text)).toEqual({ kind: 'upsets' }))
 
   it('the clock as a parameter', () => {

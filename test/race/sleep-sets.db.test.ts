@@ -4,8 +4,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { diagnose } from '../../src/race/anomaly.ts'
 import { Execution } from '../../src/race/execution.ts'
 import { explore, type RaceDatabase, type RaceDefinition, race } from '../../src/race/index.ts'
+import { meaningOf } from '../../src/race/meaning.ts'
 import { openPgGround } from '../../src/race/pg-ground.ts'
 import { seeded } from '../../src/race/random.ts'
+import { type Relations, readRelations } from '../../src/race/relations.ts'
 import { follow, PreemptionSearch } from '../../src/race/search.ts'
 import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
@@ -15,7 +17,13 @@ beforeAll(async () => {
   await db.pool.query(`
     create table owner (id int primary key, n int not null);
     create table thing (id int primary key, n int not null);
-    create table part (id serial primary key, owner int not null references owner, n int not null)`)
+    create table part (id serial primary key, owner int not null references owner, n int not null);
+    create table log (n int not null);
+    create table parent (id int primary key);
+    create table child (id int primary key, parent int not null references parent on delete cascade);
+    create table page (id int primary key, child int not null references child);
+    create function note() returns trigger language plpgsql as 'begin insert into log values (1); return old; end';
+    create trigger noted after delete on child for each row execute function note()`)
 })
 afterAll(() => db.drop())
 
@@ -115,6 +123,17 @@ it(`${RACES} generated races have the same outcomes without their equivalent sch
   }
   expect(fewer).toBeLessThan(0.8 * all)
 }, 600_000)
+
+it('a write is not understood where it cascades to a table with a trigger, nor a sequence among tables', async () => {
+  const relations = (await readRelations(db.pool)) as Relations
+  const kind = (text: string) => meaningOf(text, [], relations).kind
+  expect(kind('delete from parent where id = 1')).toBe('opaque')
+  expect(kind('delete from child where id = 1')).toBe('opaque')
+  expect(kind('select n from owner, part_id_seq')).toBe('opaque')
+  expect(kind('select id from parent')).toBe('access')
+  // Of the table that it refers to it locks a row, and no trigger sees that.
+  expect(kind('insert into page values (1, 1)')).toBe('access')
+})
 
 it('the report says how far it came', async () => {
   const tasks = {
