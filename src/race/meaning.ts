@@ -1,6 +1,6 @@
 import type { Relation, Relations } from './relations.ts'
 import { covered } from './remedy/plain-select.ts'
-import { BEFORE_PARENTHESIS, ORDER_WORDS, PURE_FUNCTIONS, WRITING_WORDS } from './sql-words.ts'
+import { BEFORE_PARENTHESIS, CLOCK_TEXTS, ORDER_WORDS, PURE_FUNCTIONS, WRITING_WORDS } from './sql-words.ts'
 
 /**
  * What a statement means for others, as far as its text and the catalogue tell. `opaque`: not understood, and neither is what
@@ -19,7 +19,8 @@ const ACCESS = /^(select|insert|update|delete|values)\b/i
 const SESSION = /^(begin|start|commit|end|rollback|abort|set|show|reset|with|merge)\b/i
 /** Forms of text that `covered` does not cover, and names that are looked up by their texts. */
 const TRICKY = /\\|\be'|\bu&|\$[a-z_]*\$|\/\*[\s\S]*\/\*|"[^"]*(--|\/\*|')[^"]*"|\breg[a-z]+\b|;\s*\S/i
-const CLOCK_TEXT = /^\s*(now|today|tomorrow|yesterday)\s*$/i
+const CLOCK_VALUE = new RegExp(String.raw`^\s*(${CLOCK_TEXTS})\s*$`, 'i')
+const CLOCK_LITERAL = new RegExp(String.raw`'\s*(${CLOCK_TEXTS})\s*'`, 'i')
 
 const PURE = new Set(PURE_FUNCTIONS)
 
@@ -53,8 +54,7 @@ function relationsOf(names: readonly string[], relations: Relations): Relation[]
 
 function readsClock(text: string, values: readonly unknown[]): boolean {
   return (
-    values.some((value) => typeof value === 'string' && CLOCK_TEXT.test(value)) ||
-    /'\s*(now|today|tomorrow|yesterday)\s*'/i.test(text)
+    values.some((value) => typeof value === 'string' && CLOCK_VALUE.test(value)) || CLOCK_LITERAL.test(text)
   )
 }
 

@@ -1,6 +1,6 @@
 /** What the catalogue tells of the tables: who else is touched with them, and which of them hide more than their names say. */
 import type { RawClient } from './intercept-pg.ts'
-import { PURE_FUNCTIONS } from './sql-words.ts'
+import { CLOCK_TEXTS, PURE_FUNCTIONS } from './sql-words.ts'
 
 export interface Relation {
   /** What a statement that writes here may lock or change: the table, those tied to it by foreign keys, its sequences. */
@@ -50,8 +50,10 @@ export async function readRelations(control: RawClient): Promise<Relations | und
   return relations
 }
 
-const CLOCK =
-  /\b(now|current_\w+|local(time|timestamp)|\w+_timestamp|timeofday)\b|'(now|today|tomorrow|yesterday)'/i
+const CLOCK = new RegExp(
+  String.raw`\b(now|current_\w+|local(time|timestamp)|\w+_timestamp|timeofday)\b|'(${CLOCK_TEXTS})'`,
+  'i',
+)
 
 function sequencesOf(text: string): string[] {
   return [...text.matchAll(/nextval\('([^']+)'/gi)].map(([, name]) => `sequence ${name}`)

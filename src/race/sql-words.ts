@@ -20,5 +20,8 @@ export const ORDER_WORDS: ReadonlySet<string> = new Set(
    statement_timestamp timeofday transaction_timestamp txid_current xmax xmin`.split(/\s+/),
 )
 
+/** Texts that PostgreSQL reads as moments, as alternatives of a pattern. */
+export const CLOCK_TEXTS = 'now|today|tomorrow|yesterday'
+
 /** What a SELECT does not say that only reads. */
 export const WRITING_WORDS: ReadonlySet<string> = new Set(['delete', 'insert', 'merge', 'share', 'update'])
