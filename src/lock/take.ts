@@ -48,22 +48,20 @@ export async function take(
   let failure: unknown
   let failures = 0
   let asking: Promise<LockAnswer> | undefined
+  async function ask(): Promise<LockAnswer> {
+    asking = engine.ask(request, { wait })
+    const leftMs = wait ? Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS) : ANSWER_MS
+    const answer = await orAbort(within(clock, Math.min(ANSWER_MS, leftMs), asking), signal)
+    asking = undefined
+    return answer
+  }
   try {
     for (;;) {
       let pauseMs: number
       try {
-        let answer: LockAnswer
-        if (handed) {
-          answer = { kind: 'held', ...handed }
-          handed = undefined
-        } else {
-          asking = engine.ask(request, { wait })
-          const answerMs = wait
-            ? Math.min(ANSWER_MS, Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS))
-            : ANSWER_MS
-          answer = await orAbort(within(clock, answerMs, asking), signal)
-          asking = undefined
-        }
+        const grant = handed
+        handed = undefined // before asking, since one that comes meanwhile is for the next turn
+        const answer: LockAnswer = grant ? { kind: 'held', ...grant } : await ask()
         failure = undefined
         failures = 0
         await failpoint('lock.asked')
