@@ -9,6 +9,8 @@ export interface QueueEntry {
 
 /** The most entries of one queue that an engine rewrites as a whole. */
 export const ENTRIES_MAX = 1_000
+/** What an engine writes down for a limit of `Infinity`. */
+export const LIMIT_MAX = 1_000_000_000
 
 /**
  * True when the entry at `index` holds: all before it have its mode, and they are fewer than its limit.

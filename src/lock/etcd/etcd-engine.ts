@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../../core/clock.ts'
 import { checkOptions, isDuration, isName } from '../../core/options.ts'
 import { within } from '../../core/timer.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockMode, LockRequest } from '../engine.ts'
-import { describeQueue, holdsAt, predecessorOf, type QueueEntry } from '../queue.ts'
+import { describeQueue, holdsAt, LIMIT_MAX, predecessorOf, type QueueEntry } from '../queue.ts'
 import type { EtcdLike, EtcdRangeResponse, EtcdWatcher } from './etcd-client.ts'
 
 export interface EtcdLocksOptions {
@@ -16,7 +16,6 @@ export interface EtcdLocksOptions {
 
 /** The server counts in whole seconds, and grants no less than one and a half election timeouts. */
 const TTL_MIN_MS = 2_000
-const LIMIT_MAX = 1_000_000_000
 /** Leases that `list` asks about at the same time. */
 const ASK_AT_ONCE = 100
 

@@ -10,7 +10,7 @@ import type {
   LockMode,
   LockRequest,
 } from '../engine.ts'
-import { describeQueue, ENTRIES_MAX, type QueueEntry } from '../queue.ts'
+import { describeQueue, ENTRIES_MAX, LIMIT_MAX, type QueueEntry } from '../queue.ts'
 import type { RedisLike, RedisSubscriberLike } from './redis-client.ts'
 import { ASK, READ, REMOVE, RENEW } from './scripts.ts'
 
@@ -22,7 +22,6 @@ export interface RedisLocksOptions {
 
 /** Redis's clock is read in whole milliseconds, once when the lease is written and once when it is judged. */
 const ROUNDING_MS = 2
-const LIMIT_MAX = 1_000_000_000
 /** Queues that `list` reads with one question under way for each. */
 const READ_AT_ONCE = 100
 

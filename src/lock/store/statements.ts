@@ -1,10 +1,7 @@
 import { type Sql, sql } from '../../store/sql.ts'
 import type { Store } from '../../store/store.ts'
 import type { LockRequest } from '../engine.ts'
-import { ENTRIES_MAX } from '../queue.ts'
-
-/** `Infinity` has no JSON form. */
-const LIMIT_MAX = 1_000_000_000
+import { ENTRIES_MAX, LIMIT_MAX } from '../queue.ts'
 
 /**
  * One statement that joins the queue, or keeps the place that is there, and gives the queue as it then is.

@@ -1,7 +1,5 @@
 import type { LockMode, LockRequest } from '../engine.ts'
-import type { QueueEntry } from '../queue.ts'
-
-const LIMIT_MAX = 1_000_000_000
+import { LIMIT_MAX, type QueueEntry } from '../queue.ts'
 
 /** An entry of a queue, and the node that it is. */
 export interface NodeEntry extends QueueEntry {
