@@ -1,3 +1,4 @@
+import { deferred } from '../core/deferred.ts'
 import type { Log } from '../core/log.ts'
 import { type HeldLease, keepLeases, type LeaseKeeper, listLeases } from '../lease/index.ts'
 import type { Store } from '../store/store.ts'
@@ -28,10 +29,7 @@ export interface PartitionHolding {
 export function holdPartitions(store: Store, options: HoldPartitionsOptions): PartitionHolding {
   const { scope, count, owner, ttlMs, share, log } = options
   const looking = new AbortController()
-  let settleReady: () => void = () => {}
-  const allMine = new Promise<void>((resolve) => {
-    settleReady = resolve
-  })
+  const allMine = deferred<void>()
   let gained = 0
   const keeper: LeaseKeeper = keepLeases(store, {
     scope,
@@ -46,7 +44,7 @@ export function holdPartitions(store: Store, options: HoldPartitionsOptions): Pa
       options.onGained(Number(lease.name), lease)
       if (++gained === count) {
         looking.abort()
-        settleReady()
+        allMine.resolve()
       }
     },
     onDrain: (lease) => options.onDrain(Number(lease.name)),
@@ -56,14 +54,14 @@ export function holdPartitions(store: Store, options: HoldPartitionsOptions): Pa
     },
   })
   keeper.done.catch((error: unknown) => {
-    settleReady()
+    allMine.resolve()
     options.onFailed(error)
   })
   return {
-    ready: Promise.race([allMine, allTaken()]),
+    ready: Promise.race([allMine.promise, allTaken()]),
     async stop() {
       looking.abort()
-      settleReady()
+      allMine.resolve()
       await keeper.stop({ drainMs: 0 })
     },
   }
@@ -76,7 +74,7 @@ export function holdPartitions(store: Store, options: HoldPartitionsOptions): Pa
         const leases = await listLeases(store, { scope, limit: count, signal: looking.signal })
         if (leases.filter((lease) => lease.running).length === count) return
       } catch (error) {
-        if (looking.signal.aborted) return await allMine
+        if (looking.signal.aborted) return await allMine.promise
         log.warn('the leases of the partitions could not be listed', { scope, error })
       }
     }
