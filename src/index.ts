@@ -29,6 +29,7 @@ export {
   SerializationError,
   StatementError,
   StoreBusyError,
+  StoreClosedError,
   StoreUnavailableError,
   TransactionAbortedError,
   TransactionStateError,

@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { failpointNames } from 'holdfast/testing'
 import { FAULT_LEVELS, type FaultLevel } from './shared/faults.ts'
 
 /** Wrong usage; the message is one sentence. */
@@ -78,8 +79,11 @@ export class Arguments {
     const text = this.text(name)
     if (text === undefined) return []
     const list = text.split(',').map((part) => part.trim())
-    if (list.every((part) => /^[a-z][a-z.-]*$/.test(part))) return list
-    throw new UsageError(`--${name} must be names of failpoints with commas between them, got "${text}"`)
+    const unknown = list.find((part) => !failpointNames.includes(part))
+    if (unknown === undefined) return list
+    throw new UsageError(
+      `--${name} takes names of failpoints with commas between them, and "${unknown}" is none: docs/reference/failpoints.md lists them`,
+    )
   }
 
   /** @throws UsageError, with `otherwise`: what happens without the option */

@@ -73,5 +73,12 @@ export class PayloadError extends HoldfastError {
 
 /** Errors that waiting does not mend: a person must put something right, so a background part ends with them. */
 export function isForPeople(error: unknown): boolean {
-  return isHoldfastError(error) && ['SCHEMA_REVISION', 'CONFIG_INVALID', 'UNSUPPORTED'].includes(error.code)
+  return isHoldfastError(error) && FOR_PEOPLE.has(error.code)
 }
+
+const FOR_PEOPLE: ReadonlySet<string> = new Set([
+  'SCHEMA_REVISION',
+  'CONFIG_INVALID',
+  'UNSUPPORTED',
+  'STORE_CLOSED',
+])

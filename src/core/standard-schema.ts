@@ -63,7 +63,8 @@ class SchemaIssue implements PayloadIssue {
       '$',
     )
     const kind = kindOf(keys.reduce(fieldOf, value))
-    this.message = kind === undefined ? 'missing' : `${kind} that does not fit the schema`
+    // Not "missing": the path may name what a transformation of the schema makes, which the value need not have.
+    this.message = kind === undefined ? 'not given' : `${kind} that does not fit the schema`
     this.#detail = message
   }
 

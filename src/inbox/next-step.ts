@@ -22,7 +22,12 @@ export interface Failure {
   readonly troubles: number
 }
 
-const TROUBLE: ReadonlySet<unknown> = new Set(['STORE_UNAVAILABLE', 'STORE_BUSY', 'COMMIT_UNKNOWN'])
+const TROUBLE: ReadonlySet<unknown> = new Set([
+  'STORE_UNAVAILABLE',
+  'STORE_CLOSED',
+  'STORE_BUSY',
+  'COMMIT_UNKNOWN',
+])
 
 /** Decides what follows a failed attempt. No clock but for jitter, no I/O. */
 export function nextStep(failure: Failure, retry: ConsumerRetry, clock: Pick<Clock, 'random'>): NextStep {

@@ -2,6 +2,7 @@ import type { Background } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { deferred } from '../core/deferred.ts'
+import { isForPeople } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -32,7 +33,7 @@ export interface LeaseKeeper extends Background {
  * higher one. Members that join or leave are noticed within one look (a leaver) or one look and the drain (a joiner);
  * a killed one within `ttlMs` and one look. Bounds: one round at a time, each call to the store bounded by
  * `renewEveryMs`; errors are logged and tried again with back-off.
- * @throws ConfigError; `done` rejects when the tables are missing
+ * @throws ConfigError; `done` rejects when the tables are missing or the store is closed
  */
 export function keepLeases(store: Store, options: KeepLeasesOptions): LeaseKeeper {
   return new Keeper(store, resolveKeepLeasesOptions(options))
@@ -95,7 +96,7 @@ class Keeper implements LeaseKeeper {
         waitMs = Math.min(waitMs, this.#renewAtMs - this.#clock.monotonic())
       } catch (error) {
         if (this.#halt.signal.aborted) return
-        if ((error as { code?: string }).code === 'SCHEMA_REVISION') return this.#fail(error)
+        if (isForPeople(error)) return this.#fail(error)
         failures += 1
         waitMs = backoffMs(failures, { baseMs: Math.min(50, renewEveryMs), capMs: lookEveryMs }, this.#clock)
         log.warn('leases could not be looked after; trying again', { scope, error, failures })
@@ -277,7 +278,7 @@ class Keeper implements LeaseKeeper {
       )
   }
 
-  /** The tables are missing: nothing that waiting would mend. */
+  /** Nothing that waiting would mend: the tables are missing, or the store is closed. */
   #fail(error: unknown): void {
     this.#options.log.error('the lease keeper has ended', { scope: this.#options.scope, error })
     this.#done.reject(error)

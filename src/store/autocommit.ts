@@ -4,9 +4,9 @@ import { isHoldfastError } from '../core/errors.ts'
 import { CommitUnknownError } from './errors.ts'
 import type { Ground } from './open-transaction.ts'
 import { runTransaction } from './run-transaction.ts'
+import type { OwnScope } from './scope.ts'
 import type { Sql } from './sql.ts'
 import type { Store, TransactionOptions } from './store.ts'
-import type { Transaction } from './transaction.ts'
 
 /** One statement that is a transaction by itself. What gets no answer has its COMMIT in it, and so may be applied. */
 export async function autocommit<R extends object>(
@@ -15,15 +15,15 @@ export async function autocommit<R extends object>(
   given: NonNullable<Parameters<Store['autocommit']>[1]>,
 ): Promise<R[]> {
   throwIfAborted(given.signal)
-  let sent = false
-  const send = (tx: Transaction) => {
-    sent = true
+  let scope: OwnScope | undefined
+  const send = (tx: OwnScope) => {
+    scope = tx
     return tx.query<R>(statement)
   }
   try {
     return await runTransaction(ground, send, given, true)
   } catch (error) {
-    if (!sent || !isUnanswered(error, given)) throw error
+    if (!scope?.mayStand || !isUnanswered(error, given)) throw error
     throw new CommitUnknownError(randomUUID(), false, ground.store.clock.now(), { cause: error })
   }
 }

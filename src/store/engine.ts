@@ -86,6 +86,8 @@ export interface Session extends Statements {
    * be thrown away.
    */
   cancel(): void | Promise<void>
+  /** True once a statement was sent whose COMMIT is its own: without an answer it may stand. */
+  readonly mayStand?: boolean
   /** Gives the connection back, or throws it away when `broken`. */
   release(broken: boolean): void
 }

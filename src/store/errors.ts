@@ -143,6 +143,19 @@ export class StoreUnavailableError extends HoldfastError {
   }
 }
 
+/** The store was closed, or the pool under it was ended: nothing that waiting would mend. */
+export class StoreClosedError extends HoldfastError {
+  static {
+    this.prototype.name = 'StoreClosedError'
+  }
+  readonly code = 'STORE_CLOSED'
+  readonly outcome = 'not-applied'
+
+  constructor(options?: ErrorOptions) {
+    super('the store is closed', options)
+  }
+}
+
 /** COMMIT was sent and no reply came, so the store may or may not hold the transaction. */
 export class CommitUnknownError extends HoldfastError {
   static {

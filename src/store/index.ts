@@ -22,6 +22,7 @@ export {
   SerializationError,
   StatementError,
   StoreBusyError,
+  StoreClosedError,
   StoreUnavailableError,
   TransactionAbortedError,
   TransactionStateError,

@@ -200,6 +200,11 @@ export class OwnScope extends Scope implements OwnTransaction {
     return this.#deadline.signal
   }
 
+  /** True when a statement that commits itself is on its way, so that a missing answer says nothing. */
+  get mayStand(): boolean {
+    return this.#session.mayStand === true
+  }
+
   override get busy(): boolean {
     return super.busy || (this.#inner?.busy ?? false)
   }

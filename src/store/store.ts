@@ -104,6 +104,9 @@ export interface Store extends AsyncDisposable {
   /** Prepared transactions, for a coordinator of two-phase commit. Undefined where the database has none (SQLite). */
   readonly prepared: PreparedTransactions | undefined
 
-  /** Ends what the store opened itself; a pool that the application passed in stays open. */
+  /**
+   * Refuses what begins later, with StoreClosedError, and ends what the store opened itself; a pool that the application
+   * passed in stays open. Stop relays, consumers and the like first: those that still run end with that error.
+   */
   close(): Promise<void>
 }

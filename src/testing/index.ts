@@ -9,6 +9,7 @@ export {
 
 // Faults by name, at the places between two effects.
 export { failpoint, failpointSync } from '../core/failpoint.ts'
+export { failpointNames } from '../core/failpoint-names.ts'
 export { type BaseUnderTest, describeBaseContract } from './base-contract.ts'
 export {
   type ArmedFailpoint,

@@ -157,8 +157,25 @@ describe.each(['sqlite', 'postgres'] as const)('dead letters on %s', (kind) => {
 
   it('retry and purge take ids', async () => {
     expect((await run('dead-letters retry', ids.paid as string, ids.cook as string)).out).toMatch(/ 2 /)
-    expect((await run('dead-letters purge', ids.audit as string, 'nothing')).out).toMatch(/ 1 /)
+    expect((await run('dead-letters purge', ids.audit as string)).out).toMatch(/ 1 /)
     expect(await left()).toEqual(['cook', 'placed'])
+  })
+
+  it.each(['retry', 'purge'])('%s of an id that there is not says so, and is a problem', async (verb) => {
+    const { code, out } = await run(`dead-letters ${verb}`, 'nosuch', ids.audit as string)
+    expect([code, out]).toEqual([
+      1,
+      expect.stringMatching(/ 1 dead letter\nthere is no such dead letter: nosuch\n$/),
+    ])
+    expect(await left()).toEqual(['cook', 'paid', 'placed'])
+    // Of another topic, it is none that was asked for.
+    const other = await run(`dead-letters ${verb} --json --dry-run --topic audit`, ids.paid as string)
+    expect([other.code, other.json()]).toEqual([1, { count: 0, dryRun: true, missing: [ids.paid] }])
+    const marked = [
+      await run('dead-letters retry', ids.cook as string),
+      await run('dead-letters retry', ids.cook as string),
+    ]
+    expect(marked.map(({ code }) => code)).toEqual([0, 0])
   })
 
   it('purge deletes what is meant, and --dry-run nothing', async () => {

@@ -31,11 +31,24 @@ describe.each(Object.entries(SCHEMAS))('a schema of %s', (_library, schema) => {
     expect(Object.fromEntries(issues.map(({ path, message }) => [path, message]))).toEqual({
       '$.lines[0].count': 'a string that does not fit the schema',
       '$.lines[0].card': 'a string that does not fit the schema',
-      '$.lines[0].note': 'missing',
+      '$.lines[0].note': 'not given',
     })
     for (const { detail } of issues) expect(detail).toMatch(/\w/)
     expect(inspect(error, { depth: 9 }) + JSON.stringify(error)).not.toContain('confidential')
   })
+})
+
+it('does not say that a field is missing which the schema makes', () => {
+  const schema = z
+    .object({ price: z.number(), count: z.number() })
+    .transform(({ price, count }) => ({ total: price * count }))
+    .refine(({ total }) => total > 0, { path: ['total'], message: 'nothing to pay' })
+  expect(() => checkSchema('payload', schema, { price: 0, count: 2 })).toThrow(
+    expect.objectContaining({
+      message: 'payload: $.total: not given',
+      issues: [expect.objectContaining({ detail: 'nothing to pay' })],
+    }),
+  )
 })
 
 it('what a library says of the whole has the path $', () => {

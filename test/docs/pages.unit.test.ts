@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import type { Command } from '../../src/cli/command.ts'
 import { commands } from '../../src/cli/commands.ts'
 import { STORE_OPTIONS } from '../../src/cli/open-store.ts'
+import { failpointNames } from '../../src/core/failpoint-names.ts'
 import { printMigrations } from '../../src/store/index.ts'
 import { postgres } from '../../src/store/postgres/index.ts'
 import { allTables } from '../../src/tables/index.ts'
@@ -39,7 +40,7 @@ it('errors.md lists each code once', () => {
   expect(listed).toEqual(expect.arrayContaining([...new Set(codes)]))
 })
 
-it('failpoints.md lists each failpoint once', () => {
+it('failpoints.md, and the list in the code, have each failpoint once', () => {
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts') && file !== 'core/failpoint.ts')
     .map((file) => readFileSync(join(root, 'src', file), 'utf8'))
@@ -49,6 +50,7 @@ it('failpoints.md lists each failpoint once', () => {
   const listed = [...page('reference/failpoints.md').matchAll(/^\| `([a-z.-]+)` \|/gm)].map(
     ([, name]) => name,
   )
+  expect(failpointNames).toEqual(listed)
   expect(listed.sort()).toEqual([...new Set(names)].sort())
 })
 

@@ -368,6 +368,18 @@ describe.each(storeKinds)('relay on %s', (kind) => {
     await relay.stop()
   })
 
+  it('ends with an error when its store is closed under it', async () => {
+    const opened = await openStoreAt(at)
+    const outbox = createOutbox(opened.store)
+    const seen: Message[] = []
+    const relay = outbox.relay({ broker: broker((message) => seen.push(message)), ttlMs: 3_000 })
+    await relay.drainOnce()
+    await opened[Symbol.asyncDispose]()
+    await expect(relay.done).rejects.toMatchObject({ code: 'STORE_CLOSED', outcome: 'not-applied' })
+    await relay.stop()
+    await expect(opened.store.query('select 1')).rejects.toMatchObject({ code: 'STORE_CLOSED' })
+  })
+
   it('two outboxes of one store do not mix', async () => {
     const [a, b] = [createOutbox(store, { name: 'a' }), createOutbox(store, { name: 'b' })]
     await publish(a, [{ payload: 'for a' }])

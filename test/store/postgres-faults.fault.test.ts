@@ -89,7 +89,7 @@ describe('a connection cut around COMMIT', () => {
     const error = await postgres(ended)
       .autocommit(sql`insert into item (id) values (7)`)
       .catch((e: unknown) => e)
-    expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', outcome: 'not-applied' })
+    expect(error).toMatchObject({ code: 'STORE_CLOSED', outcome: 'not-applied' })
   })
 
   const attempt = (options: TransactionOptions = {}): Promise<CommitUnknownError> =>

@@ -269,6 +269,20 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
       await other.close()
     })
 
+    it('a lone statement that ran out of time before BEGIN was not sent, and so is not applied', async () => {
+      const other = make()
+      await whileHeld(async () => {
+        for (const at of [store, other]) {
+          const error = await at
+            .autocommit(sql`insert into item (id) values (${'a'})`, { timeoutMs: 40 })
+            .catch((e: unknown) => e)
+          expect(error).toMatchObject({ code: 'TRANSACTION_TIMEOUT', outcome: 'not-applied' })
+        }
+      })
+      expect(await ids()).toBe('')
+      await other.close()
+    })
+
     it('a waitMs longer than busyWaitMs bounds the wait within the process too', async () => {
       await store.close()
       store = make({ busyWaitMs: 20 })
@@ -412,12 +426,12 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
     await store.transaction(async (tx) => {
       await put(tx, 'a')
       closing = store.close()
-      expect(await codeOf(put(store, 'b'))).toBe('STORE_UNAVAILABLE')
+      expect(await codeOf(put(store, 'b'))).toBe('STORE_CLOSED')
       behind = store.close()
       await put(tx, 'c')
     })
     await Promise.all([closing, behind])
-    expect(await codeOf(ids())).toBe('STORE_UNAVAILABLE')
+    expect(await codeOf(ids())).toBe('STORE_CLOSED')
     const again = make()
     expect(await ids(again)).toBe('ac')
     await again.close()
@@ -428,7 +442,7 @@ describe.each(sqliteDrivers)('sqlite with %s', (driver) => {
     const work = Promise.allSettled([put(fresh, 'a'), fresh.transaction((tx) => ids(tx), { readOnly: true })])
     await fresh.close()
     await work
-    expect(await codeOf(put(fresh, 'b'))).toBe('STORE_UNAVAILABLE')
+    expect(await codeOf(put(fresh, 'b'))).toBe('STORE_CLOSED')
   })
 
   it.each(['before', 'after'])(

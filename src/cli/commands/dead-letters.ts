@@ -149,12 +149,24 @@ function change({
       if (chosen && all) throw usageError('--all means every dead letter: leave the other filters out')
       const dryRun = flag(given, 'dry-run')
       return withStore(given, async ({ store }) => {
-        const { count } = await act(deadLetters(store), all ? ALL : filter, dryRun)
+        const letters = deadLetters(store)
+        const missing = await idsWithout(letters, filter)
+        const { count } = await act(letters, all ? ALL : filter, dryRun)
         const text = `${dryRun ? 'would have ' : ''}${done} ${count} dead ${count === 1 ? 'letter' : 'letters'}\n`
-        return { exitCode: EXIT.ok, text, data: { count, dryRun } }
+        if (missing.length === 0) return { exitCode: EXIT.ok, text, data: { count, dryRun } }
+        const others = missing.map((id) => `there is no such dead letter: ${id}\n`).join('')
+        return { exitCode: EXIT.problem, text: text + others, data: { count, dryRun, missing } }
       })
     },
   }
+}
+
+/** Those of the ids given that no dead letter has which fits the rest of the filter. */
+async function idsWithout(letters: DeadLetters, filter: DeadLetterFilter): Promise<readonly string[]> {
+  const { ids } = filter
+  if (ids === undefined) return []
+  const there = new Set((await letters.list({ ...filter, limit: ids.length })).map(({ id }) => id))
+  return ids.filter((id) => !there.has(id))
 }
 
 const ALL: DeadLetterFilter = { olderThanMs: 0 }

@@ -103,6 +103,7 @@ const BUSY: ReadonlySet<string> = new Set([
   'LOCK_TIMEOUT',
   'TRANSACTION_TIMEOUT',
   'STORE_UNAVAILABLE',
+  'STORE_CLOSED',
   'COMMIT_UNKNOWN',
 ])
 

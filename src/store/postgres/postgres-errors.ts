@@ -6,6 +6,7 @@ import {
   SchemaRevisionError,
   SerializationError,
   StatementError,
+  StoreClosedError,
   StoreUnavailableError,
   TransactionAbortedError,
   TransactionTimeoutError,
@@ -99,13 +100,17 @@ const LOST = new Set([
 const LOST_TEXT =
   /terminated|connection error|Query read timeout|timeout exceeded when trying to connect|Client was closed|Connection ended|socket/i
 
+/** What a pool answers after its `end`. */
+const ENDED_TEXT = /after calling end on the pool/i
+
 /** Translates what `pg` throws; errors of ours pass unchanged. `prefix` tells our missing tables from the user's. */
 export function translatePostgresError(error: unknown, phase: Phase, prefix: string): unknown {
   if (!(error instanceof Error) || isHoldfastError(error)) return error
   const pgError = error as PgErrorLike
   const { code } = pgError
   if (pgError.severity === undefined) {
-    // Whatever keeps the driver from connecting (TLS, an ended pool, a password that is no text) leaves no connection.
+    if (ENDED_TEXT.test(error.message)) return new StoreClosedError({ cause: error })
+    // Whatever keeps the driver from connecting (TLS, a password that is no text) leaves no connection.
     if (phase === 'connect' || (code !== undefined && LOST.has(code)) || LOST_TEXT.test(error.message)) {
       return unavailable(phase === 'connect' ? 'could not be reached' : 'lost the connection')(pgError, phase)
     }

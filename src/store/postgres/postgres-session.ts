@@ -21,6 +21,7 @@ export class PostgresSession extends PostgresStatements implements Session {
   readonly #leave: () => void
   #begun = false
   #stale = false
+  #mayStand = false
 
   /** `leave` gives the turn at the pool to the next one. */
   constructor(
@@ -31,7 +32,11 @@ export class PostgresSession extends PostgresStatements implements Session {
     leave: () => void,
   ) {
     const { alone } = begin
-    super(options, (statement) => (this.#begun || alone ? client.query(statement) : this.#begin(statement)))
+    super(options, (statement) => {
+      if (!this.#begun && !alone) return this.#begin(statement)
+      this.#mayStand ||= alone
+      return client.query(statement)
+    })
     this.#client = client
     this.#pool = pool
     this.#beginText = textOfBegin(begin)
@@ -47,6 +52,10 @@ export class PostgresSession extends PostgresStatements implements Session {
     if (together === undefined) await this.#client.query(this.#beginText)
     this.#begun = true
     return together ?? this.#client.query(statement)
+  }
+
+  get mayStand(): boolean {
+    return this.#mayStand
   }
 
   async commitWith(statement: Statement): Promise<void> {

@@ -2,6 +2,7 @@ import { ConfigError, UnsupportedError } from '../../core/errors.ts'
 import { checkOptions } from '../../core/options.ts'
 import { createStore, STORE_OPTION_NAMES, type StoreOptions, storeChecks } from '../create-store.ts'
 import type { BeginOptions, Engine, Session, Statements } from '../engine.ts'
+import { StoreClosedError } from '../errors.ts'
 import { drizzleClient, isKysely, noTransaction, runOnKysely } from '../join.ts'
 import { poolOfStore } from '../pool-of.ts'
 import type { PreparedEngine } from '../prepared.ts'
@@ -56,6 +57,7 @@ class PostgresEngine implements Engine {
   readonly #options: StatementOptions
   /** For transactions that are not urgent. Undefined when nothing is kept back: the pool has a queue of its own. */
   readonly #turns: Turnstile | undefined
+  #closed = false
 
   constructor(pool: PgPoolLike, options: StatementOptions) {
     this.#pool = pool
@@ -68,6 +70,7 @@ class PostgresEngine implements Engine {
   }
 
   async begin(options: BeginOptions): Promise<Session> {
+    if (this.#closed) throw new StoreClosedError()
     const turns = options.urgent ? undefined : this.#turns
     const leave = turns === undefined ? () => {} : (turns.tryEnter() ?? (await turns.enter(options.deadline)))
     try {
@@ -111,7 +114,10 @@ class PostgresEngine implements Engine {
     throw new UnsupportedError('pg has no synchronous transactions; use join')
   }
 
-  async close(): Promise<void> {}
+  /** The pool is the application's; transactions that have begun go on. */
+  async close(): Promise<void> {
+    this.#closed = true
+  }
 }
 
 /** Before pg 8.18 the driver does not tell whether a transaction is open; SAVEPOINT is refused outside of one. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { ConfigError, isHoldfastError } from '../../core/errors.ts'
 import type { BeginOptions, Engine, Session, Statements, SyncStatements } from '../engine.ts'
-import { StoreUnavailableError } from '../errors.ts'
+import { StoreClosedError, StoreUnavailableError } from '../errors.ts'
 import { Turnstile } from '../turnstile.ts'
 import { inTransaction, type SqliteDatabaseLike } from './sqlite-client.ts'
 import { SqliteConnection } from './sqlite-connection.ts'
@@ -42,7 +42,7 @@ export class SqliteEngine implements Engine {
   }
 
   begin(options: BeginOptions): Session {
-    if (this.#closing !== undefined) throw closed()
+    if (this.#closing !== undefined) throw new StoreClosedError()
     return new SqliteSession(this, options)
   }
 
@@ -65,7 +65,7 @@ export class SqliteEngine implements Engine {
 
   /** The connection that writes, opened when it is first needed and after it was dropped; by one caller for all. */
   async writer(): Promise<SqliteConnection> {
-    if (this.#closed) throw closed()
+    if (this.#closed) throw new StoreClosedError()
     if (this.#writer !== undefined) return this.#writer
     this.#opening ??= this.#openWriter()
     return this.#opening
@@ -85,7 +85,7 @@ export class SqliteEngine implements Engine {
   }
 
   async takeReader(): Promise<SqliteConnection> {
-    if (this.#closed) throw closed()
+    if (this.#closed) throw new StoreClosedError()
     const idle = this.#idleReaders.pop()
     if (idle !== undefined) return idle
     const reader = await this.#open()
@@ -132,7 +132,7 @@ export class SqliteEngine implements Engine {
       const writer = await this.#open()
       if (this.#closed) {
         discard(writer)
-        throw closed()
+        throw new StoreClosedError()
       }
       this.#writer = writer
       return writer
@@ -180,10 +180,6 @@ export class SqliteEngine implements Engine {
       }
     }
   }
-}
-
-function closed(): StoreUnavailableError {
-  return new StoreUnavailableError('the store is closed', 'not-applied')
 }
 
 /** False when the connection is still in a transaction, and so of no use. */
