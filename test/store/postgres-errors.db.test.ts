@@ -228,10 +228,10 @@ describe('the error table of PostgreSQL', () => {
     }
   })
 
-  it('whatever keeps the driver from connecting is said to be that', async () => {
+  it('an ended pool is a closed store, and whatever else keeps the driver from connecting is said to be that', async () => {
     const ended = new pg.Pool({ connectionString: database.url })
     await ended.end()
-    await expect(postgres(ended).query('select 1')).rejects.toMatchObject(UNAVAILABLE)
+    await expect(postgres(ended).query('select 1')).rejects.toMatchObject({ code: 'STORE_CLOSED' })
     const withTls = new pg.Pool({ connectionString: database.url, ssl: true })
     await expect(postgres(withTls).query('select 1')).rejects.toMatchObject(UNAVAILABLE)
     await withTls.end()
