@@ -1,3 +1,4 @@
+import { RaceSetupError } from './errors.ts'
 import { type Footprint, footprintsOf } from './footprint.ts'
 import type { Row } from './generated-ids.ts'
 import type { Ground } from './ground.ts'
@@ -34,10 +35,10 @@ export class Execution {
 
   /** `only`: the tasks that run; the others return at once. */
   async run(choose: Choose, only?: readonly number[]): Promise<Executed> {
-    const { setup, tasks, invariant } = this.#race.definition
+    const { tasks, invariant } = this.#race.definition
     const { seed, stallMs } = this.#options
     const ground = this.#ground
-    await setup?.(ground.db)
+    await this.#setUp()
     if (this.#tables === undefined) {
       this.#tables = await ground.findTables()
       this.#before = await ground.readRows(this.#tables)
@@ -59,6 +60,15 @@ export class Execution {
       run,
       outcome,
       violated: invariant === undefined ? undefined : await violation(invariant, ground.db),
+    }
+  }
+
+  async #setUp(): Promise<void> {
+    const { name, definition } = this.#race
+    try {
+      await definition.setup?.(this.#ground.db)
+    } catch (error) {
+      throw new RaceSetupError(name, error)
     }
   }
 

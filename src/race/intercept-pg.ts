@@ -31,8 +31,8 @@ export interface RawClient extends DriverClient {
 export function interceptPg(pool: PoolLike, taskCount: number, treatment?: Treatment): () => Promise<void> {
   const client = pool.Client.prototype
   const pools = poolPrototype(pool)
-  const { query, connect } = client
-  const { connect: take } = pools
+  const { query, connect, end: endClient } = client
+  const { connect: take, end: endPool } = pools
   const hurried = new Set<Any>()
   const checkout = function hurriedCheckout(this: Any, callback?: Any): unknown {
     const taken = Promise.resolve(take.call(this)).then(async (taken: Any) => {
@@ -67,10 +67,17 @@ export function interceptPg(pool: PoolLike, taskCount: number, treatment?: Treat
       ? checkout.call(this, callback)
       : askCheckout(task, this, checkout, callback, taskCount)
   }
+  // Saying good-bye to the server decides nothing, and takes a moment.
+  const ending = (end: Any) =>
+    function patchedEnd(this: Any, callback?: Any) {
+      const task = currentTask.getStore()
+      return task === undefined ? end.call(this, callback) : driverWork(task, this, end, callback)
+    }
+  client.end = ending(endClient)
+  pools.end = ending(endPool)
   return async () => {
-    client.query = query
-    client.connect = connect
-    pools.connect = take
+    Object.assign(client, { query, connect, end: endClient })
+    Object.assign(pools, { connect: take, end: endPool })
     const open = [...hurried].filter((one) => one._ended !== true && one._ending !== true)
     const reset = Promise.allSettled(open.map((one) => query.call(one, 'reset synchronous_commit')))
     // One that a failed schedule left behind may never answer.

@@ -1,6 +1,7 @@
 /** What a schedule left behind, in a form that can be compared. */
 import { type Names, nameIds, type Row, refsByName, type TableIds } from './generated-ids.ts'
 import type { RawClient } from './intercept-pg.ts'
+import { plain } from './returned.ts'
 import type { Run } from './scheduler.ts'
 import { EPOCH_MS } from './virtual.ts'
 
@@ -111,15 +112,9 @@ function isNear(atMs: number): boolean {
   return [Date.now(), EPOCH_MS].some((now) => Math.abs(atMs - now) < 2 * DAY_MS)
 }
 
-/** As JSON would carry it, bigints as text. */
-function plain(value: unknown): unknown {
-  if (value === undefined) return undefined
-  const text = JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? `${item}n` : item))
-  return text === undefined ? undefined : JSON.parse(text)
-}
-
 function errorText(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  if (error instanceof Error) return `${error.name}: ${error.message}`
+  return typeof error === 'string' ? error : (JSON.stringify(plain(error)) ?? String(error))
 }
 
 function same(a: readonly unknown[], b: readonly unknown[]): boolean {

@@ -1,5 +1,5 @@
 import { ConfigError, checkOptions, isCount, isDuration } from '../core/index.ts'
-import type { Store } from '../store/index.ts'
+import { type Store, StoreUnavailableError } from '../store/index.ts'
 import { poolOfStore } from '../store/pool-of.ts'
 import type { PoolLike, RawClient } from './intercept-pg.ts'
 
@@ -79,9 +79,12 @@ export function race(name: string, definition: RaceDefinition): Race {
         (/^sqlite:./.test(definition.store) && definition.store !== 'sqlite::memory:') ||
         'store must be sqlite:PATH where it is a text, and not in memory',
       (names.length >= 2 && names.length <= 5) || `tasks must be two to five functions, got ${names.length}`,
-      definition.refused === undefined ||
-        typeof definition.refused === 'function' ||
-        'refused must be a function',
+      ...(['setup', 'invariant', 'refused'] as const).map(
+        (part) =>
+          definition[part] === undefined ||
+          typeof definition[part] === 'function' ||
+          `${part} must be a function`,
+      ),
       names.every((task) => typeof definition.tasks[task] === 'function') || 'every task must be a function',
     ],
   )
@@ -130,7 +133,11 @@ export async function openControl(
   // The pool hides the password from enumeration, so it is named here.
   const { password } = pool.options as { password?: unknown }
   const client = new pool.Client({ ...pool.options, ...(password === undefined ? {} : { password }) })
-  await client.connect()
+  try {
+    await client.connect()
+  } catch (cause) {
+    throw new StoreUnavailableError('the database of the race could not be reached', 'not-applied', { cause })
+  }
   await client.query(`set synchronous_commit = off; set lock_timeout = ${Math.ceil(stallMs)}`)
   return client
 }

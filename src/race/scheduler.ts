@@ -1,4 +1,4 @@
-import { UncontrolledAwaitError } from './errors.ts'
+import { placeOf, UncontrolledAwaitError } from './errors.ts'
 import { asNobody, type Op, type Step, Task } from './task.ts'
 import { realNow, turn } from './virtual.ts'
 import { deadlockError, type Waits } from './waits.ts'
@@ -247,13 +247,13 @@ export class Scheduler {
       const stray = task.strayed()
       if (stray !== undefined) throw uncontrolled(task, stray)
       const moving = [...task.exchanges].find((exchange) => exchange.isMoving())
-      const busy = task.driverWork > 0 || task.foreign.size > 0 || moving !== undefined
+      const busy = task.driverWork > 0 || task.working() !== undefined || moving !== undefined
       if (!busy && (task.ended !== undefined || task.pending.length > 0 || task.sent.length > 0)) return
       if (busy) turns = 0
       if (turns > IDLE_TURNS) return
       if (realNow() - began > this.#plan.stallMs) {
-        const [first] = task.foreign.values()
-        throw uncontrolled(task, first ?? moving?.began ?? new Error('the driver did not answer'))
+        const work = task.working()?.began ?? moving?.began
+        throw uncontrolled(task, work ?? new Error('the driver did not answer'))
       }
       await turn()
     }
@@ -291,6 +291,8 @@ export class Scheduler {
       )
       const names = stuck.map((task) => task.name).join(', ')
       if (waiting.length === 0) {
+        const timer = stuck.find((task) => task.realTimer !== undefined)
+        if (timer?.realTimer !== undefined) throw uncontrolled(timer, timer.realTimer)
         throw new UncontrolledAwaitError(
           `task ${names} waits for something that no task and no statement will give`,
         )
@@ -323,7 +325,7 @@ function earliest(task: Task): Op | undefined {
 
 function uncontrolled(task: Task, began: Error): UncontrolledAwaitError {
   return new UncontrolledAwaitError(
-    `task ${task.name} waits for something that the explorer does not govern (${began.message}): keep network calls out of tasks or replace them`,
+    `task ${task.name} waits for something that the explorer does not govern (${began.message}${placeOf(began)}): keep network calls out of tasks or replace them`,
     { cause: began },
   )
 }

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Companions } from '../core/index.ts'
+import type { ForeignWork } from './foreign-work.ts'
 
 /** Who is calling: set where a task starts, and again where a driver's callback enters the task's code. */
 export const currentTask = new AsyncLocalStorage<Task>()
@@ -87,9 +88,11 @@ export class Task {
   readonly sent: Op[] = []
   /** Operations of the driver in flight that are not steps, such as opening a connection. */
   driverWork = 0
-  /** Uncontrolled work in flight, by async id, with where it began. */
-  readonly foreign = new Map<number, Error>()
+  /** Node's own work that it has begun, by async id. */
+  readonly foreign = new Map<number, ForeignWork>()
   uncontrolled: Error | undefined
+  /** The last timer that it has not from the explorer: taken before the search, as by `promisify(setTimeout)`. */
+  realTimer: Error | undefined
   /** Connections that were begun; where they lead is known a moment later. */
   readonly connecting: { readonly began: Error; isHere(): boolean }[] = []
   /** Requests to servers of this process that are under way. */
@@ -136,6 +139,12 @@ export class Task {
   strayed(): Error | undefined {
     for (const { began, isHere } of this.connecting.splice(0)) if (!isHere()) this.uncontrolled ??= began
     return this.uncontrolled
+  }
+
+  /** Work of Node's that it has under way, and that ends by itself. */
+  working(): ForeignWork | undefined {
+    for (const work of this.foreign.values()) if (work.isUnderWay()) return work
+    return undefined
   }
 
   run(body: () => unknown): void {

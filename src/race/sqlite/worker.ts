@@ -6,6 +6,7 @@ import type { Race } from '../race.ts'
 import { racesOf } from '../races-of.ts'
 import { seeded } from '../random.ts'
 import { runAgain } from '../remedy/one-transaction.ts'
+import { plain } from '../returned.ts'
 import { Task } from '../task.ts'
 import { turn, virtualise } from '../virtual.ts'
 import { DRIVERS, loadDriver } from './driver-of.ts'
@@ -31,6 +32,7 @@ async function serve(): Promise<void> {
   const { treatment } = start
   const gate = new Gate({ post, wait }, treatment)
   patchDrivers(gate, start.module)
+  virtualise()
   if (/\.[cm]?ts$/.test(start.module)) await registerTsx(fileURLToPath(start.module))
   const races: readonly Race[] = racesOf(await import(start.module))
   const race = races.find(({ name }) => name === start.race)
@@ -44,7 +46,6 @@ async function serve(): Promise<void> {
     if (sqlite !== undefined) gate.patch(sqlite.handle)
     sqlite?.close()
   }
-  virtualise()
   const whole = treatment.whole === undefined ? body : () => gate.inOneTransaction(body)
   const treated = treatment.again ? runAgain(whole, isRefused) : whole
   parentPort?.on('message', (message: ToWorker) => {
@@ -90,14 +91,14 @@ function patchDrivers(gate: Gate, module: string): void {
 async function report(): Promise<void> {
   for (let idle = 0; ; idle += 1) {
     await turn()
-    const { ended, foreign, pending } = task
+    const { ended, pending } = task
     const stray = task.strayed()
     if (stray !== undefined) throw stray
     if (ended !== undefined) {
       post('error' in ended ? { kind: 'threw', error: reportError(ended.error) } : endedWith(ended.value))
       return
     }
-    if (foreign.size > 0) idle = 0
+    if (task.working() !== undefined) idle = 0
     else if (pending.length > 0 || idle > IDLE_TURNS) {
       post({
         kind: 'idle',
@@ -108,12 +109,12 @@ async function report(): Promise<void> {
   }
 }
 
-/** What cannot cross as it is crosses as JSON would carry it. */
+/** What cannot cross as it is crosses in the form in which it is compared. */
 function endedWith(value: unknown): FromWorker {
   try {
     return { kind: 'ended', value: structuredClone(value) }
   } catch {
-    return { kind: 'ended', value: JSON.parse(JSON.stringify(value) ?? 'null') }
+    return { kind: 'ended', value: plain(value) }
   }
 }
 
