@@ -77,11 +77,12 @@ function check(
   options: CheckHistoryOptions,
 ): Omit<Verdict, 'seconds'> {
   const { model, level, expired } = options
-  if (options.initial !== undefined && !WITH_INITIAL.includes(model)) {
-    throw new ConfigError('check', [
-      `an initial value is for ${WITH_INITIAL.join(', ')}, not for ${nameOf(model)}`,
-    ])
-  }
+  const problems = OF_SOME_MODELS.flatMap(({ option, what, models }) =>
+    (options[option] ?? false) === false || models.includes(model)
+      ? []
+      : [`${what} is for ${models.join(', ')}, not for ${nameOf(model)}`],
+  )
+  if (problems.length > 0) throw new ConfigError('check', problems)
   const transactional = transactionModel(model, level)
   if (transactional !== undefined) {
     return checkTransactions(transactions(source, format, transactional), {
@@ -115,7 +116,17 @@ function check(
   })
 }
 
-const WITH_INITIAL: readonly (ModelName | Model)[] = ['register', 'cas-register', 'kv']
+/** Options that say nothing to other models. Taken in silence they would seem to have been kept. */
+const OF_SOME_MODELS: readonly {
+  readonly option: 'initial' | 'total' | 'negativeBalances' | 'allowDuplicates'
+  readonly what: string
+  readonly models: readonly (ModelName | Model)[]
+}[] = [
+  { option: 'initial', what: 'an initial value', models: ['register', 'cas-register', 'kv'] },
+  { option: 'total', what: 'a total', models: ['bank'] },
+  { option: 'negativeBalances', what: 'leave for negative balances', models: ['bank'] },
+  { option: 'allowDuplicates', what: 'leave for duplicates', models: ['delivery'] },
+]
 
 function nameOf(model: ModelName | Model): string {
   return typeof model === 'string' ? model : model.name

@@ -1,6 +1,6 @@
 /** `holdfast check` as a process: exit codes, limits, the page. Uses the build. */
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, expect, it } from 'vitest'
@@ -42,6 +42,7 @@ function file(name: string, text: string): string {
 const event = (process: number, type: string, f: string, value?: unknown): string =>
   `${JSON.stringify({ process, type, f, value })}\n`
 const written = event(0, 'invoke', 'write', 1) + event(0, 'ok', 'write', 1) + event(1, 'invoke', 'read')
+file('check.json', '{}')
 const good = file('good.jsonl', written + event(1, 'ok', 'read', 1))
 const bad = file('bad.jsonl', written + event(1, 'ok', 'read', null))
 /** Pushes that are all under way at once, and a pop of what was never pushed: every order has to be tried. */
@@ -137,6 +138,13 @@ it.each([
   [[good], /--model is missing/],
   [[good, '--model', 'nix'], /--model cannot be "nix"/],
   [[good, '--model', 'register', '--level', 'causal'], /level causal is for models of transactions/],
+  [[good, '--model', 'register', '--total', '5'], /a total is for bank, not for register/],
+  [
+    [good, '--model', 'rw-register', '--allow-duplicates'],
+    /leave for duplicates is for delivery, not for rw-/,
+  ],
+  [[good, '--model', './none.mjs'], /none\.mjs cannot be read/],
+  [[good, '--model', './check.json'], /check\.json exports no model|check\.json cannot be loaded/],
   [[good, '--model', 'register', '--timeout', 'soon'], /--timeout must be a number/],
   [[good, '--model', 'set', '--initial', '0'], /an initial value is for register, cas-register, kv/],
   [[good, '--model', 'rw-register', '--initial', '0'], /an initial value is for .*, not for rw-register/],
@@ -146,6 +154,27 @@ it.each([
   [['missing.jsonl', '--model', 'register'], /missing.jsonl cannot be read/],
 ] as [string[], RegExp][])('%j ends with 64', async (args, message) => {
   expect(await check(...args)).toEqual({ code: 64, out: '', err: expect.stringMatching(message) })
+})
+
+it('takes a model in TypeScript, and ends with 64 for a module that is none', async () => {
+  // As in a project that has tsx.
+  symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), folder.file('node_modules'))
+  const model = file('any.ts', 'export default { init: (): number => 0, step: (state: number) => state }')
+  expect((await check(good, '--model', model)).code).toBe(0)
+  const none = file('none.ts', 'export default { init: () => 0 }')
+  expect(await check(good, '--model', none)).toEqual({
+    code: 64,
+    out: '',
+    err: expect.stringMatching(
+      /none\.ts exports no model: the default export needs the functions init and step\n$/,
+    ),
+  })
+})
+
+it('says that the total of a bank proves no level', async () => {
+  const bank = file('bank.jsonl', event(0, 'ok', 'read', { ada: 1, ben: 2 }))
+  const { code, out } = await check(bank, '--model', 'bank', '--level', 'serializable')
+  expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/serializable is not looked at/) })
 })
 
 it.each([

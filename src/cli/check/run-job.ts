@@ -1,9 +1,10 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { isHoldfastError } from '../../core/errors.ts'
 import { checkHistory, type HistorySource, type Model } from '../../history/index.ts'
+import { usageError } from '../cli-error.ts'
+import { importModule } from '../import-module.ts'
 import { type CheckAnswer, type CheckJob, STANDARD_INPUT } from './job.ts'
 
 const CHUNK_BYTES = 1 << 20
@@ -18,8 +19,13 @@ export async function runJob(job: CheckJob, orphaned: () => boolean): Promise<Ch
   } catch (error) {
     return { kind: 'unreadable', message: `${job.path} cannot be read: ${(error as Error).message}` }
   }
+  let model: CheckJob['model'] | Model = job.model
   try {
-    const model = job.modelFile === undefined ? job.model : await loadModel(job.modelFile)
+    if (job.modelFile !== undefined) model = await loadModel(job.modelFile)
+  } catch (error) {
+    return { kind: 'usage', message: (error as Error).message }
+  }
+  try {
     const verdict = checkHistory(source, {
       model,
       ...(job.level === undefined ? {} : { level: job.level }),
@@ -83,14 +89,18 @@ function* chunksOf(path: string): Generator<Uint8Array> {
   }
 }
 
+interface Exported extends Partial<Model> {
+  readonly default?: Partial<Model>
+  readonly model?: Partial<Model>
+}
+
+/** @throws CliError for a module that cannot be loaded, or exports no model */
 async function loadModel(path: string): Promise<Model> {
-  const module = (await import(pathToFileURL(resolve(path)).href)) as {
-    default?: Partial<Model>
-    model?: Partial<Model>
-  }
-  const model = module.default ?? module.model
+  const module = (await importModule(path)) as Exported & { default?: Exported }
+  // A file of a package without "type": "module" comes wrapped once more.
+  const model = module.default?.default ?? module.default ?? module.model
   if (typeof model?.init !== 'function' || typeof model.step !== 'function') {
-    throw new Error(`${path} exports no model: the default export needs the functions init and step`)
+    throw usageError(`${path} exports no model: the default export needs the functions init and step`)
   }
   return { name: path, ...model } as Model
 }

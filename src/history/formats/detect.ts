@@ -31,7 +31,8 @@ export function detectFormat(head: Uint8Array): Format | undefined {
   }
   // An array of events, however each is laid out; an array of anything else is a history of sessions.
   if (/^\[\s*\{/.test(text) && /"type"\s*:\s*"(invoke|ok|fail|info)"/.test(text)) return 'jsonl'
-  if (/^\[\s*[[{\]]/.test(text)) return 'dbcop'
+  // Of sessions too, and dbcop's notation of them: `[x:=1 y==2]`.
+  if (/^\[\s*([[{\]]|[^\s[\]:=]+\s*(:=|==))/.test(text)) return 'dbcop'
   if (/^([rw]\s*\(|[rw]\s|-{3,}|={3,})/i.test(text)) return 'text'
   return undefined
 }

@@ -1,11 +1,11 @@
 import type { HistoryEvent } from '../operation.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import { parseEdnItems } from './edn.ts'
-import { eventOf } from './jsonl.ts'
+import { eventOf, shown } from './jsonl.ts'
 
 /**
  * Reads a history in EDN as Jepsen writes it (`history.edn`): one map per event, one after the other or together in a
- * vector or list.
+ * vector or list. The namespace of an operation (`:my.test/read`) is dropped.
  * @throws MalformedHistoryError with the line
  */
 export function parseEdnHistory(text: string): HistoryEvent[] {
@@ -13,9 +13,11 @@ export function parseEdnHistory(text: string): HistoryEvent[] {
   if (maps.length === 0) throw new MalformedHistoryError(1, 'the history holds no operation')
   return maps.map(({ value, line }) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Set) {
-      throw new MalformedHistoryError(line, `expected a map, got ${String(value).slice(0, 60)}`)
+      throw new MalformedHistoryError(line, `expected a map, got ${shown(value)}`)
     }
     if (value instanceof Map) throw new MalformedHistoryError(line, 'an event has a key that is no keyword')
-    return eventOf(value as Record<string, unknown>, line)
+    const { f } = value as { f?: unknown }
+    const name = typeof f === 'string' ? f.replace(/^.*\/(?=.)/, '') : f
+    return eventOf({ ...value, ...(f === undefined ? {} : { f: name }) }, line)
   })
 }

@@ -68,6 +68,9 @@ class EdnReader {
   /** What the one sequence of this text holds; undefined when it begins otherwise or more follows. */
   wrapped(): EdnForm[] | undefined {
     this.#space()
+    // A record of Clojure's, such as #jepsen.history.History [...].
+    const tag = /^#[A-Za-z][^\s"(){}[\]]*\s*(?=[[(])/.exec(this.#text.slice(this.#at, this.#at + 200))?.[0]
+    this.#at += tag?.length ?? 0
     const close = CLOSED_BY[this.#text[this.#at] ?? '']
     if (close === undefined || close === '}') return undefined
     const items: EdnForm[] = []

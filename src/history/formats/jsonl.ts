@@ -94,7 +94,8 @@ function isTransaction(value: unknown): boolean {
   )
 }
 
-function shown(value: unknown): string {
+/** What stands there, as JSON and in short. */
+export function shown(value: unknown): string {
   return value === undefined
     ? 'nothing'
     : (JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v)) ?? String(value)).slice(0, 60)

@@ -35,7 +35,15 @@ export function checkTransactions(
   const { model } = options
   if (model === 'bank') {
     if (!isOperations(input)) throw new TypeError('the bank model takes operations')
-    return { ...checkBank(input, options), model }
+    const conserved = checkBank(input, options)
+    const { level } = options
+    return conserved.verdict !== 'valid' || level === undefined
+      ? { ...conserved, model }
+      : {
+          ...conserved,
+          model,
+          reason: `every read adds up; ${level} is not looked at: rw-register does that`,
+        }
   }
   const level = options.level ?? (model === 'long-fork' ? 'snapshot-isolation' : 'serializable')
   const h = isOperations(input)

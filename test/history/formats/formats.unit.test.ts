@@ -51,6 +51,17 @@ describe('JSON lines', () => {
 })
 
 describe('EDN', () => {
+  it('reads a history in a tagged vector, and operations with a namespace', () => {
+    const events = parseEdnHistory(
+      '#jepsen.history.DenseHistory [#jepsen.history.Op{:process 0, :type :invoke, :f :my.test/read, :jepsen/seen true}\n{:process :nemesis, :type :info, :f :net/heal, :value nil}]',
+    )
+    expect(events.map(({ process, f, line }) => [process, f, line])).toEqual([
+      [0, 'read', 1],
+      ['nemesis', 'heal', 2],
+    ])
+    expect(() => parseEdnHistory('[[1 2]]')).toThrow('expected a map, got [1,2]')
+  })
+
   it.each([
     ['nil', null],
     ['[1 -2 3.5 1e3 1/4 7N 2.5M]', [1, -2, 3.5, 1000, 0.25, 7, 2.5]],
@@ -144,6 +155,8 @@ it.each([
   ['r(1,2,3,4)', 'text'],
   ['\u0003\0\0\0\0\0\0\0', 'dbcop'],
   ['[[{"events":[]}]]', 'dbcop'],
+  ['[x:=1 y==2] [z==?]!\n', 'dbcop'],
+  ['[k1==0]', 'dbcop'],
   ['[{"value":{"0":10},"type":"ok","process":0}]', 'jsonl'],
   ['[\n {"index":0,"process":0,"type":"invoke","value":[["r","x",null]]}', 'jsonl'],
   ['S\0\0\0\0\0\0\0\u0001', 'cobra'],
