@@ -1,4 +1,5 @@
 import { PayloadError } from '../core/errors.ts'
+import type { DialectName } from './dialect.ts'
 import type { Statement } from './engine.ts'
 import { compileSql, type Sql, type SqlValue } from './sql.ts'
 import type { Store } from './store.ts'
@@ -10,13 +11,14 @@ export function toStatement(
   statement: Sql | string,
   values: readonly SqlValue[] | undefined,
 ): Statement {
-  if (typeof statement === 'string') return checked({ text: statement, values: values ?? [], prepare: false })
-  return checked({ ...compileSql(statement, store.dialect), prepare: true })
+  if (typeof statement === 'string')
+    return checked({ text: statement, values: values ?? [], prepare: false }, store.dialect.name)
+  return checked({ ...compileSql(statement, store.dialect), prepare: true }, store.dialect.name)
 }
 
 /** A missing field would travel as null (pg, libsql), which `= null` then never equals, or which overwrites a column. */
-function checked(statement: Statement): Statement {
-  refuseTransactionControl(statement.text)
+function checked(statement: Statement, dialect: DialectName): Statement {
+  refuseTransactionControl(statement.text, dialect)
   const missing = statement.values.indexOf(undefined as never)
   if (missing < 0) return statement
   throw new PayloadError('parameters of a statement', [

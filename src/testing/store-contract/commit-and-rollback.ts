@@ -92,6 +92,10 @@ export function describeCommitAndRollback({ describe, it, expect }: TestKit, sce
         'begin',
         'Start  Transaction',
         'prepare transaction $$x$$',
+        '-- a comment\nrollback',
+        '/* a comment */ commit',
+        ' ; /* and another */ end',
+        'select 1; rollback',
       ]) {
         const failed = scene.store.transaction(async (tx) => {
           await put(tx, 'a')
@@ -107,6 +111,18 @@ export function describeCommitAndRollback({ describe, it, expect }: TestKit, sce
         await tx.execute('rollback to savepoint mine')
       })
       expect(await ids()).toEqual([])
+    })
+
+    it('of several statements in one text all are run, or none: drivers of SQLite run the first and drop the rest', async () => {
+      const { store } = scene
+      const two = (a: string, b: string) =>
+        `insert into item (id, amount) values ('${a}', 1); insert into item (id, amount) values ('${b}', 2)`
+      const failed = await codeOf(store.execute(two('a', 'b')))
+      expect([failed, await ids()]).toEqual(
+        store.dialect.name === 'sqlite' ? ['UNSUPPORTED', []] : ['fulfilled', ['a', 'b']],
+      )
+      await store.execute("insert into item (id, amount) values ('c; commit', 3); -- no more; 'end'")
+      expect(await ids()).toContain('c; commit')
     })
 
     it('what is no function is refused before anything is written', async () => {
