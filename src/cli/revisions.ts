@@ -1,5 +1,6 @@
 import type { Store, TableSet } from '../store/index.ts'
 import { SchemaRevisionError, sql } from '../store/index.ts'
+import { missingTables, tablesOf } from './missing-tables.ts'
 
 export interface Revision {
   readonly capability: string
@@ -46,8 +47,47 @@ export async function refuseUnfit(store: Store, sets: readonly TableSet[]): Prom
   }
 }
 
+/** A part that was migrated and has lost tables since: somebody dropped them, or a backup was restored in part. */
+export interface Loss {
+  readonly capability: string
+  /** With their prefix. */
+  readonly tables: readonly string[]
+}
+
+/** The losses among the parts that `revisions` says are there. Reads only. */
+export async function readLosses(
+  store: Store,
+  sets: readonly TableSet[],
+  revisions: readonly Revision[],
+): Promise<Loss[]> {
+  const { name: dialect } = store.dialect
+  if (dialect === 'mysql') return []
+  // Tables of a newer revision may have other names.
+  const migrated = new Set(revisions.filter((r) => r.state === 'current').map((r) => r.capability))
+  const parts = sets
+    .filter((set) => migrated.has(set.capability))
+    .map((set) => ({ capability: set.capability, names: tablesOf(set, dialect) }))
+  const missing = new Set(
+    await missingTables(
+      store,
+      parts.flatMap((part) => part.names),
+    ),
+  )
+  return parts
+    .map(({ capability, names }) => ({
+      capability,
+      tables: names.map((name) => store.tableName(name)).filter((name) => missing.has(name)),
+    }))
+    .filter(({ tables }) => tables.length > 0)
+}
+
+export function printLoss({ capability, tables }: Loss): string {
+  return `${capability}: ${tables.join(', ')} ${tables.length === 1 ? 'is' : 'are'} gone, though the revision says that this part was migrated`
+}
+
 /** Pure. `readableFrom` is the oldest code that can work with the tables as they are. */
 export function stateOf(found: number, needed: number, readableFrom: number): Revision['state'] {
+  if (!Number.isInteger(found)) return 'unreadable'
   if (found === 0) return 'missing'
   if (found < needed) return 'older'
   if (found === needed) return 'current'

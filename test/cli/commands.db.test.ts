@@ -115,6 +115,30 @@ describe.each(Object.entries(stores))('on %s', (kind, fresh) => {
     expect([doctor.code, doctor.out]).toEqual([1, expect.stringMatching(/PROBLEM .*saga: revision 99 of 1/)])
   })
 
+  it('tables that are gone are not taken for tables in which nothing waits', async () => {
+    const argv = ['--store', store, '--prefix', 'lost "one_']
+    await holdfast(['migrate', ...argv])
+    await runScript(store, 'drop table "lost ""one_outbox"; drop table "lost ""one_saga_flow"')
+    for (const command of ['status', 'migrate', 'migrate --dry-run']) {
+      const { code, json } = await holdfast([...command.split(' '), ...argv, '--json'])
+      expect([command, code, json().problems]).toEqual([
+        command,
+        1,
+        [
+          expect.stringMatching(/^outbox: lost "one_outbox is gone/),
+          expect.stringMatching(/^saga: lost "one_saga_flow is gone/),
+        ],
+      ])
+    }
+    const doctor = await holdfast(['doctor', ...argv])
+    expect([doctor.code, doctor.out]).toEqual([
+      1,
+      expect.stringMatching(/PROBLEM .*lost "one_outbox is gone/),
+    ])
+    await runScript(store, `delete from "lost ""one_revision" where capability = 'outbox'`)
+    expect((await holdfast(['status', ...argv, '--json'])).json().problems).toHaveLength(1)
+  })
+
   it('migrate --print gives SQL that makes the same tables', async () => {
     const empty = await fresh()
     try {

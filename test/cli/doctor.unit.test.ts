@@ -157,6 +157,7 @@ describe('doctor on clocks and revisions', () => {
     [2, 2, 1, 'current'],
     [3, 2, 2, 'newer'],
     [3, 2, 3, 'unreadable'],
+    [Number.NaN, 2, 1, 'unreadable'],
   ])('tables at %i for code of %i, readable from %i, are %s', (found, needed, readableFrom, state) => {
     expect(stateOf(found, needed, readableFrom)).toBe(state)
   })

@@ -4,14 +4,14 @@ import { type Command, EXIT, flag, type Given, textValue } from '../command.ts'
 import { judgeClock, measureClock } from '../doctor/clock-difference.ts'
 import type { Finding } from '../doctor/finding.ts'
 import { judgePostgres } from '../doctor/judge-postgres.ts'
-import { judgeRevisions } from '../doctor/judge-revisions.ts'
+import { judgeLosses, judgeRevisions } from '../doctor/judge-revisions.ts'
 import { readPostgresFacts } from '../doctor/postgres-facts.ts'
 import { judgeProxy, readProxyFacts } from '../doctor/proxy.ts'
 import { judgeSagas, readSagaFacts } from '../doctor/sagas.ts'
 import { judgeSqlite, readSqliteFacts } from '../doctor/sqlite-findings.ts'
 import { judgeTwoPhase, readTwoPhaseFacts } from '../doctor/two-phase.ts'
 import { type OpenedStore, STORE_OPTIONS, withStore } from '../open-store.ts'
-import { readRevisions } from '../revisions.ts'
+import { readLosses, readRevisions } from '../revisions.ts'
 import { wholeNumber } from '../whole-number.ts'
 
 /** How long the leases of a relay last unless told, the shortest of the defaults. */
@@ -75,7 +75,8 @@ export const doctor: Command = {
 async function examine(opened: OpenedStore, { schema, ...plan }: Plan): Promise<Finding[]> {
   const { store } = opened
   // First, since it goes through the store: what makes it fail is explained there.
-  const revisions = judgeRevisions(await readRevisions(store, allTables))
+  const found = await readRevisions(store, allTables)
+  const revisions = [...judgeRevisions(found), ...judgeLosses(await readLosses(store, allTables, found))]
   const clock = judgeClock(await measureClock(store))
   const twoPhase = judgeTwoPhase(await readTwoPhaseFacts(store))
   const sagas = judgeSagas(await readSagaFacts(store))

@@ -10,7 +10,7 @@ import { allTables } from '../../tables/index.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Report } from '../command.ts'
 import { STORE_OPTIONS, unconnectedStore, withStore } from '../open-store.ts'
-import { type Revision, readRevisions } from '../revisions.ts'
+import { printLoss, type Revision, readLosses, readRevisions } from '../revisions.ts'
 
 export const migrateCommand: Command = {
   name: 'migrate',
@@ -46,12 +46,18 @@ export const migrateCommand: Command = {
       given,
       async ({ store, label }) => {
         const steps = dryRun ? await planned(store) : await migrate(store, allTables)
+        const losses = await readLosses(store, allTables, await readRevisions(store, allTables))
+        const problems = losses.map(printLoss)
         const lines = steps.map(({ capability, revision }) => `  ${capability}: revision ${revision}`)
         const text =
           steps.length === 0
-            ? `${label}: the tables are up to date\n`
+            ? `${label}: ${problems.length === 0 ? 'the tables are up to date' : 'there is nothing to migrate'}\n`
             : `${label}: ${dryRun ? 'would migrate' : 'migrated'}\n${lines.join('\n')}\n`
-        return { exitCode: EXIT.ok, text, data: { store: label, dryRun, steps } }
+        return {
+          exitCode: problems.length === 0 ? EXIT.ok : EXIT.problem,
+          text: `${text}${problems.map((p) => `${p}; "holdfast doctor" says what to do\n`).join('')}`,
+          data: { store: label, dryRun, steps, problems },
+        }
       },
       { create: !dryRun, anyRevision: true },
     )

@@ -1,7 +1,9 @@
+import { allTables } from '../../tables/index.ts'
 import { parseAge, printAge } from '../age.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, type Given, textValue } from '../command.ts'
 import { STORE_OPTIONS, withStore } from '../open-store.ts'
+import { printLoss, readLosses, readRevisions } from '../revisions.ts'
 import { measureRates } from '../status/measure-rates.ts'
 import { printStatus } from '../status/print-status.ts'
 import { readStatus, type Status } from '../status/read-status.ts'
@@ -44,11 +46,13 @@ export const status: Command = {
     return withStore(given, async ({ store, label }) => {
       const rates = overMs === undefined ? undefined : await measureRates(store, overMs)
       const found = await readStatus(store)
-      const passed = passedBounds(found, bounds)
+      // What is gone reads like a part that nobody uses, and would look as if nothing waited in it.
+      const losses = await readLosses(store, allTables, await readRevisions(store, allTables))
+      const problems = [...losses.map(printLoss), ...passedBounds(found, bounds)]
       return {
-        exitCode: passed.length > 0 ? EXIT.problem : EXIT.ok,
-        text: `${label}\n\n${printStatus(found, rates)}${passed.map((text) => `\n${text}\n`).join('')}`,
-        data: { store: label, ...found, ...(rates && { rates }), ok: passed.length === 0, problems: passed },
+        exitCode: problems.length > 0 ? EXIT.problem : EXIT.ok,
+        text: `${label}\n\n${printStatus(found, rates)}${problems.map((text) => `\n${text}\n`).join('')}`,
+        data: { store: label, ...found, ...(rates && { rates }), ok: problems.length === 0, problems },
       }
     })
   },

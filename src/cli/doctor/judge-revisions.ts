@@ -1,4 +1,4 @@
-import type { Revision } from '../revisions.ts'
+import { type Loss, printLoss, type Revision } from '../revisions.ts'
 import { type Finding, note, ok, problem } from './finding.ts'
 
 /** Pure. Tables of a part that the application does not use may be missing, as long as some part is there. */
@@ -13,6 +13,17 @@ export function judgeRevisions(revisions: readonly Revision[]): Finding[] {
     ]
   }
   return revisions.map(judge)
+}
+
+/** Pure. */
+export function judgeLosses(losses: readonly Loss[]): Finding[] {
+  return losses.map((loss) =>
+    problem(
+      `tables-${loss.capability}`,
+      printLoss(loss),
+      `restore them from a backup; or drop what is left of "${loss.capability}", delete its row in the table of revisions, and run "holdfast migrate" if you use it`,
+    ),
+  )
 }
 
 function judge({ capability, found, needed, state }: Revision): Finding {
