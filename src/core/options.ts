@@ -30,7 +30,7 @@ export function isDurationOrZero(name: string, value: unknown): Check {
   return (
     value === 0 ||
     isDuration(name, value) === true ||
-    `${name} must be 0 or a positive number of milliseconds, got ${show(value)}`
+    `${name} must be a number of milliseconds from 0 to 2147483647, got ${show(value)}`
   )
 }
 
@@ -38,7 +38,7 @@ export function isDurationOrZero(name: string, value: unknown): Check {
 export function isAge(name: string, value: unknown): Check {
   return (
     (Number.isFinite(value) && (value as number) >= 0) ||
-    `${name} must be 0 or a positive number of milliseconds, got ${show(value)}`
+    `${name} must be a number of milliseconds, 0 or more, got ${show(value)}`
   )
 }
 

@@ -56,14 +56,15 @@ export interface Inbox<Topics extends InboxTopics = InboxTopics> {
    * `work`.
    *
    * Guarantee: at-least-once delivery, effectively-once effect. Of all calls with this message and group, `work` takes
-   * effect in one committed transaction. When this rejects, roll back: the effect row goes with the rest.
+   * effect in one committed transaction. When this rejects, roll back: the effect row goes with the rest. The group is
+   * `default` where none is given; two handlers of one store that are to handle the same message need two names.
    * @throws MessageInvalidError when the payload does not fit; StaleEpochError when `lease` has passed to another
    */
   handle<Result, Name extends string>(
     tx: Transaction,
     message: Message & { readonly topic: Name },
     work: (message: ReceivedMessage<PayloadOf<Topics, Name>>) => Promise<Result>,
-    options: { readonly group: string; readonly lease?: LeaseRef },
+    options?: { readonly group?: string; readonly lease?: LeaseRef },
   ): Promise<Handled<Result>>
 
   /**
@@ -111,7 +112,7 @@ export function createInbox<const Topics extends InboxTopics = Record<never, nev
   const rules = { topics: known, payloadLimitBytes }
 
   return {
-    handle: (tx, message, work, { group, lease, ...rest }) => {
+    handle: (tx, message, work, { group = 'default', lease, ...rest } = {}) => {
       checkOptions('inbox.handle', rest, ['group', 'lease'], [isName('group', group, 150)])
       return handleMessage(
         tx,

@@ -49,6 +49,9 @@ export async function receive(
 }
 
 function parse({ topic, payload }: Message, limitBytes: number): unknown {
+  if (typeof payload !== 'string') {
+    throw new MessageInvalidError(`message of ${topic}: the payload must be JSON text, got ${typeof payload}`)
+  }
   const bytes = Buffer.byteLength(payload)
   if (bytes > limitBytes) {
     throw new MessageInvalidError(`message of ${topic}: ${bytes} bytes of JSON, the limit is ${limitBytes}`)

@@ -126,7 +126,7 @@ class LocksOn implements Locks {
   }
 
   async acquirePermit(name: string, options: SemaphoreOptions): Promise<SemaphorePermit> {
-    const { permits, ...rest } = options
+    const { permits, ...rest } = options ?? {}
     checkOptions('acquirePermit', { permits }, ['permits'], [isCount('permits', permits, 1, 1_000)])
     return (await this.#acquire(name, 'semaphore', permits, rest)) as SemaphorePermit
   }
@@ -135,7 +135,7 @@ class LocksOn implements Locks {
     name: string,
     options: Omit<SemaphoreOptions, 'waitMs'>,
   ): Promise<SemaphorePermit | undefined> {
-    const { permits, ...rest } = options
+    const { permits, ...rest } = options ?? {}
     checkOptions('tryAcquirePermit', { permits }, ['permits'], [isCount('permits', permits, 1, 1_000)])
     return (await this.#try(name, 'semaphore', permits, rest)) as SemaphorePermit | undefined
   }

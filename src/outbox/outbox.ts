@@ -234,7 +234,9 @@ class StoreOutbox implements Outbox {
   #assertOwn(tx: { readonly store: Store }): void {
     if (tx?.store !== this.#store) {
       throw new ConfigError('outbox.publish', [
-        'the transaction belongs to another store than the outbox; a message must commit with the rows it tells about',
+        tx?.store === undefined
+          ? 'the first argument must be the transaction, whose rows the message commits with'
+          : 'the transaction belongs to another store than the outbox; a message must commit with the rows it tells about',
       ])
     }
   }

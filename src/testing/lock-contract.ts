@@ -260,6 +260,7 @@ export function describeLockContract(
       for (const permits of [0, -1, 1.5, 1e9]) {
         expect(await codeOf(a.acquirePermit(lockName, { ...options, permits }))).toBe('CONFIG_INVALID')
       }
+      expect(await codeOf(a.acquirePermit(lockName, undefined as never))).toBe('CONFIG_INVALID')
     })
 
     it('eight contenders exclude each other, in the order of their tokens', async () => {

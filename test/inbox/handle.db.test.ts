@@ -90,6 +90,20 @@ describe.each(stores)('inbox.handle on $name', ({ open }) => {
     expect(kinds).toEqual(['handled', 'handled', 'handled', 'duplicate'])
   })
 
+  it('handles for the group default where none is named', async () => {
+    await using opened = await open()
+    const { store } = opened
+    const inbox = createInbox(store)
+    const message = testMessage({ id: 'order-1' })
+    const handle = (...options: [] | [{ group: string }]) =>
+      store.transaction(async (tx) => (await inbox.handle(tx, message, async () => {}, ...options)).kind)
+    expect([await handle(), await handle(), await handle({ group: 'default' })]).toEqual([
+      'handled',
+      'duplicate',
+      'duplicate',
+    ])
+  })
+
   it('gives the output of the schema, and names the field that does not fit', async () => {
     await using opened = await open()
     const { store } = opened
@@ -126,6 +140,7 @@ describe.each(stores)('inbox.handle on $name', ({ open }) => {
       )
     await expect(handle('{"a":')).rejects.toMatchObject({ code: 'MESSAGE_INVALID' })
     await expect(handle(JSON.stringify('x'.repeat(100)))).rejects.toMatchObject({ code: 'MESSAGE_INVALID' })
+    await expect(handle({ parsed: true } as never)).rejects.toThrow('must be JSON text, got object')
   })
 
   it('refuses a holder whose lease has passed on, before the work begins', async () => {
