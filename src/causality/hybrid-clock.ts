@@ -7,7 +7,7 @@ import {
   isName,
   systemClock,
 } from '../core/index.ts'
-import { LOGICAL_MAX, type Stamp, WALL_MS_MAX } from './stamp.ts'
+import { assertStamp, LOGICAL_MAX, type Stamp, WALL_MS_MAX } from './stamp.ts'
 import type { ReplicaId } from './version-vector.ts'
 
 export interface HybridClockOptions {
@@ -25,7 +25,7 @@ export interface HybridClock {
   tick(): Stamp
   /**
    * Takes note of a stamp from elsewhere, so that what happens here afterwards comes after it.
-   * @throws ClockDriftError when it is more than `driftMaxMs` ahead; the clock is then as before
+   * @throws ClockDriftError when it is more than `driftMaxMs` ahead, PayloadError when it is no stamp; the clock is then as before
    */
   observe(remote: Stamp): void
   /** The latest stamp given or seen. Store it with what it stamped. */
@@ -52,7 +52,7 @@ export class ClockDriftError extends HoldfastError {
   }
 }
 
-/** A hybrid logical clock. @throws ConfigError */
+/** A hybrid logical clock. @throws ConfigError; PayloadError when `last` is no stamp */
 export function hybridClock(options: HybridClockOptions): HybridClock {
   const { replica, driftMaxMs = 60_000, clock = systemClock } = options
   checkOptions(
@@ -61,6 +61,7 @@ export function hybridClock(options: HybridClockOptions): HybridClock {
     ['replica', 'driftMaxMs', 'last', 'clock'],
     [isName('replica', replica), isDurationOrZero('driftMaxMs', driftMaxMs)],
   )
+  if (options.last !== undefined) assertStamp(options.last)
   let last: Stamp = options.last ? { ...options.last, replica } : { wallMs: 0, logical: 0, replica }
   return {
     tick() {
@@ -68,6 +69,7 @@ export function hybridClock(options: HybridClockOptions): HybridClock {
       return last
     },
     observe(remote) {
+      assertStamp(remote)
       const aheadMs = remote.wallMs - clock.now()
       if (aheadMs > driftMaxMs) throw new ClockDriftError(remote, aheadMs, driftMaxMs)
       if (isLater(remote, last)) last = { wallMs: remote.wallMs, logical: remote.logical, replica }

@@ -1,14 +1,14 @@
 import { canonicalJson } from '../core/index.ts'
 import type { Mergeable } from './mergeable.ts'
 import { readMembers } from './read.ts'
-import { compareStamps, decodeStamp, encodeStamp, type Stamp } from './stamp.ts'
+import { assertStamp, compareStamps, decodeStamp, encodeStamp, type Stamp } from './stamp.ts'
 import { plainValue } from './value.ts'
 
 /** A value and the instant of its write; null when never written. */
 export type LastWriterWins<T> = { readonly stamp: Stamp; readonly value: T } | null
 
 export interface LastWriterWinsKind<T> extends Mergeable<LastWriterWins<T>> {
-  /** Writes `value` unless the state holds a later one. @throws PayloadError for what JSON does not hold, above 1 MiB */
+  /** Writes `value` unless the state holds a later one. @throws PayloadError for what JSON does not hold, above 1 MiB, and for what is no stamp */
   write(state: LastWriterWins<T>, stamp: Stamp, value: T): LastWriterWins<T>
 }
 
@@ -26,7 +26,10 @@ export function lastWriterWins<T>(): LastWriterWinsKind<T> {
     empty: null,
     merge,
     compare: (a, b) => (['before', 'equal', 'after'] as const)[compareWrites(a, b) + 1] as 'equal',
-    write: (state, stamp, value) => merge(state, { stamp, value: plainValue(value) }),
+    write: (state, stamp, value) => {
+      assertStamp(stamp)
+      return merge(state, { stamp, value: plainValue(value) })
+    },
     encode: (state) => state && { stamp: encodeStamp(state.stamp), value: state.value },
     decode(json) {
       if (json === null) return null

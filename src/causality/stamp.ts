@@ -26,8 +26,9 @@ export function compareStamps(a: Stamp, b: Stamp): -1 | 0 | 1 {
   return 0
 }
 
-/** `0190a1b2c3d4-0007-berlin`: text that sorts as the stamps do, by code units. */
+/** `0190a1b2c3d4-0007-berlin`: text that sorts as the stamps do, by code units. @throws PayloadError for what is no stamp */
 export function encodeStamp(stamp: Stamp): string {
+  assertStamp(stamp)
   return `${hex(stamp.wallMs, 12)}-${hex(stamp.logical, 4)}-${stamp.replica}`
 }
 
@@ -46,6 +47,25 @@ export function decodeStamp(text: unknown): Stamp {
     logical: Number.parseInt(logical, 16),
     replica: replica as string,
   }
+}
+
+/**
+ * A stamp of one's own making, with half a millisecond or NaN in it, has no text that can be read back, and NaN is neither
+ * before nor after anything: it must not get into a state.
+ * @throws PayloadError
+ */
+export function assertStamp(stamp: Stamp): void {
+  const { wallMs, logical, replica } = stamp ?? {}
+  if (!isWhole(wallMs, WALL_MS_MAX))
+    throw malformed('stamp', '$.wallMs', 'must be whole milliseconds from 0 to 2^48 - 1')
+  if (!isWhole(logical, LOGICAL_MAX))
+    throw malformed('stamp', '$.logical', 'must be a whole number from 0 to 65535')
+  const named = isName('replica', replica)
+  if (named !== true) throw malformed('stamp', '$.replica', named)
+}
+
+function isWhole(value: unknown, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
 }
 
 function hex(value: number, digits: number): string {

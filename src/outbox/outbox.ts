@@ -1,4 +1,4 @@
-import { ConfigError } from '../core/errors.ts'
+import { ConfigError, UnsupportedError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import type { Store } from '../store/store.ts'
 import type { Flush, SyncTransaction, Transaction } from '../store/transaction.ts'
@@ -70,7 +70,7 @@ export interface Outbox<T extends Topics = any> {
   /**
    * `publish` for a synchronous SQLite transaction: inserts at once. Call `committed()` after the COMMIT, or let the
    * relay's poll find the messages.
-   * @throws PayloadError; ConfigError, also when the topic's schema is asynchronous
+   * @throws PayloadError; ConfigError, also when the topic's schema is asynchronous; UnsupportedError in `store.transaction`
    */
   publishSync<Name extends TopicName<T>>(
     tx: SyncTransaction,
@@ -146,6 +146,11 @@ class StoreOutbox implements Outbox {
     given: OutboundMessage | readonly OutboundMessage[],
   ): Published | Published[] {
     this.#assertOwn(tx)
+    if (tx.executeSync === undefined) {
+      throw new UnsupportedError(
+        'outbox.publishSync is for the synchronous transactions of joinSync: await outbox.publish here',
+      )
+    }
     const messages = Array.isArray(given) ? (given as readonly OutboundMessage[]) : [given as OutboundMessage]
     const rows = messages.map((message) => {
       const row = checkMessage(this.#options, message)

@@ -5,6 +5,7 @@ import {
   decodeStamp,
   encodeStamp,
   hybridClock,
+  lastWriterWins,
   nextStamp,
   type Stamp,
 } from '../../src/causality/index.ts'
@@ -89,6 +90,31 @@ describe('hybrid clocks', () => {
     expect(() => hybridClock({ replica: '', driftMaxMs: -1, drift: 3 } as never)).toThrow(
       /unknown option "drift".*replica must be.*driftMaxMs must be/,
     )
+  })
+})
+
+describe('what is no stamp', () => {
+  it.each([
+    [{ wallMs: Number.NaN }],
+    [{ wallMs: -1 }],
+    [{ wallMs: 7.5 }],
+    [{ wallMs: 2 ** 48 }],
+    [{ wallMs: '7' }],
+    [{ logical: Number.NaN }],
+    [{ logical: 65_536 }],
+    [{ replica: '' }],
+    [{ replica: undefined }],
+  ])('is refused before it gets into a clock, a text or a state: %j', (change) => {
+    const bad = { wallMs: 7, logical: 0, replica: 'b', ...change } as Stamp
+    const refused = expect.objectContaining({ code: 'PAYLOAD_INVALID' })
+    const clock = hybridClock({ replica: 'a', driftMaxMs: 2 ** 30 })
+    const before = clock.last
+    const status = lastWriterWins<string>()
+    expect(() => clock.observe(bad)).toThrow(refused)
+    expect(clock.last).toEqual(before)
+    expect(() => hybridClock({ replica: 'a', last: bad })).toThrow(refused)
+    expect(() => encodeStamp(bad)).toThrow(refused)
+    expect(() => status.write(status.empty, bad, 'x')).toThrow(refused)
   })
 })
 

@@ -288,6 +288,12 @@ it('publishSync inserts in the user’s own synchronous transaction, and committ
   expect(await countRows(store, 'outbox')).toBe(0)
   db.exec('begin immediate')
   store.joinSync(db, (tx) => outbox.publishSync(tx, { topic: 'a', key: 'k', payload: 4 }))
+  const asynchronous = store.transaction(async (tx) =>
+    outbox.publishSync(tx as never, { topic: 'a', payload: 5 }),
+  )
+  await expect(asynchronous).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+  const without = (tx?: never) => outbox.publish(tx as never, { topic: 'a', payload: 6 })
+  await expect(without()).rejects.toThrow('the first argument must be the transaction')
   db.exec('commit')
   db.close()
   outbox.committed()
