@@ -40,29 +40,26 @@ const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--scale X] [-
 NAME is one of: ${Object.keys(BENCHES).join(', ')}
 PostgreSQL: HOLDFAST_BENCH_POSTGRES_URL, else one from npm with default durability.`
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '3' },
-    scale: { type: 'string', default: '1' },
-    only: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-})
+const { values, positionals } = readArguments()
 const load = BENCHES[positionals[0] ?? '']
-if (values.help || load === undefined) {
-  console.error(USAGE)
-  process.exit(values.help ? 0 : 64)
+if (values.help) {
+  console.log(USAGE)
+  process.exit(0)
 }
+const rounds = Number(values.rounds)
+const scale = Number(values.scale)
+if (load === undefined || positionals.length > 1) refuse(`NAME: got ${JSON.stringify(positionals)}`)
+if (!(Number.isInteger(rounds) && rounds > 0))
+  refuse(`--rounds: a whole number above 0, got ${values.rounds}`)
+if (!(scale > 0 && Number.isFinite(scale))) refuse(`--scale: a number above 0, got ${values.scale}`)
 
 const { bench } = await load()
 const server = bench.withoutServer ? { url: '', stop: async () => {} } : await startServer()
 try {
   const result = await bench.run({
     serverUrl: server.url,
-    rounds: Number(values.rounds),
-    scale: Number(values.scale),
+    rounds,
+    scale,
     only: values.only,
     progress: (text) => console.error(text),
   })
@@ -73,3 +70,25 @@ try {
   await server.stop()
 }
 process.exit()
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean', default: false },
+        rounds: { type: 'string', default: '3' },
+        scale: { type: 'string', default: '1' },
+        only: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    return refuse((error as Error).message)
+  }
+}
+
+function refuse(problem: string): never {
+  console.error(`${problem}\n${USAGE}`)
+  process.exit(64)
+}

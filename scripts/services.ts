@@ -25,7 +25,11 @@ const OF_COMPOSE = {
   RABBITMQ: 'amqp://guest:guest@127.0.0.1:5672',
 }
 
-if (process.argv.includes('--docker')) {
+const [option, ...more] = process.argv.slice(2)
+if (more.length > 0 || (option !== undefined && option !== '--docker')) {
+  process.stderr.write('Usage: npm run --silent services [-- --docker]\n')
+  process.exitCode = 64
+} else if (option === '--docker') {
   for (const [name, url] of Object.entries(OF_COMPOSE)) print(name, { url })
 } else {
   const folder = tempFolder('services')

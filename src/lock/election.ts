@@ -46,7 +46,8 @@ export interface Candidate extends Background {
 export interface Election {
   /**
    * Stands for election until stopped. While this candidate leads, `work` runs; when it ends, by itself or since
-   * `term.signal` fired, the leadership is released and the next candidate in the order of arrival leads.
+   * `term.signal` fired, the leadership is released and the next candidate in the order of arrival leads. What it throws
+   * is logged, and this candidate stands again after `pauseMs`.
    */
   run(work: (term: Term) => Promise<void>, options?: CampaignOptions): Candidate
   leader(): Promise<Leader | undefined>
@@ -128,7 +129,11 @@ class Campaign implements Candidate {
       'election.run',
       parts.given,
       ['signal', 'drainMs', 'pauseMs'],
-      [isDurationOrZero('drainMs', drainMs), isDurationOrZero('pauseMs', pauseMs)],
+      [
+        typeof parts.work === 'function' || 'work must be a function',
+        isDurationOrZero('drainMs', drainMs),
+        isDurationOrZero('pauseMs', pauseMs),
+      ],
     )
     this.#locks = locks
     this.#lockName = lockName

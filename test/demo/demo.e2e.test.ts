@@ -1,6 +1,7 @@
 /** The demo as a program: it forks its services, does its harm, and leaves nothing behind. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { pairOperations } from '../../src/history/index.ts'
 import { tempFolder } from '../support/files.ts'
 import { until } from '../support/wait.ts'
 import { startDemo } from './start-demo.ts'
@@ -151,6 +152,8 @@ describe('holdfast demo', () => {
       expect(placed.filter((l) => l.type === 'invoke')).toHaveLength(20)
       expect(placed.filter((l) => l.type === 'ok')).toHaveLength(20)
       expect(lines.map((l) => l.index)).toEqual(lines.map((_, i) => i))
+      const ended = pairOperations(lines).filter((o) => o.f === 'end-order')
+      expect(ended.map((o) => o.known)).toEqual(Array(20).fill(true))
       for (const service of ['order', 'payment', 'restaurant', 'delivery', 'queue'])
         expect(existsSync(`${keep}/holdfast/${service}.db`)).toBe(true)
     },

@@ -17,6 +17,12 @@ describe.each(stores)('on $name', ({ open }) => {
   const untilAborted = (term: Term) =>
     new Promise<void>((resolve) => term.signal.addEventListener('abort', () => resolve(), { once: true }))
 
+  it('work that is no function is refused, and not tried again and again', () => {
+    expect(() => election(createLocks(store), 'reports').run(undefined as never)).toThrow(
+      'work must be a function',
+    )
+  })
+
   it('one candidate leads at a time; resigning and handing over go to the next, under a higher token', async () => {
     const locks = createLocks(store)
     const vote = election(locks, 'reports', { lookEveryMs: 20 })

@@ -65,7 +65,12 @@ describe('records over HTTP', () => {
     ['GET', { 'replica-context': 'nonsense' }, undefined, 400],
   ])('%s with %o is refused', async (method, headers, body, status) => {
     await using opened = await freshStore('sqlite')
-    expect((await open(opened, 'berlin').ask(method, headers as never, body)).status).toBe(status)
+    const answer = await open(opened, 'berlin').ask(method, headers as never, body)
+    expect([answer.status, answer.headers.get('replica'), answer.headers.get('replica-stale-ms')]).toEqual([
+      status,
+      'berlin',
+      'unknown', // nothing was ever pulled from paris
+    ])
   })
 
   it('a client that goes to another replica never misses its own write', async () => {

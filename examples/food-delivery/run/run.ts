@@ -84,8 +84,10 @@ export async function run(options: RunOptions): Promise<RunResult> {
     const lived = await live(options, storage)
     options.onProgress(lived.progress('auditing'))
     const audited = await audit(placesOf(storage), { answered: lived.customers.answered })
-    for (const [key, atMs] of audited.endedAtMs)
+    for (const [key, atMs] of audited.endedAtMs) {
+      options.history.add(name, { process: 'audit', type: 'invoke', f: 'end-order', value: { key } })
       options.history.add(name, { process: 'audit', type: 'ok', f: 'end-order', value: { key, atMs } })
+    }
     signal.throwIfAborted()
     return summarize(options, lived, audited)
   } finally {

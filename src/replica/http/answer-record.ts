@@ -42,14 +42,11 @@ export interface RecordEndpoint {
  */
 export async function answerRecord(endpoint: RecordEndpoint, request: RecordRequest): Promise<RecordAnswer> {
   const { replica } = endpoint
-  try {
-    const answer = await (request.method === 'GET' ? read(endpoint, request) : write(endpoint, request))
-    const { staleMs } = await replica.staleness()
-    const headers = { replica: replica.id, 'replica-stale-ms': String(staleMs ?? 'unknown') }
-    return { ...answer, headers: { ...answer.headers, ...headers } }
-  } catch (error) {
-    return answerOf(error)
-  }
+  const answer = await (request.method === 'GET' ? read : write)(endpoint, request).catch(answerOf)
+  // What the store does not answer is not known of it either.
+  const staleness = await replica.staleness().catch(() => undefined)
+  const headers = { replica: replica.id, 'replica-stale-ms': String(staleness?.staleMs ?? 'unknown') }
+  return { ...answer, headers: { ...answer.headers, ...headers } }
 }
 
 async function read(
