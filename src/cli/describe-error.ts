@@ -14,6 +14,9 @@ export interface DescribedError {
 /** What did not answer was a server. */
 const UNAVAILABLE = ['STORE_UNAVAILABLE', 'LOCK_ENGINE_UNAVAILABLE']
 
+/** Nothing was searched: 1 would say that a race was found. */
+const NOT_SEARCHED = ['RACE_CLONE_FAILED', 'RACE_MODULE_UNLOADABLE']
+
 /** `pg` reads its address only when it connects. The text is not repeated: it may hold a password. */
 const ADDRESS = usageError(
   'the postgres:// address cannot be read: escape special characters of the password with %',
@@ -29,7 +32,7 @@ export function describeError(error: unknown): DescribedError {
     const { code, outcome, cause } = error
     if (code === 'STORE_UNAVAILABLE' && (cause as { code?: unknown } | undefined)?.code === 'ERR_INVALID_URL')
       return describeError(ADDRESS)
-    const unreachable = UNAVAILABLE.includes(code) || outcome === 'unknown'
+    const unreachable = [...UNAVAILABLE, ...NOT_SEARCHED].includes(code) || outcome === 'unknown'
     const exitCode = code === 'CONFIG_INVALID' ? EXIT.usage : unreachable ? EXIT.unreachable : EXIT.problem
     return {
       exitCode,

@@ -1,7 +1,8 @@
 import { HoldfastError } from '../core/index.ts'
-import { explore, type RaceReport } from './explore.ts'
+import { explore } from './explore.ts'
 import type { Race, RaceOptions } from './race.ts'
 import { renderReport } from './render.ts'
+import type { RaceReport } from './report.ts'
 
 /** An interleaving ended as no serial order does. The message is the report, with the schedule that replays it. */
 export class RaceFoundError extends HoldfastError {

@@ -40,6 +40,33 @@ export class RaceSetupError extends HoldfastError {
   }
 }
 
+/** A thread or a process of the search cannot load the race from the file that `module` names. */
+export class RaceModuleError extends HoldfastError {
+  static {
+    this.prototype.name = 'RaceModuleError'
+  }
+  readonly code = 'RACE_MODULE_UNLOADABLE'
+  readonly outcome = 'not-applied'
+}
+
+/** A worker of the search gets no database of its own, so nothing was run. The message says what is missing. */
+export class RaceCloneError extends HoldfastError {
+  static {
+    this.prototype.name = 'RaceCloneError'
+  }
+  readonly code = 'RACE_CLONE_FAILED'
+  readonly outcome = 'not-applied'
+}
+
+/** A process of the search ended before it had answered, so its share of the schedules is missing. */
+export class RaceWorkerLostError extends HoldfastError {
+  static {
+    this.prototype.name = 'RaceWorkerLostError'
+  }
+  readonly code = 'RACE_WORKER_LOST'
+  readonly outcome = 'unknown'
+}
+
 /** Frames of an error that says where something began: the driver's and Node's own come first, and fill the usual ten. */
 const FRAMES = 50
 

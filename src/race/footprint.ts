@@ -8,7 +8,6 @@ import type { DriverClient, Op } from './task.ts'
 export type Footprint = 'everything' | Touched
 
 interface Touched {
-  readonly client: DriverClient
   readonly reads: ReadonlySet<string>
   /** Tables whose rows it locks or changes. */
   readonly locks: ReadonlySet<string>
@@ -23,7 +22,7 @@ interface Touched {
  * is the deadlock's victim.
  */
 export function independent(a: Footprint, b: Footprint): boolean {
-  if (a === 'everything' || b === 'everything' || a.client === b.client || (a.waits && b.waits)) return false
+  if (a === 'everything' || b === 'everything' || (a.waits && b.waits)) return false
   return !(meet(a.locks, b.locks) || meet(a.publishes, b.publishes) || seen(a, b) || seen(b, a))
 }
 
@@ -46,7 +45,6 @@ interface Session {
 }
 
 interface Mutable {
-  client: DriverClient
   reads: Set<string>
   locks: Set<string>
   publishes: Set<string>
@@ -65,6 +63,7 @@ export function footprintsOf(
   const sessions = new Map<DriverClient, Session>()
   const waiting: { readonly op: Op; readonly touched: Mutable }[] = []
   const footprints: Footprint[] = []
+  const shared = sharedClients(transitions)
   for (const { op, shook } of transitions) {
     if (op === undefined || op.kind !== 'statement' || op.client === undefined) {
       footprints.push('everything')
@@ -74,6 +73,8 @@ export function footprintsOf(
     sessions.set(op.client, session)
     const touched = touch(op, session, relations)
     if (touched === undefined) return undefined
+    // Another task's statements on the same connection stand in the same transaction.
+    touched.known &&= op.own === true || !shared.has(op.client)
     const own = { ...touched }
     for (const other of waiting) if (waitsStill(other.op, op)) add(own, other.touched)
     if (touched.waits) waiting.push({ op, touched })
@@ -83,9 +84,21 @@ export function footprintsOf(
   return ended ? footprints : undefined
 }
 
+/** Connections that several tasks used. One that a pool hands from task to task is `own` to each in its time. */
+function sharedClients(transitions: readonly Transition[]): ReadonlySet<DriverClient> {
+  const users = new Map<DriverClient, string | undefined>()
+  const shared = new Set<DriverClient>()
+  for (const { op } of transitions) {
+    if (op?.client === undefined) continue
+    const task = op.step?.task
+    if ((users.get(op.client) ?? task) !== task) shared.add(op.client)
+    users.set(op.client, task)
+  }
+  return shared
+}
+
 function touch(op: Op, session: Session, relations: Relations): Mutable | undefined {
   const touched: Mutable = {
-    client: op.client as DriverClient,
     reads: new Set(),
     locks: new Set(),
     publishes: new Set(),

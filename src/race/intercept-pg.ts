@@ -87,6 +87,9 @@ export function interceptPg(pool: PoolLike, taskCount: number, treatment?: Treat
 
 const RESET_MS = 1_000
 
+/** Which task got a connection last, from a pool or by opening it. */
+const takenBy = new WeakMap<object, Task>()
+
 const HURRY = 'set synchronous_commit = off'
 
 /** The prototype that holds `connect`: pg makes a subclass of pg-pool's Pool for each of its faces. */
@@ -123,6 +126,7 @@ function askQuery(call: Call, args: Any[]): unknown {
     text,
     values: given.values,
     client,
+    own: takenBy.get(client) === task,
     enabled: () => true,
     send: () => asNobody(() => query.apply(client, sent)),
   })
@@ -160,6 +164,7 @@ function askSubmittable(call: Call, args: Any[]): unknown {
     kind: 'statement',
     ...sent,
     client,
+    own: takenBy.get(client) === task,
     ...(companions && { with: companions }),
     lazy: !holds,
     enabled: () => true,
@@ -204,7 +209,11 @@ function after(of: Any, method: string, then: (given: unknown) => void): void {
 /** A pool is a lock too. Where it is large enough for everybody, taking a connection decides nothing and is no step. */
 function askCheckout(task: Task, pool: Any, checkout: Any, callback: Any, taskCount: number): unknown {
   const free = (): boolean => pool.idleCount > 0 || pool.totalCount < pool.options.max
-  const take = (): Promise<Any> => asNobody(() => checkout.call(pool))
+  const take = async (): Promise<Any> => {
+    const client = await asNobody(() => checkout.call(pool))
+    takenBy.set(client, task)
+    return client
+  }
   if (pool.options.max >= 2 * taskCount && free()) return driverWork(task, pool, checkout, callback)
   const answer = task.ask({
     kind: 'checkout',
@@ -229,7 +238,11 @@ function driverWork(task: Task, self: Any, method: Any, callback: Any): unknown 
   }
   const work = new Promise((resolve, reject) => {
     asNobody(() =>
-      method.call(self, (error: unknown, ...values: Any[]) => (error ? reject(error) : resolve(values))),
+      method.call(self, (error: unknown, ...values: Any[]) => {
+        if (error) return reject(error)
+        takenBy.set(values[0] ?? self, task)
+        resolve(values)
+      }),
     )
   }) as Promise<Any[]>
   work.then(done, done)

@@ -24,28 +24,30 @@ const DEPTHS = [2, 3]
 export class PrioritySearch {
   readonly steps: number
   readonly #tasks: number
-  readonly #random: () => number
-  readonly #runs = DEPTHS.map((depth) => ({ depth, schedules: 0 }))
+  readonly #schedules = new Map(DEPTHS.map((depth) => [depth, 0]))
+  #turns = 0
 
   /** `steps`: how many choices a schedule is expected to have. */
-  constructor({ tasks, steps, random }: { tasks: number; steps: number; random: () => number }) {
+  constructor({ tasks, steps }: { tasks: number; steps: number }) {
     this.steps = Math.max(1, steps)
     this.#tasks = tasks
-    this.#random = random
   }
 
-  /** The next schedule. */
-  next(): Choose {
-    const run = this.#runs.reduce((least, other) => (other.schedules < least.schedules ? other : least))
-    run.schedules += 1
-    return byPriority({ tasks: this.#tasks, steps: this.steps, depth: run.depth, random: this.#random })
+  /** The depth of the next schedule. */
+  next(): number {
+    return DEPTHS[this.#turns++ % DEPTHS.length] as number
+  }
+
+  /** A schedule of this depth was run. */
+  ran(depth: number): void {
+    this.#schedules.set(depth, (this.#schedules.get(depth) ?? 0) + 1)
   }
 
   /** What has been shown so far, per depth that was tried. */
   bounds(): readonly PriorityBound[] {
-    return this.#runs
-      .filter(({ schedules }) => schedules > 0)
-      .map(({ depth, schedules }) => ({
+    return [...this.#schedules]
+      .filter(([, schedules]) => schedules > 0)
+      .map(([depth, schedules]) => ({
         depth,
         schedules,
         missedAtMost: (1 - 1 / (this.#tasks * this.steps ** (depth - 1))) ** schedules,

@@ -18,7 +18,7 @@ export interface RaceDefinition {
    */
   readonly store?: Store | object | string
   /**
-   * On SQLite: `import.meta.url` of the file that exports this race, since each task runs in a thread that loads it.
+   * On SQLite, and with `workers`: `import.meta.url` of the file that exports this race, since a thread or a process loads it.
    * `holdfast race FILE` knows it.
    */
   readonly module?: string | URL
@@ -54,7 +54,17 @@ export interface RaceOptions {
   readonly remedies?: boolean
   /** A task without a step, or a statement without an answer that no task holds up, is given up after this. Default 5,000. */
   readonly stallMs?: number
+  /**
+   * Spreads the search over so many processes, each of which loads the file that exports the race (`module`) and has a clone
+   * of the database. The report is the same for any number. Default: this process and the database itself.
+   */
+  readonly workers?: number
+  /** Ends the search with the signal's reason; clones and processes of workers are gone by then. */
+  readonly signal?: AbortSignal
 }
+
+/** More processes would wait for each other. */
+const WORKERS_MAX = 64
 
 const STALL_MS = 5_000
 
@@ -91,14 +101,17 @@ export function race(name: string, definition: RaceDefinition): Race {
   return { name, definition }
 }
 
+/** With every default. */
+export type ResolvedOptions = Required<Omit<RaceOptions, 'replay' | 'workers' | 'signal'>> & RaceOptions
+
 /** @throws ConfigError, all problems at once */
-export function resolveOptions(given: RaceOptions): Required<Omit<RaceOptions, 'replay'>> & RaceOptions {
+export function resolveOptions(given: RaceOptions): ResolvedOptions {
   const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS } = given
-  const { remedies = true, skipEquivalent = false } = given
+  const { remedies = true, skipEquivalent = false, workers, replay, signal } = given
   checkOptions(
     'race options',
     given,
-    ['seed', 'schedules', 'seconds', 'replay', 'stallMs', 'remedies', 'skipEquivalent'],
+    ['seed', 'schedules', 'seconds', 'replay', 'stallMs', 'remedies', 'skipEquivalent', 'workers', 'signal'],
     [
       isCount('seed', seed, 0, 4_294_967_295),
       isCount('schedules', schedules, 1, 10_000_000),
@@ -106,6 +119,9 @@ export function resolveOptions(given: RaceOptions): Required<Omit<RaceOptions, '
       isDuration('stallMs', stallMs),
       typeof remedies === 'boolean' || 'remedies must be true or false',
       typeof skipEquivalent === 'boolean' || 'skipEquivalent must be true or false',
+      workers === undefined || isCount('workers', workers, 1, WORKERS_MAX),
+      workers === undefined || replay === undefined || 'replay is one schedule: leave workers out',
+      signal === undefined || signal instanceof AbortSignal || 'signal must be an AbortSignal',
     ],
   )
   return { ...given, seed, schedules, seconds, stallMs, remedies, skipEquivalent }

@@ -9,3 +9,8 @@ export function seeded(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 }
+
+/** A seed of its own for the one with this number among those that a seed chooses. */
+export function seedOf(seed: number, number: number): number {
+  return (Math.imul(seed, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b)) >>> 0
+}

@@ -1,5 +1,5 @@
-import type { RaceReport } from './explore.ts'
 import { remedyText } from './remedy/remedy.ts'
+import type { RaceReport } from './report.ts'
 import {
   answerText,
   coverageText,

@@ -1,7 +1,7 @@
 import { factsList, htmlPage } from '../history/report/html-page.ts'
 import { escapeText } from '../history/report/svg-text.ts'
-import type { RaceFinding, RaceReport } from './explore.ts'
 import { remedyText } from './remedy/remedy.ts'
+import type { RaceFinding, RaceReport } from './report.ts'
 import {
   answerText,
   coverageText,

@@ -1,5 +1,5 @@
 /** What a report says in words, for a terminal and for a page. */
-import type { RaceReport } from './explore.ts'
+import type { RaceReport } from './report.ts'
 import type { Step } from './task.ts'
 import { valueText } from './value-text.ts'
 

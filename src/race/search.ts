@@ -13,6 +13,13 @@ export interface Prefix {
   readonly equivalent: boolean
 }
 
+/** Prefixes that were handed out and not yet learned: all from one level of one of the queues. */
+interface Out {
+  readonly levels: Levels
+  readonly preemptions: number
+  count: number
+}
+
 /** A place where several tasks could go on. */
 interface Node {
   /** Tasks whose next step was run from an earlier place, and nothing since then depends on it. */
@@ -24,8 +31,8 @@ interface Node {
 /** What to run next: a prefix of the systematic search, a random walk, or a schedule of random priorities. */
 export type Turn =
   | { readonly kind: 'prefix'; readonly prefix: Prefix }
-  | { readonly kind: 'walk' }
-  | { readonly kind: 'priorities' }
+  | { readonly kind: 'walk'; readonly number: number }
+  | { readonly kind: 'priorities'; readonly number: number }
 
 /** Every so many schedules one is random: deep races do not have to wait for the systematic search. */
 const RANDOM_EVERY = 3
@@ -38,6 +45,10 @@ const PLAIN_PREEMPTIONS = 2
  * Each run that followed a prefix yields one longer prefix per choice that it could have made otherwise. Sleep sets tell which
  * of these can only lead to what others lead to by another order of independent steps; beyond two preemptions such a prefix
  * comes after all others, or not at all. Pure.
+ *
+ * Prefixes may be taken while others have not been learned. What is taken is the same for any number of these, as long as
+ * they are learned in the order in which they were taken: a prefix is handed out beside others of its own level only, and what
+ * is learned from these comes behind it.
  * @see Musuvathi, Qadeer 2007, Iterative Context Bounding for Systematic Testing of Multithreaded Programs
  * @see Godefroid 1996, Partial-Order Methods for the Verification of Concurrent Systems, chapter 5 (sleep sets)
  */
@@ -46,6 +57,7 @@ export class PreemptionSearch {
   readonly #equivalent = new Levels()
   readonly #skips: boolean
   #turns = 0
+  #out: Out | undefined
   /** False once a run has shown that its steps are not understood. */
   #understands = true
 
@@ -55,15 +67,35 @@ export class PreemptionSearch {
     this.#levels.add({ choices: [], preemptions: 0, equivalent: false })
   }
 
-  /** Undefined when nothing is left to run. */
+  /** Undefined when nothing is left to run until more is learned, and for good when all was. */
   next(): Turn | undefined {
     const from = this.#due()
     if (from.fewest() === undefined) return undefined
-    const turn = this.#turns++
-    if (turn % RANDOM_EVERY === RANDOM_EVERY - 1) {
-      return { kind: turn % (2 * RANDOM_EVERY) < RANDOM_EVERY ? 'walk' : 'priorities' }
+    const number = this.#turns
+    if (number % RANDOM_EVERY === RANDOM_EVERY - 1) {
+      this.#turns += 1
+      return { kind: number % (2 * RANDOM_EVERY) < RANDOM_EVERY ? 'walk' : 'priorities', number }
     }
-    return { kind: 'prefix', prefix: from.take() as Prefix }
+    const prefix = this.#take(from)
+    if (prefix === undefined) return undefined
+    this.#turns += 1
+    return { kind: 'prefix', prefix }
+  }
+
+  #take(levels: Levels): Prefix | undefined {
+    const prefix = levels.fewest()
+    if (prefix === undefined) return undefined
+    const out = this.#out ?? { levels, preemptions: prefix.preemptions, count: 0 }
+    this.#out = out
+    if (out.levels !== levels || out.preemptions !== prefix.preemptions) return undefined
+    out.count += 1
+    return levels.take()
+  }
+
+  #isBack(): void {
+    if (this.#out === undefined) return
+    this.#out.count -= 1
+    if (this.#out.count === 0) this.#out = undefined
   }
 
   #due(): Levels {
@@ -88,8 +120,19 @@ export class PreemptionSearch {
     return this.#fewest().fewest()
   }
 
-  take(): Prefix | undefined {
-    return this.#fewest().take()
+  /** That prefix, if it has fewer preemptions than this. Undefined also until more is learned. */
+  takeBelow(limit: number): Prefix | undefined {
+    const from = this.#fewest()
+    return (from.fewest()?.preemptions ?? limit) < limit ? this.#take(from) : undefined
+  }
+
+  /** Those that were taken last and will not be run, in the order in which they were taken. */
+  giveBack(prefixes: readonly Prefix[]): void {
+    for (const prefix of [...prefixes].reverse()) {
+      const levels = this.#understands && prefix.equivalent ? this.#equivalent : this.#levels
+      levels.return(prefix)
+      this.#isBack()
+    }
   }
 
   /** Every schedule with at most so many preemptions was run. */
@@ -112,6 +155,7 @@ export class PreemptionSearch {
     { choices, ready }: Pick<Run, 'choices' | 'ready'>,
     footprints?: readonly Footprint[],
   ): void {
+    this.#isBack()
     if (footprints === undefined) this.#stopSkipping()
     const made = (at: number): Footprint => (this.#understands ? footprints?.[at] : undefined) ?? 'everything'
     const begin = prefix.choices.length
@@ -151,6 +195,11 @@ class Levels {
   add(prefix: Prefix): void {
     while (this.#levels.length <= prefix.preemptions) this.#levels.push([])
     this.#levels[prefix.preemptions]?.push(prefix)
+  }
+
+  /** Before all others of its level. */
+  return(prefix: Prefix): void {
+    this.#levels[prefix.preemptions]?.unshift(prefix)
   }
 
   fewest(): Prefix | undefined {

@@ -29,6 +29,8 @@ export interface Op {
   readonly text: string
   readonly values: readonly unknown[]
   readonly client?: DriverClient
+  /** The task itself took this connection from a pool, or opened it. */
+  readonly own?: boolean
   /** Commands that go out with it, in one flight. */
   readonly with?: Companions
   /** A cursor: it goes on reading after it was answered. */

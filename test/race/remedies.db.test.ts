@@ -123,7 +123,7 @@ describe('what removes', () => {
         if (rows[0].taken < rooms[0].seats) await on.query('insert into booking (room) values (7)')
       })
     const { of } = await look({ first: book, second: book })
-    expect(of('row lock')).toMatchObject({ ...CLEAN, how: 'FOR UPDATE at steps 2 and 6' })
+    expect(of('row lock')).toMatchObject({ ...CLEAN, how: 'FOR UPDATE at steps 2 and 5' })
     expect(of('serializable')).toMatchObject({ result: 'removes' })
     expect(of('unique constraint')).toMatchObject({ reason: expect.stringContaining('how many') })
   })

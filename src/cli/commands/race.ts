@@ -14,6 +14,7 @@ import { loadRaces } from '../race/load-races.ts'
 import { poolUnder } from '../race/pool-under.ts'
 import { EMBEDDED, prepareDatabase } from '../race/race-database.ts'
 import { runSpecCommand, SPEC_OPTION } from '../race/run-spec.ts'
+import { untilSignal } from '../race/until-signal.ts'
 import { wholeNumber } from '../whole-number.ts'
 import { writePage } from '../write-page.ts'
 
@@ -36,6 +37,11 @@ export const raceCommand: Command = {
       summary: 'leave out what differs only by the order of steps that are independent in the database',
     },
     'no-remedies': { type: 'boolean', summary: 'do not try what removes a race that was found' },
+    workers: {
+      type: 'string',
+      value: 'N',
+      summary: 'search in N processes, each with a clone of the database; the report is the same',
+    },
     html: { type: 'string', value: 'OUT', summary: 'write the reports as one page' },
     spec: SPEC_OPTION,
     store: {
@@ -46,6 +52,7 @@ export const raceCommand: Command = {
   examples: [
     { line: 'holdfast race withdraw.race.ts', does: 'search' },
     { line: 'holdfast race withdraw.race.ts --replay r1:ab2a', does: 'show that schedule again' },
+    { line: 'holdfast race withdraw.race.ts --workers 4', does: 'search in four processes' },
     {
       line: 'holdfast race --spec deadlock.spec --store postgres://…',
       does: 'print what isolationtester prints',
@@ -81,6 +88,11 @@ function optionsOf(given: Given): RaceOptions {
     if (value !== undefined) options[name] = value
   }
   const replay = textValue(given, 'replay')
+  const workers = wholeNumber(given, 'workers', { min: 1, max: 64 })
+  if (workers !== undefined && replay !== undefined) {
+    throw usageError('--replay runs one schedule: leave --workers out')
+  }
+  if (workers !== undefined) options.workers = workers
   return replay === undefined ? options : { ...options, replay }
 }
 
@@ -107,7 +119,9 @@ async function exploreFile(path: string, given: Given): Promise<RaceReport[]> {
     try {
       await database.ready(races)
       const reports: RaceReport[] = []
-      for (const race of races) reports.push(await explore(race, options))
+      await untilSignal(options.workers !== undefined, async (signal) => {
+        for (const race of races) reports.push(await explore(race, { ...options, ...signal }))
+      })
       return reports
     } finally {
       // The command is over: a pool that the file opened would keep the process waiting.

@@ -1,5 +1,5 @@
 import { type Access, accessOf, conditionOf } from '../anomaly.ts'
-import type { RaceFinding } from '../explore.ts'
+import type { RaceFinding } from '../report.ts'
 import type { Step } from '../task.ts'
 import { comparedColumns, insertTarget, whyNotPlain } from './plain-select.ts'
 import type { RemedyName } from './remedy.ts'

@@ -1,6 +1,6 @@
-import type { RaceReport } from '../explore.ts'
 import { type Outcome, sameOutcome } from '../outcome.ts'
 import type { Race, RaceOptions } from '../race.ts'
+import type { RaceReport } from '../report.ts'
 import type { Proposal, Trial } from './propose.ts'
 import type { RemedyResult } from './remedy.ts'
 

@@ -38,6 +38,11 @@ export function driverOf(race: string, module: string): DriverName {
   return driver
 }
 
+/** The drivers that this process has loaded, as that file sees them. */
+export function loadedDrivers(module: string): DriverName[] {
+  return DRIVERS.filter((name) => isInstalled(name, module) && isLoaded(name, module))
+}
+
 function isInstalled(name: DriverName, module: string): boolean {
   if (name.startsWith('node:')) return isBuiltin(name)
   try {

@@ -1,16 +1,9 @@
 /** Interception at a synchronous SQLite driver, in the worker of a task: each statement waits for its turn. */
 
 import { inTransaction, type SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
+import { reportError } from '../error-report.ts'
 import { currentTask } from '../task.ts'
-import {
-  CONTINUE,
-  type FromWorker,
-  GIVE_UP,
-  GO,
-  isBusy,
-  reportError,
-  type TaskTreatment,
-} from './protocol.ts'
+import { CONTINUE, type FromWorker, GIVE_UP, GO, isBusy, type TaskTreatment } from './protocol.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
 type Any = any
@@ -19,6 +12,8 @@ export interface GateParts {
   post(message: FromWorker): void
   /** Blocks the thread until the scheduler signals. */
   wait(): number
+  /** Before the first statement on a handle, of a task or not. @throws where it is on a file that it must not touch */
+  check?(db: SqliteDatabaseLike): void
 }
 
 const DEFERRED = /^\s*begin(\s+(deferred|transaction))*\s*;?\s*$/i
@@ -44,6 +39,7 @@ export class Gate {
   readonly #exec = new WeakMap<object, (this: SqliteDatabaseLike, text: string) => unknown>()
   /** Prototypes that are patched. */
   readonly #patched = new WeakSet<object>()
+  readonly #checked = new WeakSet<SqliteDatabaseLike>()
   #inside = false
   #givenUp = false
 
@@ -151,6 +147,10 @@ export class Gate {
   }
 
   #pass(given: Call): unknown {
+    if (this.#parts.check !== undefined && !this.#checked.has(given.db)) {
+      this.#checked.add(given.db)
+      this.#parts.check(given.db)
+    }
     if (this.#inside || currentTask.getStore() === undefined) return given.perform()
     const call = this.#treat(given)
     if (this.#givenUp) return this.#leave(call)

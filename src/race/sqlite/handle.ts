@@ -41,13 +41,21 @@ function opening(open: () => SqliteDatabaseLike): { open(): SqliteHandle } {
   }
 }
 
+/** The path of the database; undefined where it is in memory, or elsewhere. */
+export function fileOf(handle: SqliteDatabaseLike): string | undefined {
+  const [main] = handle.prepare('pragma database_list').all() as { file?: string | null }[]
+  return main?.file || undefined
+}
+
 /** The address of the file that exports the race. @throws ConfigError where it is not known */
-export function moduleOf({ name, definition: { module } }: Race): string {
+export function moduleOf({ name, definition: { module } }: Race, why = EACH_TASK): string {
   if (module === undefined) {
     throw new ConfigError(`race "${name}"`, [
-      'module must be import.meta.url of the file that exports the race: on SQLite each task runs in a thread that loads it',
+      `module must be import.meta.url of the file that exports the race: ${why}`,
     ])
   }
   const text = String(module)
   return text.startsWith('file:') ? text : pathToFileURL(text).href
 }
+
+const EACH_TASK = 'on SQLite each task runs in a thread that loads it'

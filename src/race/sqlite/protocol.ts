@@ -1,5 +1,8 @@
 /** What a task's worker and the scheduler tell each other. One word at a time: a worker waits for each answer. */
 
+import type { ErrorReport } from '../error-report.ts'
+import type { SqliteRedirect } from '../workers/redirect-sqlite.ts'
+
 /** What of a remedy is put in between a task and its driver. */
 export interface TaskTreatment {
   /** All of its statements stand in one transaction, begun so. */
@@ -17,6 +20,8 @@ export interface WorkerStart {
   readonly task: string
   readonly index: number
   readonly treatment: TaskTreatment
+  /** The file of a worker of the search, in place of the race's own. */
+  readonly redirect?: SqliteRedirect | undefined
   /** `[0]` is the signal that the worker waits for inside of a statement. */
   readonly signal: Int32Array
   /** `[0]` is the task's virtual time. */
@@ -44,14 +49,6 @@ export interface TimerReport {
   readonly again: boolean
 }
 
-/** What crosses between threads of an error. */
-export interface ErrorReport {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string | undefined
-  readonly fields: Readonly<Record<string, unknown>>
-}
-
 export type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly error: ErrorReport }
@@ -73,19 +70,6 @@ export type FromWorker =
   | { readonly kind: 'threw'; readonly error: ErrorReport }
   | { readonly kind: 'uncontrolled'; readonly error: ErrorReport }
   | { readonly kind: 'reset' }
-
-export function reportError(error: unknown): ErrorReport {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error), fields: {} }
-  const { code, errcode, rawCode, outcome } = error as unknown as Record<string, unknown>
-  const fields = Object.fromEntries(
-    Object.entries({ code, errcode, rawCode, outcome }).filter(([, value]) => value !== undefined),
-  )
-  return { name: error.name, message: error.message, stack: error.stack, fields }
-}
-
-export function errorOf({ name, message, stack, fields }: ErrorReport): Error {
-  return Object.assign(new Error(message), fields, { name, ...(stack === undefined ? {} : { stack }) })
-}
 
 /** SQLite refused the transaction, and another try may pass. */
 export function isRefused(error: unknown): boolean {

@@ -4,7 +4,8 @@ import type { Ground } from '../ground.ts'
 import type { Race, RaceDatabase } from '../race.ts'
 import type { Trial } from '../remedy/propose.ts'
 import { INDEX } from '../remedy/unique-index.ts'
-import { moduleOf, type SqliteHandle } from './handle.ts'
+import { ledTo } from '../workers/redirect-sqlite.ts'
+import { fileOf, moduleOf, type SqliteHandle } from './handle.ts'
 import type { TaskTreatment } from './protocol.ts'
 import { findSqliteTables, readSqliteRows } from './rows.ts'
 import { sqliteRemedy } from './sqlite-remedy.ts'
@@ -46,7 +47,7 @@ export async function openSqliteGround(
     dropIndex() // of a process that was killed
     for (const [index, task] of names.entries()) {
       const treatment = treatmentOf(task, trial)
-      const worker = new TaskWorker({ module, race: race.name, task, index, treatment })
+      const worker = new TaskWorker({ module, race: race.name, task, index, treatment, redirect: ledTo() })
       workers.push(worker)
       // One after another, since what the file does when it is loaded may write.
       await worker.ready()
@@ -76,8 +77,7 @@ function treatmentOf(task: string, trial: Trial | undefined): TaskTreatment {
 }
 
 function checkFile({ name }: Race, handle: SqliteDatabaseLike): void {
-  const [main] = handle.prepare('pragma database_list').all() as { file?: string }[]
-  if (!main?.file) {
+  if (fileOf(handle) === undefined) {
     throw new ConfigError(`race "${name}"`, [
       'store must be a SQLite database in a file: each thread opens it for itself',
     ])

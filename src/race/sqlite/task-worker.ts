@@ -1,9 +1,8 @@
 import { Worker } from 'node:worker_threads'
+import { type ErrorReport, errorOf } from '../error-report.ts'
 import { currentTask, type Op, type Task } from '../task.ts'
 import {
   CONTINUE,
-  type ErrorReport,
-  errorOf,
   type FromWorker,
   GIVE_UP,
   GO,

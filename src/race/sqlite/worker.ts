@@ -1,18 +1,18 @@
 /** The thread of one task: loads the user's file, runs the task in each schedule, and stops at each statement. */
-import { fileURLToPath } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
-import { registerTsx } from '../../core/register-tsx.ts'
-import type { Race } from '../race.ts'
-import { racesOf } from '../races-of.ts'
+import type { SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
+import { reportError } from '../error-report.ts'
+import { loadRace } from '../load-race.ts'
 import { seeded } from '../random.ts'
 import { runAgain } from '../remedy/one-transaction.ts'
 import { plain } from '../returned.ts'
 import { Task } from '../task.ts'
 import { turn, virtualise } from '../virtual.ts'
+import { checkLed, redirectSqlite } from '../workers/redirect-sqlite.ts'
 import { DRIVERS, loadDriver } from './driver-of.ts'
 import { Gate } from './gate.ts'
 import { sqliteOf } from './handle.ts'
-import { type FromWorker, isRefused, reportError, type ToWorker, type WorkerStart } from './protocol.ts'
+import { type FromWorker, isRefused, type ToWorker, type WorkerStart } from './protocol.ts'
 
 const start = workerData as WorkerStart
 const post = (message: FromWorker): void => parentPort?.postMessage(message)
@@ -29,21 +29,21 @@ try {
 }
 
 async function serve(): Promise<void> {
-  const { treatment } = start
-  const gate = new Gate({ post, wait }, treatment)
-  patchDrivers(gate, start.module)
+  const { treatment, redirect, module } = start
+  if (redirect !== undefined) redirectSqlite(redirect, module)
+  const check = redirect && ((db: SqliteDatabaseLike) => checkLed(db, redirect))
+  const gate = new Gate({ post, wait, ...(check && { check }) }, treatment)
+  patchDrivers(gate, module)
   virtualise()
-  if (/\.[cm]?ts$/.test(start.module)) await registerTsx(fileURLToPath(start.module))
-  const races: readonly Race[] = racesOf(await import(start.module))
-  const race = races.find(({ name }) => name === start.race)
-  const body = race?.definition.tasks[start.task]
-  if (race === undefined || body === undefined) {
-    throw new Error(`${start.module} does not export the race "${start.race}"`)
-  }
+  const race = await loadRace(module, start.race)
+  const body = race.definition.tasks[start.task] as () => unknown
   // A driver of another name that has the same shape.
   if (typeof race.definition.store === 'object') {
     const sqlite = sqliteOf(race)?.open()
-    if (sqlite !== undefined) gate.patch(sqlite.handle)
+    if (sqlite !== undefined) {
+      gate.patch(sqlite.handle)
+      check?.(sqlite.handle)
+    }
     sqlite?.close()
   }
   const whole = treatment.whole === undefined ? body : () => gate.inOneTransaction(body)
