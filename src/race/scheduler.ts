@@ -1,3 +1,4 @@
+import { isHoldfastError } from '../core/errors.ts'
 import { placeOf, UncontrolledAwaitError } from './errors.ts'
 import { asNobody, type Op, type Step, Task } from './task.ts'
 import { realNow, turn } from './virtual.ts'
@@ -323,7 +324,9 @@ function earliest(task: Task): Op | undefined {
   return task.pending.filter((op) => op.kind === 'timer').sort((a, b) => (a.dueMs ?? 0) - (b.dueMs ?? 0))[0]
 }
 
-function uncontrolled(task: Task, began: Error): UncontrolledAwaitError {
+function uncontrolled(task: Task, began: Error): Error {
+  // One of our own says more than that nothing governs it.
+  if (isHoldfastError(began)) return began
   return new UncontrolledAwaitError(
     `task ${task.name} waits for something that the explorer does not govern (${began.message}${placeOf(began)}): keep network calls out of tasks or replace them`,
     { cause: began },

@@ -30,8 +30,18 @@ try {
 
 async function serve(): Promise<void> {
   const { treatment, redirect, module } = start
-  if (redirect !== undefined) redirectSqlite(redirect, module)
-  const check = redirect && ((db: SqliteDatabaseLike) => checkLed(db, redirect))
+  const refuse = (error: unknown): void => post({ kind: 'uncontrolled', error: reportError(error) })
+  if (redirect !== undefined) redirectSqlite(redirect, module, refuse)
+  const check =
+    redirect &&
+    ((db: SqliteDatabaseLike): void => {
+      try {
+        checkLed(db, redirect)
+      } catch (error) {
+        refuse(error)
+        throw error
+      }
+    })
   const gate = new Gate({ post, wait, ...(check && { check }) }, treatment)
   patchDrivers(gate, module)
   virtualise()

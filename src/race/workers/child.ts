@@ -11,7 +11,7 @@ import { ScheduleRunner } from '../schedule-runner.ts'
 import { sqliteOf } from '../sqlite/handle.ts'
 import type { SerialOutcome } from '../unit.ts'
 import type { FromWorker, Redirect, ToWorker, WorkerStart } from './protocol.ts'
-import { type PgClientClass, redirectPg, redirectPgOf } from './redirect-pg.ts'
+import { type PgClientClass, redirectPg, redirectPgOf, refusedConnection } from './redirect-pg.ts'
 import { checkLed, redirectSqlite } from './redirect-sqlite.ts'
 
 interface Open {
@@ -48,7 +48,7 @@ async function handle(message: ToWorker): Promise<FromWorker | undefined> {
   const { race, options, ground, runner } = open
   switch (message.kind) {
     case 'run':
-      return { kind: 'ran', ran: await runner.run(message.unit) }
+      return { kind: 'ran', ran: await unlessRefused(runner.run(message.unit)) }
     case 'know':
       runner.know(message.serial)
       await compare(runner, message.serial).catch((error: unknown) => {
@@ -63,11 +63,21 @@ async function handle(message: ToWorker): Promise<FromWorker | undefined> {
 
 async function begin({ module, race: name, options: given, redirect }: WorkerStart): Promise<Open> {
   if (redirect.kind === 'pg') redirectPgOf(module, redirect)
-  else redirectSqlite(redirect, module)
+  // It throws where the set-up opens the file; what a task opens, it opens in its thread.
+  else redirectSqlite(redirect, module, () => {})
   const race = led(await loadRace(module, name), module, redirect)
   const options = resolveOptions({ ...race.definition.options, ...given })
   const ground = await openGround(race, options)
-  return { race, options, ground, runner: await ScheduleRunner.open(race, options, ground) }
+  const runner = await unlessRefused(ScheduleRunner.open(race, options, ground))
+  return { race, options, ground, runner }
+}
+
+/** A task may take a refused connection for an answer, in every order alike: that is no clean race. */
+async function unlessRefused<T>(work: Promise<T>): Promise<T> {
+  const result = await work
+  const refused = refusedConnection()
+  if (refused !== undefined) throw refused
+  return result
 }
 
 /** The race on the worker's own database. @throws RaceCloneError where it is not */
@@ -103,13 +113,12 @@ async function compare(runner: ScheduleRunner, [first]: readonly SerialOutcome[]
   )
 }
 
-/** Rows may hold what only this process knows, such as the values of a type parser. */
+/** Rows may hold what only this process knows, such as the values of a type parser. Who asked may be gone. */
 function tell(answer: FromWorker): void {
   try {
-    process.send?.(answer)
+    process.send?.(answer, () => {})
   } catch {
-    process.send?.(
-      JSON.parse(JSON.stringify(answer, (_, value) => (typeof value === 'bigint' ? `${value}` : value))),
-    )
+    const plain = JSON.stringify(answer, (_, value) => (typeof value === 'bigint' ? `${value}` : value))
+    process.send?.(JSON.parse(plain), () => {})
   }
 }

@@ -22,16 +22,20 @@ export async function exploreSpread(
   options.signal?.throwIfAborted()
   const clones = await cloneStore(race, module, count)
   const pool = new WorkerPool(count)
+  let report: RaceReport
   try {
     options.signal?.throwIfAborted()
-    return await untilAborted(
-      search(race, options, pool, { module, redirects: clones.redirects }),
-      options.signal,
-    )
-  } finally {
+    const { redirects } = clones
+    report = await untilAborted(search(race, options, pool, { module, redirects }), options.signal)
+  } catch (error) {
     await pool.end()
-    await clones.drop()
+    // What ended the search is what matters; clones that are left are dropped by the next one.
+    await clones.drop().catch(() => {})
+    throw error
   }
+  await pool.end()
+  await clones.drop()
+  return report
 }
 
 async function cloneStore(race: Race, module: string, count: number): Promise<Clones<Redirect>> {

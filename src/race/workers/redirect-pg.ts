@@ -30,6 +30,12 @@ export function addressOf(Client: PgClientClass, options: object): PgAddress {
 }
 
 const redirected = new WeakSet<object>()
+let refused: RaceCloneError | undefined
+
+/** The first connection that was refused, if one was. */
+export function refusedConnection(): RaceCloneError | undefined {
+  return refused
+}
 
 /** For the copy of `pg` that this file would load, before it does. */
 export function redirectPgOf(module: string, redirect: PgRedirect): void {
@@ -48,7 +54,8 @@ export function redirectPg({ prototype }: PgClientClass, { from, to }: PgRedirec
   if (redirected.has(client)) return
   redirected.add(client)
   const { connect, query } = client
-  const refuse = (error: Error, callback: Any): unknown => {
+  const refuse = (error: RaceCloneError, callback: Any): unknown => {
+    refused ??= error
     if (typeof callback !== 'function') return Promise.reject(error)
     process.nextTick(callback, error)
     return undefined

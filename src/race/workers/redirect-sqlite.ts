@@ -25,21 +25,22 @@ export function ledTo(): SqliteRedirect | undefined {
   return led
 }
 
-/** For the life of this thread, and before anything has loaded the driver. */
-export function redirectSqlite(redirect: SqliteRedirect, module: string): void {
+/** For the life of this thread, and before anything has loaded the driver. `refused` is told of a file that was not opened. */
+export function redirectSqlite(
+  redirect: SqliteRedirect,
+  module: string,
+  refused: (error: RaceCloneError) => void,
+): void {
   led = redirect
+  const leading = (Database: Any): Any => leadingTo(redirect, Database, refused)
   const require = createRequire(fileURLToPath(module))
   for (const name of redirect.drivers) {
     if (name === 'node:sqlite') {
       const loaded = require(name)
-      loaded.DatabaseSync = leading(loaded.DatabaseSync, redirect)
+      loaded.DatabaseSync = leading(loaded.DatabaseSync)
       syncBuiltinESMExports()
     } else {
-      exporting(
-        require.resolve(name),
-        (loaded) => leading(loaded, redirect),
-        () => require(name),
-      )
+      exporting(require.resolve(name), leading, () => require(name))
     }
   }
 }
@@ -61,12 +62,19 @@ function exporting(file: string, change: (exports: Any) => Any, load: () => void
   }
 }
 
-function leading(Database: Any, redirect: SqliteRedirect): Any {
+function leadingTo(redirect: SqliteRedirect, Database: Any, refused: (error: RaceCloneError) => void): Any {
+  const copy = (path: unknown): unknown => {
+    const led = copyOf(path, redirect)
+    if (led instanceof RaceCloneError) {
+      refused(led)
+      throw led
+    }
+    return led
+  }
   const proxy: Any = new Proxy(Database, {
-    construct: (target, [path, ...rest], self) =>
-      Reflect.construct(target, [copyOf(path, redirect), ...rest], self),
+    construct: (target, [path, ...rest], self) => Reflect.construct(target, [copy(path), ...rest], self),
     // better-sqlite3 may be called without `new`.
-    apply: (target, self, [path, ...rest]) => Reflect.apply(target, self, [copyOf(path, redirect), ...rest]),
+    apply: (target, self, [path, ...rest]) => Reflect.apply(target, self, [copy(path), ...rest]),
     get: (target, name) => {
       const value = Reflect.get(target, name)
       return value === target ? proxy : value
@@ -81,7 +89,7 @@ function copyOf(given: unknown, { from, to }: SqliteRedirect): unknown {
   const [, scheme = '', path = '', query = ''] = /^(file:(?:\/\/)?)?([^?]*)(.*)$/s.exec(text) ?? []
   if (samePath(path, from)) return `${scheme}${to}${query}`
   if (samePath(path, to)) return given
-  throw new RaceCloneError(
+  return new RaceCloneError(
     `${text} was not opened: with workers every file has to be the race's own (${from}), of which each has a copy`,
   )
 }
