@@ -13,7 +13,7 @@ import { virtualise } from './virtual.ts'
 /** PostgreSQL by `pg`: the tasks run here, and wait for each other where the server says so. */
 export async function openPgGround(race: Race, stallMs: number, treatment?: Treatment): Promise<Ground> {
   const pool = poolOf(race)
-  const control = await openControl(pool, stallMs)
+  const control = await openControl(pool, { stallMs })
   const tasks = Object.keys(race.definition.tasks).length
   const undo = [interceptPg(pool, tasks, treatment), interceptHttp(), virtualise()]
   const pace = new Pace()

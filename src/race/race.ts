@@ -139,16 +139,17 @@ export function poolOf({ name, definition: { store } }: Race): PoolLike & { read
 }
 
 /**
- * A connection of no task, from the same driver and to the same place. `setup` fails rather than waits for a lock that a
- * task of an earlier schedule kept.
+ * A connection of no task, from the same driver and to the same place, or to another `database` there. `setup` fails rather
+ * than waits for a lock that a task of an earlier schedule kept.
  */
 export async function openControl(
   pool: PoolLike & { readonly options: object },
-  stallMs = STALL_MS,
+  { stallMs = STALL_MS, database }: { readonly stallMs?: number; readonly database?: string } = {},
 ): Promise<RawClient> {
   // The pool hides the password from enumeration, so it is named here.
   const { password } = pool.options as { password?: unknown }
   const client = new pool.Client({ ...pool.options, ...(password === undefined ? {} : { password }) })
+  if (database !== undefined) leadTo(client, database)
   try {
     await client.connect()
   } catch (cause) {
@@ -156,4 +157,11 @@ export async function openControl(
   }
   await client.query(`set synchronous_commit = off; set lock_timeout = ${Math.ceil(stallMs)}`)
   return client
+}
+
+/** Has a client of pg that is not connected connect to another database of its server, whatever its options name. */
+export function leadTo(client: object, database: string): void {
+  const { connectionParameters } = client as { connectionParameters: object }
+  Object.assign(connectionParameters, { database })
+  Object.assign(client, { database })
 }

@@ -1,8 +1,9 @@
 /** Clones of the race's PostgreSQL database, one for each worker. */
-import { randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { RaceCloneError } from '../errors.ts'
 import type { PoolLike, RawClient } from '../intercept-pg.ts'
 import { openControl } from '../race.ts'
+import { realNow } from '../virtual.ts'
 import { addressOf, type PgClientClass, type PgRedirect } from './redirect-pg.ts'
 
 /** One database for each worker, until `drop`. */
@@ -12,47 +13,84 @@ export interface Clones<Redirect> {
   drop(): Promise<void>
 }
 
-/** The class of advisory locks that say which runs are alive; the other half of the key is the number of the run. */
-const LOCK_CLASS = 0x52414345
+/** Held while clones are made or swept: one that nobody is connected to yet would look as if its run were dead. */
+const MAKING = 0x52414345
+/** How long another run may take to make its clones, and how often it is looked whether it has. */
+const MAKING_MS = 60_000
+const LOOK_MS = 200
 
 type Pool = PoolLike & { readonly options: object }
 
 /**
  * Makes the first clone of the database that the pool leads to, and the others of that one, so that the database has to be
- * without sessions for a moment only. Idle connections of the pool are closed for it.
+ * without sessions for a moment only. Idle connections of the pool are closed for it. A session in each clone says that its
+ * run is alive.
  *
  * @throws RaceCloneError with what is missing: a right, or that other sessions leave
  */
 export async function clonePg(pool: Pool, count: number): Promise<Clones<PgRedirect>> {
   await closeIdle(pool)
-  const keeper = await openControl(pool)
-  // Its server may be stopped before it: then there is nothing left to drop.
-  ;(keeper as unknown as NodeJS.EventEmitter).on('error', () => {})
   const from = addressOf(pool.Client as unknown as PgClientClass, pool.options)
   const made: string[] = []
+  const keepers: RawClient[] = []
   const drop = async (): Promise<void> => {
-    await dropAll(keeper, made)
-    await keeper.end()
+    await Promise.allSettled(keepers.map((keeper) => keeper.end()))
+    if (made.length > 0) await within(pool, (server) => dropAll(server, made))
   }
   try {
-    const { rows } = await keeper.query(
-      'select oid::bigint::text as oid from pg_catalog.pg_database where datname = current_database()',
-    )
-    const prefix = `holdfast_race_${rows[0].oid}_`
-    await sweep(keeper, prefix)
-    const run = randomInt(1, 2 ** 31)
-    await keeper.query('select pg_advisory_lock($1, $2)', [LOCK_CLASS, run])
-    for (let at = 0; at < count; at += 1) {
-      const name = `${prefix}${run}_${at}`
-      await create(keeper, name, made[0] ?? from.database)
-      made.push(name)
-      await copySettings(keeper, name)
-    }
+    await alone(pool, async (server) => {
+      const { rows } = await server.query(
+        'select oid::bigint::text as oid from pg_catalog.pg_database where datname = current_database()',
+      )
+      const prefix = `holdfast_race_${rows[0].oid}_`
+      await sweep(server, prefix)
+      const run = randomBytes(4).toString('hex')
+      for (let at = 0; at < count; at += 1) {
+        const name = `${prefix}${run}_${at}`
+        await create(server, name, made[0] ?? from.database)
+        made.push(name)
+        await copySettings(server, name)
+      }
+      for (const name of made) keepers.push(await keep(pool, name))
+    })
   } catch (error) {
     await drop().catch(() => {})
     throw error
   }
   return { redirects: made.map((to) => ({ from, to })), drop }
+}
+
+/** A short session in the database itself: while it is there, nobody else can clone. */
+async function within(pool: Pool, work: (server: RawClient) => Promise<void>): Promise<void> {
+  const server = await openControl(pool)
+  try {
+    await work(server)
+  } finally {
+    await server.end()
+  }
+}
+
+/** `work` while no other run makes clones. Whoever waited in a session would be one too many for the other's template. */
+async function alone(pool: Pool, work: (server: RawClient) => Promise<void>): Promise<void> {
+  const began = realNow()
+  for (let done = false; !done; ) {
+    if (realNow() - began > MAKING_MS) {
+      throw new RaceCloneError('another search is making its clones of the same database, and does not end')
+    }
+    await within(pool, async (server) => {
+      const { rows } = await server.query('select pg_try_advisory_lock($1) as mine', [MAKING])
+      done = rows[0].mine
+      if (done) await work(server)
+    })
+    if (!done) await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+  }
+}
+
+async function keep(pool: Pool, name: string): Promise<RawClient> {
+  const keeper = await openControl(pool, { database: name })
+  // Its server may be stopped before it: then there is nothing left to drop.
+  ;(keeper as unknown as NodeJS.EventEmitter).on('error', () => {})
+  return keeper
 }
 
 /** By the pool's own means: a client that is released with an error is closed. */
@@ -65,24 +103,24 @@ async function closeIdle(pool: Pool): Promise<void> {
 }
 
 /** No parameters in DDL: both names are quoted. The server itself waits 5 s for sessions that are about to leave. */
-async function create(keeper: RawClient, name: string, template: string): Promise<void> {
+async function create(server: RawClient, name: string, template: string): Promise<void> {
   try {
-    await keeper.query(`create database ${quoted(name)} template ${quoted(template)}`)
+    await server.query(`create database ${quoted(name)} template ${quoted(template)}`)
   } catch (error) {
-    throw new RaceCloneError(await whyNot(keeper, template, error as Error & { code?: string }), {
+    throw new RaceCloneError(await whyNot(server, template, error as Error & { code?: string }), {
       cause: error,
     })
   }
 }
 
 async function whyNot(
-  keeper: RawClient,
+  server: RawClient,
   template: string,
   { code, message }: Error & { code?: string },
 ): Promise<string> {
   const tried = `no clone of the database "${template}" can be made for a worker`
   if (code === '42501') {
-    const { rows } = await keeper.query(
+    const { rows } = await server.query(
       'select rolname as role, rolcreatedb or rolsuper as creates from pg_catalog.pg_roles where rolname = current_user',
     )
     const { role, creates } = rows[0]
@@ -92,7 +130,7 @@ async function whyNot(
   }
   if (code === '55006') {
     // What is known of each session without being its owner.
-    const { rows } = await keeper.query(`
+    const { rows } = await server.query(`
       select pid, coalesce(nullif(application_name, ''), 'without a name') as name, coalesce(host(client_addr), 'local') as host
       from pg_catalog.pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() order by pid limit 5`)
     const sessions = rows.map(({ pid, name, host }) => `${pid} (${name}, ${host})`).join(', ')
@@ -102,8 +140,8 @@ async function whyNot(
 }
 
 /** What CREATE DATABASE leaves behind: the settings of ALTER DATABASE … SET and ALTER ROLE … IN DATABASE … SET. */
-async function copySettings(keeper: RawClient, name: string): Promise<void> {
-  const { rows } = await keeper.query(`
+async function copySettings(server: RawClient, name: string): Promise<void> {
+  const { rows } = await server.query(`
     select r.rolname as role, unnest(s.setconfig) as setting
     from pg_catalog.pg_db_role_setting s left join pg_catalog.pg_roles r on r.oid = s.setrole
     where s.setdatabase = (select oid from pg_catalog.pg_database where datname = current_database())`)
@@ -114,7 +152,7 @@ async function copySettings(keeper: RawClient, name: string): Promise<void> {
       role === null ? `database ${quoted(name)}` : `role ${quoted(role)} in database ${quoted(name)}`
     // Lists are kept as identifiers that are quoted already; quoted once more they would be one.
     const text = LISTS.has(parameter) ? value : `'${value.replaceAll("'", "''")}'`
-    await keeper.query(`alter ${whose} set ${parameter} to ${text}`)
+    await server.query(`alter ${whose} set ${parameter} to ${text}`)
   }
 }
 
@@ -128,32 +166,20 @@ const LISTS = new Set([
   'unix_socket_directories',
 ])
 
-/** Drops the clones of runs that were killed: nobody holds the lock of their number. */
-async function sweep(keeper: RawClient, prefix: string): Promise<void> {
-  const { rows } = await keeper.query(
-    'select datname from pg_catalog.pg_database where starts_with(datname, $1)',
+/** Drops the clones of runs that were killed: nobody is connected to them. */
+async function sweep(server: RawClient, prefix: string): Promise<void> {
+  const { rows } = await server.query(
+    `select datname as name from pg_catalog.pg_database d where starts_with(datname, $1)
+       and not exists (select from pg_catalog.pg_stat_activity a where a.datid = d.oid)`,
     [prefix],
   )
-  const byRun = new Map<number, string[]>()
-  for (const { datname } of rows as { datname: string }[]) {
-    const run = Number(/^(\d+)_\d+$/.exec(datname.slice(prefix.length))?.[1])
-    if (Number.isInteger(run)) byRun.set(run, [...(byRun.get(run) ?? []), datname])
-  }
-  for (const [run, names] of byRun) {
-    const { rows: answer } = await keeper.query('select pg_try_advisory_lock($1, $2) as dead', [
-      LOCK_CLASS,
-      run,
-    ])
-    if (answer[0].dead !== true) continue
-    // Those of another role cannot be dropped, and do no harm.
-    await dropAll(keeper, names).catch(() => {})
-    await keeper.query('select pg_advisory_unlock($1, $2)', [LOCK_CLASS, run])
-  }
+  // Those of another role cannot be dropped, and do no harm.
+  for (const { name } of rows as { name: string }[]) await dropAll(server, [name]).catch(() => {})
 }
 
 /** Sessions that are left in a clone are a killed worker's. FORCE is of PostgreSQL 13. */
-async function dropAll(keeper: RawClient, names: readonly string[]): Promise<void> {
-  for (const name of names) await keeper.query(`drop database if exists ${quoted(name)} with (force)`)
+async function dropAll(server: RawClient, names: readonly string[]): Promise<void> {
+  for (const name of names) await server.query(`drop database if exists ${quoted(name)} with (force)`)
 }
 
 function quoted(name: string): string {

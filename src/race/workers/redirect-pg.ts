@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { RaceCloneError } from '../errors.ts'
+import { leadTo } from '../race.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a driver's methods take many shapes, passed on as they came
 type Any = any
@@ -62,10 +63,7 @@ export function redirectPg({ prototype }: PgClientClass, { from, to }: PgRedirec
   }
   client.connect = function connectToClone(this: Any, callback?: Any) {
     const { host, port, database } = this
-    if (database === from.database && host === from.host && Number(port) === from.port) {
-      this.connectionParameters.database = to
-      this.database = to
-    }
+    if (database === from.database && host === from.host && Number(port) === from.port) leadTo(this, to)
     if (this.database !== to) {
       const target = `${host}:${port}/${database}`
       return refuse(
