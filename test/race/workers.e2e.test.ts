@@ -194,7 +194,7 @@ describe('the clones', () => {
     await closeIdle()
     const { status, stderr } = run('settings.race.mjs', ['--workers', '2'])
     expect(stderr).toContain(JSON.stringify({ kind: 'a; b', path: '"Other", public' }))
-    expect(status).toBe(1)
+    expect(status).toBe(2)
     expect(await clones()).toEqual([])
   })
 

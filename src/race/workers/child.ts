@@ -10,6 +10,7 @@ import { poolOf, type Race, type ResolvedOptions, resolveOptions } from '../race
 import { ScheduleRunner } from '../schedule-runner.ts'
 import { sqliteOf } from '../sqlite/handle.ts'
 import type { SerialOutcome } from '../unit.ts'
+import { standIn } from '../virtual.ts'
 import type { FromWorker, Redirect, ToWorker, WorkerStart } from './protocol.ts'
 import { type PgClientClass, redirectPg, redirectPgOf, refusedConnection } from './redirect-pg.ts'
 import { checkLed, redirectSqlite } from './redirect-sqlite.ts'
@@ -62,22 +63,28 @@ async function handle(message: ToWorker): Promise<FromWorker | undefined> {
 }
 
 async function begin({ module, race: name, options: given, redirect }: WorkerStart): Promise<Open> {
+  // As the command does, for what the file takes of timers, clock and chance when it is loaded.
+  standIn()
   if (redirect.kind === 'pg') redirectPgOf(module, redirect)
   // It throws where the set-up opens the file; what a task opens, it opens in its thread.
   else redirectSqlite(redirect, module, () => {})
   const race = led(await loadRace(module, name), module, redirect)
   const options = resolveOptions({ ...race.definition.options, ...given })
-  const ground = await openGround(race, options)
+  const ground = await unlessRefused(openGround(race, options))
   const runner = await unlessRefused(ScheduleRunner.open(race, options, ground))
   return { race, options, ground, runner }
 }
 
 /** A task may take a refused connection for an answer, in every order alike: that is no clean race. */
 async function unlessRefused<T>(work: Promise<T>): Promise<T> {
-  const result = await work
+  const ended = await work.then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  )
   const refused = refusedConnection()
   if (refused !== undefined) throw refused
-  return result
+  if ('error' in ended) throw ended.error
+  return ended.value
 }
 
 /** The race on the worker's own database. @throws RaceCloneError where it is not */
