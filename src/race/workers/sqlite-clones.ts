@@ -10,10 +10,10 @@ import { fileOf, type SqliteHandle } from '../sqlite/handle.ts'
 import type { Clones } from './pg-clones.ts'
 import type { SqliteRedirect } from './redirect-sqlite.ts'
 
-/** The file, and what is not yet in it. Given the source and the targets. */
+/** The file, and what is not yet in it. Reads the source and the targets as JSON. */
 const COPY = `
-  const { copyFileSync, existsSync } = require('node:fs')
-  const [from, ...targets] = process.argv.slice(1)
+  const { copyFileSync, existsSync, readFileSync } = require('node:fs')
+  const { from, targets } = JSON.parse(readFileSync(0, 'utf8'))
   for (const to of targets) for (const end of ['', '-wal']) if (existsSync(from + end)) copyFileSync(from + end, to + end)`
 
 /**
@@ -65,8 +65,9 @@ function copy(handle: SqliteDatabaseLike, from: string, targets: readonly string
     )
   }
   try {
-    const { status, stderr } = spawnSync(process.execPath, ['-e', COPY, from, ...targets], {
+    const { status, stderr } = spawnSync(process.execPath, ['-e', COPY], {
       encoding: 'utf8',
+      input: JSON.stringify({ from, targets }),
     })
     if (status !== 0) throw new RaceCloneError(`${from} cannot be copied for a worker: ${stderr.trim()}`)
   } finally {
