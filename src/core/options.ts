@@ -10,11 +10,19 @@ export function checkOptions(
   known: readonly string[],
   checks: readonly Check[],
 ): void {
-  const unknown = Object.keys(given)
-    .filter((key) => !known.includes(key))
-    .map((key) => `unknown option "${key}" (known: ${known.join(', ')})`)
-  const problems = [...unknown, ...checks.filter((c) => c !== true)]
-  if (problems.length > 0) throw new ConfigError(subject, problems)
+  // Nothing is made unless there is a problem: options are checked on every call.
+  let problems: string[] | undefined
+  for (const key of Object.keys(given)) {
+    if (known.includes(key)) continue
+    problems ??= []
+    problems.push(`unknown option "${key}" (known: ${known.join(', ')})`)
+  }
+  for (const check of checks) {
+    if (check === true) continue
+    problems ??= []
+    problems.push(check)
+  }
+  if (problems !== undefined) throw new ConfigError(subject, problems)
 }
 
 /** A finite number of milliseconds above zero and at most 2^31 - 1, the longest that a timer can wait. */

@@ -1,7 +1,7 @@
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
-import { after, within } from '../core/timer.ts'
+import { type Alarm, after, within } from '../core/timer.ts'
 import type { Grant, LockEngine, LockMode, LockRequest } from './engine.ts'
 import { LockEngineError, LockLostError } from './errors.ts'
 import type { HeldLock } from './held-lock.ts'
@@ -19,7 +19,7 @@ export class LockKeeper {
   readonly log: Log
   readonly #held = new Set<Holding>()
   #wakeAtMs = Number.POSITIVE_INFINITY
-  #cancel: () => void = () => {}
+  #alarm: Alarm | undefined
 
   constructor(engine: LockEngine, log: Log) {
     this.engine = engine
@@ -43,11 +43,11 @@ export class LockKeeper {
 
   #set(atMs: number): void {
     if (atMs >= this.#wakeAtMs) return
-    this.#cancel()
+    this.#alarm?.cancel()
     this.#wakeAtMs = atMs
     const { clock } = this.engine
     // A lock alone is no reason for the process to stay.
-    this.#cancel = after(clock, Math.max(1, Math.ceil(atMs - clock.monotonic())), () => this.#turn(), {
+    this.#alarm = after(clock, Math.max(1, Math.ceil(atMs - clock.monotonic())), () => this.#turn(), {
       idle: true,
     })
   }

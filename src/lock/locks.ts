@@ -211,7 +211,7 @@ class LocksOn implements Locks {
   ): Promise<HeldLock> {
     const { ttlMs = DEFAULT_TTL_MS, waitMs = DEFAULT_WAIT_MS, signal } = options
     checkOptions('locks.acquire', options, ACQUIRE_OPTIONS, [isName('name', name), ...this.#checks(options)])
-    const lock = await take(this.#taking, this.#request(name, mode, limit, ttlMs), { waitMs, signal })
+    const lock = await take(this.#taking, this.#request(name, mode, limit, ttlMs), waitMs, signal)
     if (lock === undefined) throw new LockNotAcquiredError(name, waitMs)
     return lock
   }
@@ -229,7 +229,7 @@ class LocksOn implements Locks {
       ['ttlMs', 'signal'],
       [isName('name', name), ...this.#checks(options)],
     )
-    return take(this.#taking, this.#request(name, mode, limit, ttlMs), { waitMs: 0, signal })
+    return take(this.#taking, this.#request(name, mode, limit, ttlMs), 0, signal)
   }
 
   #checks({ ttlMs = DEFAULT_TTL_MS, waitMs = DEFAULT_WAIT_MS }: AcquireLockOptions): Check[] {

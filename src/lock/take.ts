@@ -31,40 +31,42 @@ const ANSWER_LEAST_MS = 1_000
 export async function take(
   { engine, keeper, log }: Taking,
   request: LockRequest,
-  { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal | undefined },
+  waitMs: number,
+  signal: AbortSignal | undefined,
 ): Promise<HeldLock | undefined> {
   throwIfAborted(signal)
   const { clock } = engine
-  const wait = waitMs > 0
+  const how = { wait: waitMs > 0 }
   const endMs = clock.monotonic() + waitMs
   const bell = new Bell()
   let handed: Grant | undefined
-  const unwatch = wait
+  const unwatch = how.wait
     ? engine.watch(request, (grant) => {
         handed = grant ?? handed
         bell.ring()
       })
-    : () => {}
+    : undefined
   let failure: unknown
   let failures = 0
   let asking: Promise<LockAnswer> | undefined
-  async function ask(): Promise<LockAnswer> {
-    asking = engine.ask(request, { wait })
-    const leftMs = wait ? Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS) : ANSWER_MS
-    const answer = await orAbort(within(clock, Math.min(ANSWER_MS, leftMs), asking), signal)
-    asking = undefined
-    return answer
-  }
   try {
     for (;;) {
       let pauseMs: number
       try {
-        const grant = handed
-        handed = undefined // before asking, since one that comes meanwhile is for the next turn
-        const answer: LockAnswer = grant ? { kind: 'held', ...grant } : await ask()
+        let answer: LockAnswer
+        if (handed !== undefined) {
+          answer = { kind: 'held', ...handed }
+          handed = undefined
+        } else {
+          const leftMs = how.wait ? Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS) : ANSWER_MS
+          asking = engine.ask(request, how)
+          answer = await orAbort(within(clock, Math.min(ANSWER_MS, leftMs), asking), signal)
+          asking = undefined
+        }
         failure = undefined
         failures = 0
-        await failpoint('lock.asked')
+        const paused = failpoint('lock.asked')
+        if (paused !== undefined) await paused
         if (answer.kind === 'held') {
           if (signal?.aborted) break
           const holding = keeper.keep(request, answer)
@@ -88,7 +90,7 @@ export async function take(
       if (signal?.aborted) break
     }
   } finally {
-    unwatch()
+    unwatch?.()
   }
   return withdraw(engine, request, { failure, asking, signal })
 }

@@ -45,6 +45,9 @@ interface Waiter {
   seen: { readonly localMs: number; readonly redisMs: number } | undefined
 }
 
+/** How many were removed, and the grants of who listens on this process's channel. */
+type Removed = number | [number, ...string[]]
+
 class RedisEngine implements LockEngine {
   readonly name = 'Redis locks'
   readonly clock: Clock
@@ -76,15 +79,14 @@ class RedisEngine implements LockEngine {
 
   async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
     const { name, holder, mode, ttlMs } = request
-    const waiter = this.#waiters.get(holder)
     const sentAtMs = this.clock.monotonic()
     const permits = Math.min(request.limit, LIMIT_MAX)
     const entry = ` ${mode} ${permits} ${ttlMs} - ${this.#channel} ${wire(holder)}`
-    const keys = [this.#prefix + name, this.#tokenKey]
-    const answer = (await ASK.run(
-      this.#client,
-      wait ? [...keys, entry, ttlMs] : [...keys, entry, ttlMs, 'try'],
-    )) as string | [LockAnswer['kind'], number, string, number, number]
+    const args = [this.#prefix + name, this.#tokenKey, entry, ttlMs]
+    if (!wait) args.push('try')
+    const answer = (await ASK.run(this.#client, args)) as
+      | string
+      | [LockAnswer['kind'], number, string, number, number]
     if (typeof answer === 'string') {
       return { kind: 'held', token: BigInt(answer), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
     }
@@ -93,6 +95,7 @@ class RedisEngine implements LockEngine {
       case 'held':
         return { kind, token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
       case 'waiting': {
+        const waiter = this.#waiters.get(holder)
         if (waiter !== undefined) waiter.seen = { localMs: sentAtMs, redisMs: nowMs }
         // What was released before the subscription stood is found by asking at once.
         const lookInMs = (await this.#subscribe()) ? 0 : firstEndsMs - nowMs + 1
@@ -156,15 +159,18 @@ class RedisEngine implements LockEngine {
     this.#subscriber = undefined
   }
 
-  async #remove(name: string, holders: readonly string[]): Promise<number> {
+  #remove(name: string, holders: readonly string[]): Promise<number> {
     const args = [this.#prefix + name, this.#told, ...holders.map(wire)]
-    let answer: number | [number, ...string[]]
-    try {
-      answer = (await REMOVE.run(this.#client, args)) as typeof answer
-    } catch (error) {
-      this.#wakeAll() // the answer that was lost may have been somebody's grant
-      throw error
-    }
+    return REMOVE.run(this.#client, args).then(
+      (answer) => this.#removed(answer as Removed),
+      (error) => {
+        this.#wakeAll() // the answer that was lost may have been somebody's grant
+        throw error
+      },
+    )
+  }
+
+  #removed(answer: Removed): number {
     const [removed, ...grants] = typeof answer === 'number' ? [answer] : answer
     for (const grant of grants) this.#hear(grant)
     if (removed === 0) this.#wakeAll() // perhaps the driver sent it again, and the first answer is the one that was lost

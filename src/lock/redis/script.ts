@@ -13,12 +13,10 @@ export class Script {
     this.#sha = createHash('sha1').update(text).digest('hex')
   }
 
-  async run(client: RedisLike, args: (string | number)[]): Promise<unknown> {
-    try {
-      return await client.evalsha(this.#sha, this.#keys, ...args)
-    } catch (error) {
+  run(client: RedisLike, args: readonly (string | number)[]): Promise<unknown> {
+    return client.evalsha(this.#sha, this.#keys, ...args).catch((error: unknown) => {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
       return client.eval(this.#text, this.#keys, ...args)
-    }
+    })
   }
 }
