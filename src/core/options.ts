@@ -50,10 +50,12 @@ export function isAge(name: string, value: unknown): Check {
   )
 }
 
+const TOKEN_END = 2n ** 63n
+
 /** A fencing token or an epoch: a whole number that a 64-bit column holds. */
 export function isToken(name: string, value: unknown): Check {
   return (
-    (typeof value === 'bigint' && value >= 0n && value < 2n ** 63n) ||
+    (typeof value === 'bigint' && value >= 0n && value < TOKEN_END) ||
     `${name} must be a bigint from 0 to 2^63 - 1, got ${typeof value === 'bigint' ? value : typeof value}`
   )
 }

@@ -1,5 +1,5 @@
 import { StaleEpochError } from '../effects/index.ts'
-import { sql, type Transaction } from '../store/index.ts'
+import { type Sql, type Store, sql, type Transaction } from '../store/index.ts'
 import { nameOf, type StepCall, type StepPhase } from './step.ts'
 
 /** A gate's time is written anew when it is older than this, so that it is not removed while its saga still comes. */
@@ -29,21 +29,8 @@ export async function passGate(
   call: StepCall,
   rows: readonly { readonly phase: StepPhase; readonly result: string | null }[],
 ): Promise<Set<StepPhase>> {
-  const { saga, step, epoch } = call
-  const { nowMs } = tx.store.dialect
-  const wanted = [{ key: '', result: null }, ...rows.map((row) => ({ ...row, key: keyOf(step, row.phase) }))]
-  const values = wanted.map(
-    ({ key, result }) => sql`(${scope}, ${saga}, ${key}, ${epoch}, ${result}, ${nowMs})`,
-  )
-  const found = await tx.query<{ phase: string }>(
-    sql`insert into ${tx.store.table('effect')} as present (scope, id, phase, epoch, result, recorded_at_ms)
-      values ${sql.join(values)}
-      on conflict (scope, id, phase) do update set epoch = excluded.epoch,
-        recorded_at_ms = case when present.recorded_at_ms < excluded.recorded_at_ms - ${sql.raw(`${REFRESH_MS}`)}
-          then excluded.recorded_at_ms else present.recorded_at_ms end
-      where present.phase = '' and present.epoch <= excluded.epoch
-      returning phase`,
-  )
+  const { step } = call
+  const found = await tx.query<{ phase: string }>(gateStatement(tx.store, scope, call, rows))
   const phases = found.map((row) => row.phase)
   const inserted = new Set(
     rows.map((row) => row.phase).filter((phase) => phases.includes(keyOf(step, phase))),
@@ -54,6 +41,35 @@ export async function passGate(
   }
   return inserted
 }
+
+/** The call of a forward step, which is the most frequent, is one template, so that its text is put together once. */
+function gateStatement(
+  { table, dialect: { nowMs } }: Store,
+  scope: string,
+  { saga, step, epoch }: StepCall,
+  rows: readonly { readonly phase: StepPhase; readonly result: string | null }[],
+): Sql {
+  const effect = table('effect')
+  const keyed = rows.map(({ phase, result }) => ({ key: keyOf(step, phase), result }))
+  const [only] = keyed
+  if (keyed.length === 1 && only !== undefined)
+    return sql`insert into ${effect} ${COLUMNS} (${scope}, ${saga}, '', ${epoch}, null, ${nowMs}),
+      (${scope}, ${saga}, ${only.key}, ${epoch}, ${only.result}, ${nowMs}) ${UNLESS_THERE}`
+  const steps = keyed.map(
+    ({ key, result }) => sql`, (${scope}, ${saga}, ${key}, ${epoch}, ${result}, ${nowMs})`,
+  )
+  return sql`insert into ${effect} ${COLUMNS} (${scope}, ${saga}, '', ${epoch}, null, ${nowMs})${sql.join(steps, '')} ${UNLESS_THERE}`
+}
+
+const COLUMNS = sql.raw('as present (scope, id, phase, epoch, result, recorded_at_ms) values')
+
+const UNLESS_THERE = sql.raw(
+  `on conflict (scope, id, phase) do update set epoch = excluded.epoch,
+    recorded_at_ms = case when present.recorded_at_ms < excluded.recorded_at_ms - ${REFRESH_MS}
+      then excluded.recorded_at_ms else present.recorded_at_ms end
+    where present.phase = '' and present.epoch <= excluded.epoch
+    returning phase`,
+)
 
 /** Takes out what this transaction has inserted, for a caller that catches the error and goes on. */
 export async function forgetRows(

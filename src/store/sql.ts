@@ -3,9 +3,10 @@
  * and each dialect writes its own placeholders and quotes.
  */
 export class Sql {
-  /** Set when the statement is one template with nothing but values in its holes. */
+  /** Set when the statement is one template, whose text follows from its line and the fragments in its holes. */
   readonly template: Template | undefined
   #parts: readonly SqlPart[] | undefined
+  #constant: boolean | undefined
 
   constructor(from: readonly SqlPart[] | Template) {
     if ('strings' in from) this.template = from
@@ -16,11 +17,17 @@ export class Sql {
     this.#parts ??= partsOf(this.template as Template)
     return this.#parts
   }
+
+  /** True when it holds no value, as names and texts do. */
+  get constant(): boolean {
+    this.#constant ??= this.parts.every((part) => part.kind !== 'value')
+    return this.#constant
+  }
 }
 
 export interface Template {
   readonly strings: TemplateStringsArray
-  readonly values: readonly SqlValue[]
+  readonly holes: readonly (SqlValue | Sql)[]
 }
 
 export type SqlPart =
@@ -33,29 +40,26 @@ export type SqlValue = string | number | bigint | boolean | null | Uint8Array | 
 
 /** Builds a statement: `${value}` becomes a parameter, `${sql.ident('t')}` a quoted name, `${fragment}` is spliced in. */
 export function sql(strings: TemplateStringsArray, ...holes: readonly (SqlValue | Sql)[]): Sql {
-  const template = { strings, values: holes as readonly SqlValue[] }
-  return new Sql(holes.some(isSql) ? partsOf(template) : template)
+  return new Sql({ strings, holes })
 }
 
 function isSql(hole: SqlValue | Sql): hole is Sql {
   return hole instanceof Sql
 }
 
+function isValue(hole: SqlValue | Sql): hole is SqlValue {
+  return !(hole instanceof Sql)
+}
+
 /** With what fragments say in their place. */
-function partsOf({
-  strings,
-  values,
-}: {
-  strings: TemplateStringsArray
-  values: readonly (SqlValue | Sql)[]
-}): SqlPart[] {
+function partsOf({ strings, holes }: Template): SqlPart[] {
   const parts: SqlPart[] = []
   const texts = textsOf(strings)
   for (let i = 0; i < texts.length; i++) {
     const text = texts[i]
     if (text !== undefined) parts.push(text)
-    if (i >= values.length) continue
-    const hole = values[i] as SqlValue | Sql
+    if (i >= holes.length) continue
+    const hole = holes[i] as SqlValue | Sql
     if (hole instanceof Sql) for (const part of hole.parts) parts.push(part)
     else parts.push({ kind: 'value', value: hole })
   }
@@ -110,10 +114,20 @@ export interface CompiledSql {
 
 export function compileSql(statement: Sql, spelling: Spelling): CompiledSql {
   const { template } = statement
-  if (template !== undefined) return { text: textIn(spelling, template.strings), values: template.values }
+  if (template === undefined) return compileParts(statement.parts, spelling)
+  const { strings, holes } = template
+  const fragments = holes.filter(isSql)
+  if (!fragments.every((fragment) => fragment.constant)) return compileParts(statement.parts, spelling)
+  return {
+    text: textIn(spelling, strings, fragments, () => compileParts(statement.parts, spelling).text),
+    values: fragments.length === 0 ? (holes as readonly SqlValue[]) : holes.filter(isValue),
+  }
+}
+
+function compileParts(parts: readonly SqlPart[], spelling: Spelling): CompiledSql {
   const values: SqlValue[] = []
   let text = ''
-  for (const part of statement.parts) {
+  for (const part of parts) {
     if (part.kind === 'text') text += part.text
     else if (part.kind === 'name') text += part.path.map((n) => spelling.quoteName(n)).join('.')
     else text += spelling.placeholder(values.push(part.value))
@@ -127,19 +141,42 @@ export interface Spelling {
   placeholder(position: number): string
 }
 
-/** The text of a template with values alone, which is the same each time its line runs. */
-function textIn(spelling: Spelling, strings: TemplateStringsArray): string {
-  let known = spelled.get(spelling)
-  if (known === undefined) {
-    known = new WeakMap()
-    spelled.set(spelling, known)
-  }
-  let text = known.get(strings)
-  if (text === undefined) {
-    text = strings.reduce((before, after, i) => before + spelling.placeholder(i) + after)
-    known.set(strings, text)
-  }
+/**
+ * The text of a template whose fragments hold no values: it is the same each time its line runs with the same fragments.
+ * The first one is most often the name of a table, of which each store keeps one, so it finds the store's own text.
+ */
+function textIn(
+  spelling: Spelling,
+  strings: TemplateStringsArray,
+  fragments: readonly Sql[],
+  compose: () => string,
+): string {
+  const byLine = entryOf(spelled, spelling, newMap<TemplateStringsArray, WeakMap<object, Spelled>>)
+  const byFragment = entryOf(byLine, strings, newMap<object, Spelled>)
+  const first = fragments[0] ?? strings
+  const known = byFragment.get(first)
+  if (known?.fragments.every((fragment, i) => fragment === fragments[i])) return known.text
+  const text = compose()
+  byFragment.set(first, { fragments, text })
   return text
 }
 
-const spelled = new WeakMap<Spelling, WeakMap<TemplateStringsArray, string>>()
+interface Spelled {
+  readonly fragments: readonly Sql[]
+  readonly text: string
+}
+
+const spelled = new WeakMap<Spelling, WeakMap<TemplateStringsArray, WeakMap<object, Spelled>>>()
+
+function newMap<K extends WeakKey, V>(): WeakMap<K, V> {
+  return new WeakMap()
+}
+
+function entryOf<K extends WeakKey, V>(map: WeakMap<K, V>, key: K, make: () => V): V {
+  let entry = map.get(key)
+  if (entry === undefined) {
+    entry = make()
+    map.set(key, entry)
+  }
+  return entry
+}

@@ -18,10 +18,23 @@ const WITH_BODY = /^\s*create\b.*\b(?:trigger|function|procedure)\b/is
  * statement before it.
  *
  * Refuses several statements in one text for SQLite, whose drivers run the first and say nothing of the rest. PostgreSQL
- * runs them all. Runs for every statement, so the usual text is looked at once and not taken apart.
+ * runs them all.
  * @throws UnsupportedError
  */
 export function refuseTransactionControl(text: string, dialect: DialectName): void {
+  const passed = dialect === 'sqlite' ? passedOnSqlite : passedElsewhere
+  if (passed.has(text)) return
+  look(text, dialect)
+  if (passed.size < PASSED_MAX && text.length <= PASSED_LENGTH_MAX) passed.add(text)
+}
+
+/** A program has few texts, and sends them again and again. Those past the bounds are looked at each time. */
+const passedOnSqlite = new Set<string>()
+const passedElsewhere = new Set<string>()
+const PASSED_MAX = 1_000
+const PASSED_LENGTH_MAX = 10_000
+
+function look(text: string, dialect: DialectName): void {
   if (!SKIPPED.test(text) && !hasMore(text)) {
     refuseControl(text)
     return
