@@ -1,12 +1,13 @@
 import { migrate, type OwnTransaction, sql, type Transaction } from 'holdfast'
 import { effectTables } from 'holdfast/effects'
-import { createParticipant } from 'holdfast/participant'
+import { createParticipant, type StepCall } from 'holdfast/participant'
 import { postgres } from 'holdfast/postgres'
 import { MANY, sampleOneAndMany } from '../lib/clients.ts'
 import { countFlights, sampleCosts } from '../lib/costs.ts'
 import { atMost, pairedRatio, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
+import { byHand, type Call } from './by-hand.ts'
 
 const ACCOUNTS = 5_000
 
@@ -17,7 +18,7 @@ const ACCOUNTS = 5_000
  *
  * What no barrier can do without stands beside it: `one row first`, a bare insert of one key in front of the work, without
  * a gate, an epoch or a result; and, cheaper still, `one row with COMMIT`: the same insert behind the work, in the flight of
- * COMMIT, which is no barrier, since the work of a repetition would have run.
+ * COMMIT, which is no barrier, since the work of a repetition would have run. `by hand` is without Holdfast.
  */
 export const bench: Bench = {
   async run({ serverUrl, rounds, scale, only, progress }) {
@@ -37,8 +38,10 @@ export const bench: Bench = {
         await pool.query('create table seen (id text primary key)')
         const participant = createParticipant(store)
         let n = 0
-        const charge = async (tx: OwnTransaction, id: string) => {
-          const account = (n * 7919) % ACCOUNTS
+        // The account is settled with the call. Were it chosen when the work begins, calls that have waited for the barrier
+        // side by side would begin in one turn of the event loop, choose the same one, and wait for each other's row lock.
+        const nextCall = (): Call => ({ id: `${round}-${n}`, account: (n++ * 7919) % ACCOUNTS })
+        const charge = async (tx: OwnTransaction, { id, account }: Call) => {
           const [row] = await tx.query<{ balance: number }>(
             sql`select balance from account where id = ${account} for update`,
           )
@@ -47,54 +50,60 @@ export const bench: Bench = {
           await tx.execute(sql`insert into charge (id, account, amount) values (${id}, ${account}, 1)`)
           return { id }
         }
-        const insert = async (tx: OwnTransaction, id: string) => {
+        const insert = async (tx: OwnTransaction, { id }: Call) => {
           await tx.execute(sql`insert into charge (id, account, amount) values (${id}, 1, 1)`)
         }
-        for (const [name, work] of Object.entries({
-          'charge an account': charge,
-          'insert one row': insert,
-        })) {
+        const hand = byHand(url, nextCall)
+        for (const { name, work, others } of [
+          { name: 'charge an account', work: charge, others: hand.ways },
+          { name: 'insert one row', work: insert, others: {} },
+        ]) {
           const ways: Record<string, () => Promise<unknown>> = {
-            plain: () => store.transaction((tx) => work(tx, `${round}-${n++}`)),
+            plain: () => {
+              const call = nextCall()
+              return store.transaction((tx) => work(tx, call))
+            },
             'one row first': () => {
-              const id = `${round}-${n++}`
+              const call = nextCall()
               return store.transaction(async (tx) => {
-                if (
-                  (await tx.execute(sql`insert into seen (id) values (${id}) on conflict do nothing`)) === 0
-                )
-                  throw new Error('it was there before')
-                return work(tx, id)
+                const first = sql`insert into seen (id) values (${call.id}) on conflict do nothing`
+                if ((await tx.execute(first)) === 0) throw new Error('it was there before')
+                return work(tx, call)
               })
             },
             'one row with COMMIT': () => {
-              const id = `${round}-${n++}`
+              const call = nextCall()
               return store.transaction((tx) => {
-                tx.beforeCommit(insertSeen, id)
-                return work(tx, id)
+                tx.beforeCommit(insertSeen, call.id)
+                return work(tx, call)
               })
             },
             'no result': () => {
-              const saga = `${round}-${n++}`
-              return participant.transaction({ saga, step: 'charge', phase: 'do', epoch: 1n }, async (tx) => {
-                await work(tx, saga)
+              const call = nextCall()
+              return participant.transaction(stepOf(call), async (tx) => {
+                await work(tx, call)
               })
             },
             barrier: () => {
-              const saga = `${round}-${n++}`
-              return participant.transaction({ saga, step: 'charge', phase: 'do', epoch: 1n }, (tx) =>
-                work(tx, saga),
-              )
+              const call = nextCall()
+              return participant.transaction(stepOf(call), (tx) => work(tx, call))
             },
           }
           const tell = (text: string) => progress(`round ${round}: ${text}`)
           const measured = { name, unit: 'transactions/s', only }
           samples.push(
-            ...(await sampleOneAndMany(ways, measured, { turns: 8, durationMs: 3_000 * scale }, tell)),
+            ...(await sampleOneAndMany(
+              { ...ways, ...others },
+              measured,
+              { turns: 8, durationMs: 3_000 * scale },
+              tell,
+            )),
           )
           const counted = { clients: MANY, calls: 1_500 }
           samples.push(...(await sampleCosts(ways, { pool, counts, name }, counted)))
         }
         await pool.end()
+        await hand.end()
       })
     }
     const cost = (metric: string): number => 1 / pairedRatio(samples, metric, 'barrier', 'plain') - 1
@@ -107,6 +116,10 @@ export const bench: Bench = {
       ],
     }
   },
+}
+
+function stepOf({ id }: Call): StepCall {
+  return { saga: id, step: 'charge', phase: 'do', epoch: 1n }
 }
 
 /** For `beforeCommit`. */

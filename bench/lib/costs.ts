@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs'
 import type pg from 'pg'
 import type { Sample } from './report.ts'
 
 interface Counts {
   readonly flights: number
   readonly statements: number
+  /** CPU of the server's processes behind these connections, in microseconds. NaN where it cannot be read. */
+  readonly serverCpuUs: number
 }
 
 /**
@@ -13,17 +16,32 @@ interface Counts {
 export function countFlights(pool: pg.Pool): () => Counts {
   let flights = 0
   let statements = 0
+  const pids: number[] = []
   pool.on('connect', (client) => {
-    const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
+    const { connection, processID } = client as unknown as {
+      connection: NodeJS.EventEmitter
+      processID: number
+    }
+    pids.push(processID)
     connection.on('readyForQuery', () => flights++)
     connection.on('commandComplete', () => statements++)
   })
-  return () => ({ flights, statements })
+  return () => ({ flights, statements, serverCpuUs: pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0) })
+}
+
+/** Of a server process of this machine, where the kernel tells (Linux): the first figure is nanoseconds on a processor. */
+function cpuUsOf(pid: number): number {
+  try {
+    if (!readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres')) return Number.NaN
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1000
+  } catch {
+    return Number.NaN
+  }
 }
 
 /**
- * What one call of each way costs apart from time: flights, statements, bytes of WAL, and CPU of this process. Of these, only
- * the last depends on the machine. Nothing else may use the server or the pool meanwhile.
+ * What one call of each way costs apart from time: flights, statements, bytes of WAL, and CPU of this process and of the
+ * server's. Of these, only CPU depends on the machine. Nothing else may use the server or the pool meanwhile.
  */
 export async function sampleCosts(
   ways: Readonly<Record<string, () => Promise<unknown>>>,
@@ -54,9 +72,10 @@ export async function sampleCosts(
       statements: (after.statements - before.statements) / calls,
       'bytes of WAL': wal / calls,
       'µs of CPU, client': (cpu.user + cpu.system) / calls,
+      'µs of CPU, server': (after.serverCpuUs - before.serverCpuUs) / calls,
     }
     for (const [unit, value] of Object.entries(costs))
-      samples.push({ system, metric: `${name}: ${unit}`, unit, value })
+      if (!Number.isNaN(value)) samples.push({ system, metric: `${name}: ${unit}`, unit, value })
   }
   return samples
 }
