@@ -123,8 +123,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     if (verdict.kind === 'repeated') return { kind: 'repeated', result: verdict.result as Result }
     if (verdict.kind === 'nothing') return { kind: 'nothing', result: undefined }
     try {
-      const context = { ...call, forward: verdict.forward, signal: tx.signal }
-      const result: unknown = await work(context)
+      const result: unknown = await work(contextOf(tx, call, verdict.forward))
       await failpoint('participant.worked')
       if (result === undefined) return { kind: 'done', result: undefined }
       const text = encodeResult(nameOf(call), result)
@@ -202,6 +201,17 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     advance,
     prune: ({ signal } = {}) =>
       pruneEffects(store, { scope, olderThanMs: windowMs, ...(signal && { signal }) }),
+  }
+}
+
+/** A signal is made when somebody asks for it: that costs as much as the rest of what is done here. */
+function contextOf(tx: Transaction, call: StepCall, forward: unknown): StepContext {
+  return {
+    ...call,
+    forward,
+    get signal() {
+      return tx.signal
+    },
   }
 }
 

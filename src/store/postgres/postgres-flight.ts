@@ -22,7 +22,7 @@ interface PgQuery {
   handleError(error: Error, connection: PgConnection): void
 }
 
-type PgQueryClass = new (config: PgStatement) => PgQuery
+type PgQueryClass = new (text: string, values: PgStatement['values']) => PgQuery
 type FlightClass = new (config: PgStatement, companions: Companions) => PgQuery
 
 const made = new WeakMap<object, FlightClass>()
@@ -68,8 +68,10 @@ function flightOf(Query: PgQueryClass): FlightClass {
     /** Whose CommandComplete comes next. */
     #next: 'before' | 'statement' | 'after' = 'statement'
 
-    constructor(config: PgStatement, companions: Companions) {
-      super(config)
+    constructor({ name, text, values }: PgStatement, companions: Companions) {
+      // A config object would be copied property by property, descriptors and all.
+      super(text, values)
+      this.name = name
       this[COMPANIONS] = companions
     }
 
