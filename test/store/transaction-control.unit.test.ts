@@ -38,6 +38,15 @@ describe('what a statement may be', () => {
   it.each(TEXTS)('%j', (text, sqlite, postgres) => {
     expect([refusal(text, 'sqlite'), refusal(text, 'postgres')]).toEqual([sqlite, postgres])
   })
+
+  it('says the same of a text that it has seen, to each database for itself', () => {
+    for (const [text, sqlite, postgres] of [...TEXTS].reverse())
+      expect([refusal(text, 'postgres'), refusal(text, 'sqlite'), refusal(text, 'sqlite')], text).toEqual([
+        postgres,
+        sqlite,
+        sqlite,
+      ])
+  })
 })
 
 function refusal(text: string, dialect: 'sqlite' | 'postgres'): string {
