@@ -7,6 +7,7 @@ export type Anomaly =
   | 'write skew'
   | 'check-then-insert'
   | 'phantom'
+  | 'dirty read'
   | 'deadlock'
   | 'error'
   | 'invariant violated'
@@ -82,6 +83,25 @@ function withValues(text: string, condition: string, values: readonly unknown[])
   return condition.replace(/\?/g, (mark) => (at < values.length ? valueText(values[at++]) : mark))
 }
 
+/** The same rows as far as the texts tell; an insert meets every condition on its table. */
+function meet(write: Access, other: Access): boolean {
+  if (write.table !== other.table) return false
+  return write.where === other.where || write.where === '' || other.where === ''
+}
+
+/** Both writes of a task stand in one transaction, so that nobody sees the first without the second. */
+function together(steps: readonly Step[], first: Access, second: Access): boolean {
+  let open = false
+  for (const { task, number, text, with: companions } of steps) {
+    if (task !== first.task || number >= second.step) continue
+    if (/^\s*(begin|start\s+transaction)\b/i.test(text) || companions?.before !== undefined) open = true
+    if (/^\s*(commit|rollback(?!\s+to)|end|abort)\b/i.test(text) || companions?.after !== undefined)
+      open = false
+    if (number >= first.step && !open) return false
+  }
+  return open
+}
+
 /** Names the anomaly from who read what before whose write. Pure. */
 export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] | undefined): Diagnosis {
   if (deadlock !== undefined) {
@@ -155,6 +175,25 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
       anomaly: 'write skew',
       responsible: [skew.read.step, skew.w.step, skew.own.step],
       remedy: 'SERIALIZABLE with retry, or a lock on every row that the decision read (SELECT … FOR UPDATE)',
+    }
+  }
+  const dirty = accesses
+    .filter((read) => read.kind === 'read')
+    .flatMap((read) =>
+      writes
+        .filter((w) => w.task !== read.task && w.at < read.at && meet(w, read))
+        .flatMap((w) =>
+          writes
+            .filter((last) => last.task === w.task && last.at > read.at && last.kind !== 'insert')
+            .filter((last) => meet(last, w) && !together(steps, w, last))
+            .map((last) => ({ w, read, last })),
+        ),
+    )[0]
+  if (dirty !== undefined) {
+    return {
+      anomaly: 'dirty read',
+      responsible: [dirty.w.step, dirty.read.step, dirty.last.step],
+      remedy: 'one transaction around both writes, so that nobody reads what does not stay',
     }
   }
   const twice = accesses.find((first) =>

@@ -74,7 +74,7 @@ export class Explorer {
         if (before !== undefined && !sameOutcome(before, ran.outcome))
           throw new ScheduleDivergedError(
             0,
-            `the serial order ${this.#namesOf(order).join(', then ')} gave two different outcomes: the tasks or setup are not deterministic`,
+            `the serial order ${this.#namesOf(order).join(', then ')} gave two different outcomes: the tasks or setup are not deterministic, or there is no setup that undoes what the last run left`,
           )
         this.#serial.set(key, ran.outcome)
         return false

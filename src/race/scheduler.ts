@@ -66,6 +66,8 @@ export class Scheduler {
   readonly #steps: Step[] = []
   #deadlock: WaitEdge[] | undefined
   #limitsFired = 0
+  /** Whose JavaScript runs, or ran last. */
+  #running: Task | undefined
 
   constructor(plan: Plan) {
     this.#plan = plan
@@ -80,6 +82,7 @@ export class Scheduler {
     const ready: number[][] = []
     const transitions: { op: Op | undefined; shook: boolean }[] = []
     const started = new Set<Task>()
+    const listenAgain = this.#listenForEscapes()
     try {
       for (;;) {
         if (this.#steps.length > STEPS_MAX) {
@@ -121,13 +124,16 @@ export class Scheduler {
         ready,
         transitions,
         steps: this.#steps,
-        results: this.#tasks.map((task) => task.ended as { value: unknown } | { error: unknown }),
+        results: this.#tasks.map(
+          (task) => task.escaped ?? (task.ended as { value: unknown } | { error: unknown }),
+        ),
         deadlock: this.#deadlock,
       }
     } catch (error) {
       await this.#giveUp()
       throw error
     } finally {
+      listenAgain()
       for (const task of this.#tasks) task.closed = true
     }
   }
@@ -147,7 +153,25 @@ export class Scheduler {
       await turn()
   }
 
+  /**
+   * A rejection that nobody handles is that of the task that ran last, since one runs at a time: it fails by it, as its process
+   * would. The listeners of the process, such as a test runner's, are put back by the returned function.
+   */
+  #listenForEscapes(): () => void {
+    const others = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[]
+    const note = (error: unknown): void => {
+      if (this.#running !== undefined) this.#running.escaped ??= { error }
+    }
+    process.removeAllListeners('unhandledRejection')
+    process.on('unhandledRejection', note)
+    return () => {
+      process.off('unhandledRejection', note)
+      for (const other of others) process.on('unhandledRejection', other)
+    }
+  }
+
   #begin(task: Task): void {
+    this.#running = task
     task.run(this.#plan.bodies[task.index] as () => unknown)
   }
 
@@ -200,6 +224,7 @@ export class Scheduler {
   async #hand(task: Task, op: Op): Promise<void> {
     const { answer, step } = op
     if (answer === undefined || step === undefined) return
+    this.#running = task
     this.#waits.answered(op)
     task.sent.splice(task.sent.indexOf(op), 1)
     task.virtualMs += op.kind === 'statement' ? 1 : 0

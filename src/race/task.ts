@@ -100,6 +100,8 @@ export class Task {
   /** Requests to servers of this process that are under way. */
   readonly exchanges = new Set<{ readonly began: Error; isMoving(): boolean }>()
   ended: { readonly value: unknown } | { readonly error: unknown } | undefined
+  /** What a promise was rejected with that it let go of. In a service this ends the process. */
+  escaped: { readonly error: unknown } | undefined
   virtualMs = 0
   random: () => number
   /** True once the schedule was given up: its code is led to an end. */

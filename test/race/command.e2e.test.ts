@@ -1,6 +1,6 @@
 /** `holdfast race FILE` as a user runs it: a TypeScript file, a finding, its replay. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -87,6 +87,14 @@ it('leaves remedies at their names with --no-remedies', async () => {
   })
   expect(text).toContain('remedy:   a row lock')
   expect(report.finding?.remedies).toEqual([])
+})
+
+it('ends although a task never gave its client back', async () => {
+  const path = file('leak.mjs', 'select balance from account')
+  writeFileSync(path, readFileSync(path, 'utf8').replace('client.release()', ''))
+  const { exitCode, report } = await run(path, { 'no-remedies': true })
+  expect(exitCode).toBe(1)
+  expect(report.finding?.anomaly).toBe('deadlock')
 })
 
 it('a file that exports no race is a usage error', async () => {

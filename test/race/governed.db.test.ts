@@ -124,6 +124,47 @@ it('returned values that JSON cannot hold are compared', async () => {
   })
 })
 
+it('a rejection that nobody handles is an error of the task, and one that no serial order has is found', async () => {
+  const floating = () => {
+    void db.pool.query('selekt 1')
+    return take(1)
+  }
+  // In every order, so it is no race.
+  expect((await look({ alice: floating, bob: () => take(2) })).ok).toBe(true)
+  const late = async () => {
+    const { rows } = await db.pool.query('select balance from account')
+    void inTransaction(db.pool, async (client) => {
+      const again = await client.query('select balance from account')
+      if (again.rows[0].balance !== rows[0].balance) throw new Error('it changed')
+    })
+  }
+  expect((await look({ alice: late, bob: () => take(2) })).finding?.explanation).toContain(
+    'Error: it changed',
+  )
+})
+
+it('a read between two writes of another task is a dirty read, unless one transaction holds them', async () => {
+  const write = (balance: number) => `update account set balance = ${balance}`
+  const apart = async () => {
+    for (const balance of [0, 100]) await db.pool.query(write(balance))
+  }
+  const whole = () =>
+    inTransaction(db.pool, async (client) => {
+      for (const balance of [0, 100]) await client.query(write(balance))
+    })
+  const read = async () => (await db.pool.query('select balance from account')).rows
+  expect((await look({ alice: apart, bob: read })).finding).toMatchObject({
+    anomaly: 'dirty read',
+    responsible: [1, 2, 3],
+  })
+  expect((await look({ alice: whole, bob: read }, 100)).ok).toBe(true)
+})
+
+it('without a setup, what the last run left is named as the reason', async () => {
+  const tasks = { alice: () => take(1), bob: () => take(2) }
+  await expect(explore(race('no setup', { store: db.pool, tasks }))).rejects.toThrow(/or there is no setup that undoes/)
+})
+
 it('a setup that fails, and a database that is away, are said as that', async () => {
   const tasks = { alice: () => take(1), bob: () => take(2) }
   const broken = race('broken', { store: db.pool, setup: (on) => on.query('selekt 1'), tasks })

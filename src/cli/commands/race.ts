@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   explore,
   type Race,
@@ -11,7 +12,7 @@ import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
 import { STORE_OPTIONS, storeAddress } from '../open-store.ts'
 import { loadRaces } from '../race/load-races.ts'
-import { poolUnder } from '../race/pool-under.ts'
+import { poolUnder, type RacePool } from '../race/pool-under.ts'
 import { EMBEDDED, prepareDatabase } from '../race/race-database.ts'
 import { runSpecCommand, SPEC_OPTION } from '../race/run-spec.ts'
 import { untilSignal } from '../race/until-signal.ts'
@@ -77,6 +78,16 @@ export const raceCommand: Command = {
   },
 }
 
+/** How long the pools get to say good-bye to their servers. */
+const END_MS = 1_000
+
+/** A pool waits for clients that its tasks never gave back, so after a moment these are ended for themselves. */
+async function endPools(pools: readonly RacePool[]): Promise<void> {
+  const soon = (ends: readonly unknown[]) => Promise.race([Promise.allSettled(ends), delay(END_MS)])
+  await soon(pools.map((pool) => pool.end()))
+  await soon(pools.flatMap((pool) => pool._clients ?? []).map((client) => client.end()))
+}
+
 function optionsOf(given: Given): RaceOptions {
   const options: Record<string, number | string | boolean> = {
     remedies: !flag(given, 'no-remedies'),
@@ -125,7 +136,7 @@ async function exploreFile(path: string, given: Given): Promise<RaceReport[]> {
       return reports
     } finally {
       // The command is over: a pool that the file opened would keep the process waiting.
-      await Promise.allSettled(races.map((race) => poolUnder(race)?.end()))
+      await endPools(races.flatMap((race) => poolUnder(race) ?? []))
     }
   } finally {
     await database.stop()

@@ -5,6 +5,7 @@ import type { Store } from '../../store/store.ts'
 interface RaceClient {
   readonly port?: unknown
   emit(event: string | symbol, ...args: unknown[]): boolean
+  end(): Promise<void>
 }
 
 /** The part of pg's Pool that the command calls. */
@@ -15,6 +16,8 @@ export interface RacePool {
     readonly prototype: RaceClient
   }
   end(): Promise<void>
+  /** Those that are open, where this version of pg says so. */
+  readonly _clients?: readonly RaceClient[]
 }
 
 /** The pool of a race, also under `postgres(pool)`; undefined where there is none. */
