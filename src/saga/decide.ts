@@ -1,9 +1,10 @@
 /** What an operator decides where a saga cannot: each is one transaction. */
+import { checkOptions, isName } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
 import { readEntries } from './claim.ts'
-import type { Entry, SagaState } from './entry.ts'
+import { type Entry, type EntryKind, ID_MAX, type SagaState } from './entry.ts'
 import { type ErrorRecord, SagaNotFoundError, SagaStateError } from './errors.ts'
 import { insertSagas } from './journal-statements.ts'
 import { encodeValue } from './value.ts'
@@ -55,13 +56,17 @@ export function fork(
   id: string,
   { from, newId }: { from: string; newId: string },
 ): Promise<void> {
+  checkOptions('fork', { from, newId }, ['from', 'newId'], [isName('newId', newId, ID_MAX)])
   return change(store, async (tx) => {
     const [row] = await tx.query<Record<string, never>>(
       sql`select * from ${store.table('saga')} where id = ${id}`,
     )
     if (row === undefined) throw new SagaNotFoundError(id)
     const entries = (await readEntries(tx, [id])).get(id) ?? []
-    const first = entries.find((entry) => entry.step === from && entry.pos >= 0)
+    // A step that never ended has only its tries in the journal.
+    const first =
+      entries.find((entry) => entry.step === from && entry.pos >= 0) ??
+      entries.find((entry) => entry.step === from && TRIED.includes(entry.kind))
     if (first === undefined) throw noStep(id, from, entries)
     const [inserted] = await insertSagas(tx, [
       {
@@ -87,6 +92,8 @@ export function fork(
     await append(tx, newId, [], kept)
   })
 }
+
+const TRIED: readonly EntryKind[] = ['attempt', 'stuck']
 
 const change = (store: Store, work: (tx: OwnTransaction) => Promise<void>): Promise<void> =>
   store.transaction(work, { isolation: 'read-committed' })
@@ -136,7 +143,8 @@ interface StuckAt {
 }
 
 function noStep(id: string, step: string, entries: readonly Entry[]): SagaStateError {
-  const steps = [...new Set(entries.filter((entry) => entry.pos >= 0).map((entry) => `"${entry.step}"`))]
+  const named = entries.filter((entry) => entry.pos >= 0 || TRIED.includes(entry.kind))
+  const steps = [...new Set(named.map((entry) => `"${entry.step}"`))]
   return new SagaStateError(
     `saga "${id}" has no step "${step}" in its journal, which has ${steps.join(', ') || 'none yet'}`,
   )

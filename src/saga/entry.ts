@@ -1,6 +1,9 @@
 /** The number that stands in `wake_at_ms` while a runner has the saga in memory: later than any time. */
 export const IN_HAND = Number.MAX_SAFE_INTEGER
 
+/** Characters of a saga's id, at most. */
+export const ID_MAX = 400
+
 /** The sagas of a group are spread over so many partitions, each held by one runner at a time. */
 export const PARTITIONS = 16
 

@@ -5,7 +5,7 @@ import { checkSchema } from '../core/standard-schema.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { SyncTransaction, Transaction, TransactionBase } from '../store/transaction.ts'
-import { IN_HAND, type NewSaga, PARTITIONS } from './entry.ts'
+import { ID_MAX, IN_HAND, type NewSaga, PARTITIONS } from './entry.ts'
 import { SagaIdTakenError } from './errors.ts'
 import { insertSagas, startStatement } from './journal-statements.ts'
 import { runnersOf } from './local.ts'
@@ -78,7 +78,7 @@ export function prepareStart<Input>(
     options,
     ['id', 'priority', 'afterMs', 'timeoutMs'],
     [
-      isName('id', id, 400),
+      isName('id', id, ID_MAX),
       isCount('priority', priority, 0, 1_000),
       isAge('afterMs', afterMs),
       timeoutMs === undefined || isAge('timeoutMs', timeoutMs),

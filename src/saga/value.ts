@@ -31,9 +31,18 @@ export function asReplayed(value: unknown, text: string | null): unknown {
   return typeof value === 'object' && value !== null ? JSON.parse(text as string) : value
 }
 
+/** The same for the same value, in whatever order the members of its objects come: a database may give them in another. */
 export function hashOf(text: string | null): string | null {
   if (text === null) return null
-  return crypto.createHash('sha1').update(text).digest('base64url').slice(0, 16)
+  const ordered = text.includes('{') ? JSON.stringify(inOrder(JSON.parse(text))) : text
+  return crypto.createHash('sha1').update(ordered).digest('base64url').slice(0, 16)
+}
+
+function inOrder(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(inOrder)
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(members.map(([name, member]) => [name, inOrder(member)]))
 }
 
 /** Deep enough for anything that encodeJson then refuses with its own words. */

@@ -56,6 +56,10 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
     expect((await cli('retry', '--all', '--dry-run')).out).toContain('3 sagas would be told to try again')
     expect((await cli('skip-step', 'skip', '--result', '"by hand"')).code).toBe(0)
     expect(await handles[1]?.result()).toBe('by hand')
+    expect((await cli('fork', 'back', '--from', 'ship', '--to', 'again')).code).toBe(0)
+    await expect(order.get(store, 'again').result()).rejects.toMatchObject({ code: 'SAGA_STUCK' })
+    expect((await cli('skip-step', 'again')).code).toBe(0)
+    expect(await order.get(store, 'again').result()).toBeUndefined()
     expect((await cli('force-undo', 'back')).code).toBe(0)
     await expect(handles[2]?.result()).rejects.toMatchObject({ code: 'SAGA_CANCELLED' })
     expect(log).toEqual(['undo back'])
@@ -64,7 +68,7 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
     expect(await handles[0]?.result()).toBe('shipped')
     expect((await cli('retry', 'retry')).err).toContain('not stuck')
     expect((await cli('show', 'nobody')).err).toContain('there is no saga')
-    expect((await cli('purge', '--all')).out).toBe('removed 3 sagas\n')
+    expect((await cli('purge', '--all')).out).toBe('removed 4 sagas\n')
     const [left] = await store.query<{ n: unknown }>(
       sql`select count(*) as n from ${store.table('saga_entry')}`,
     )
@@ -93,6 +97,10 @@ describe.each(stores)('operating sagas on $name', ({ name, open }) => {
     await cli('fork', 'q', '--from', 'first', '--to', 'q3')
     await cli('signal', 'q3', 'answer', '44')
     expect(await ask.get(store, 'q3').result()).toEqual([2, 44])
+    for (const id of ['', 'x'.repeat(401)]) {
+      const { code, err } = await cli('fork', 'q', '--from', 'first', '--to', id)
+      expect([code, err]).toEqual([64, expect.stringMatching(/fork: newId must /)])
+    }
     await ask.start(store, undefined, { id: 'c' })
     expect((await cli('cancel', 'c')).code).toBe(0)
     await expect(ask.get(store, 'c').result()).rejects.toMatchObject({ code: 'SAGA_CANCELLED' })

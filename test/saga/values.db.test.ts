@@ -100,4 +100,25 @@ describe.each(stores)('values on $name', ({ open }) => {
     expect(seen.at(-1)).toEqual([{ d: 'x' }, undefined, { b: [1, null] }])
     expect(Object.keys((seen.at(-1) as [object, unknown, object])[2])).toEqual(['b'])
   })
+
+  it('the order of members makes no other input, when a saga is started again and when it is replayed', async () => {
+    await using opened = await open()
+    const { store } = opened
+    const orders = [
+      { a: 1, b: [{ c: 2, d: 3 }] },
+      { b: [{ d: 3, c: 2 }], a: 1 },
+    ]
+    let runs = 0
+    const job = saga('job', async (s, _: unknown) => {
+      const declared = orders[runs++ % 2]
+      await s.step('step', declared, () => {})
+      await s.step('after', () => {})
+      return 'done'
+    })
+    await using _runner = await startRunner(store, [job], { alwaysReplay: true })
+    for (const input of orders) expect(await job.run(store, input, { id: 'one' })).toBe('done')
+    expect(runs).toBeGreaterThan(1)
+    const other = job.start(store, { a: 1, b: [{ c: 3, d: 2 }] }, { id: 'one' })
+    await expect(other).rejects.toMatchObject({ code: 'SAGA_ID_TAKEN' })
+  })
 })
