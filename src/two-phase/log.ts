@@ -22,6 +22,14 @@ export interface NewDecision {
   readonly decidedBy: string
 }
 
+/** The identity of the log of that name, without making one. */
+export async function findLogId(store: Store, name: string): Promise<string | undefined> {
+  const [row] = await store.query<{ id: string }>(
+    sql`select id from ${store.table('two_phase_log')} where name = ${name}`,
+  )
+  return row?.id
+}
+
 /** The identity of the log of that name in this database, made when it is first asked for; the same for all processes. */
 export async function readLogId(store: Store, name: string): Promise<{ id: string; nowMs: number }> {
   return store.transaction(async (tx) => {

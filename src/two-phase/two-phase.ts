@@ -6,7 +6,8 @@ import { checkOptions, isCount, isDuration, isName } from '../core/options.ts'
 import type { OwnTransaction, Store } from '../store/index.ts'
 import { isLate, mayRunAgain, type Part, runTwoPhase } from './coordinator.ts'
 import { Forgetter } from './forgetter.ts'
-import { type DecisionFilter, type DecisionRow, listDecisions, pruneDecisions } from './log.ts'
+import { newLogId } from './gid.ts'
+import { type DecisionFilter, type DecisionRow, findLogId, listDecisions, pruneDecisions } from './log.ts'
 import {
   ATTEMPT_OF_MAX,
   checkTakeOver,
@@ -109,6 +110,11 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     return opening
   }
 
+  /** For who only looks. A log that is not there is not made: nothing bears an identity that was just drawn. */
+  async function knownId(): Promise<string> {
+    return opening === undefined ? ((await findLogId(log, options.name)) ?? newLogId()) : (await opening).id
+  }
+
   async function checkParts(parts: readonly Part[]): Promise<void> {
     const unchecked = parts.filter(({ name }) => !checked.has(name))
     await Promise.all(
@@ -176,12 +182,11 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     return parts as Part[]
   }
 
-  async function context(given: RecoverOptions): Promise<RecoverContext> {
+  async function context(given: RecoverOptions, logId?: string): Promise<RecoverContext> {
     const { inDoubtMs, timeoutMs } = resolveRecover(given)
-    const { id } = await identity()
     return {
       logStore: log,
-      logId: id,
+      logId: logId ?? (await identity()).id,
       participants,
       options,
       inDoubtMs,
@@ -220,9 +225,9 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     takeOver,
     recover: recoverOnce,
     recovery: (given: RecoveryOptions = {}) => startRecovery(log, options, given, recoverOnce),
-    decisions: async (filter: DecisionFilter = {}) => listDecisions(log, (await identity()).id, filter),
+    decisions: async (filter: DecisionFilter = {}) => listDecisions(log, await knownId(), filter),
     prepared: async (given: { timeoutMs?: number; signal?: AbortSignal } = {}) => {
-      const { shares, unreachable } = await readShares(await context(given))
+      const { shares, unreachable } = await readShares(await context(given, await knownId()))
       return { shares, unreachable: unreachable.map((u) => u.participant) }
     },
     close: () => forgetter.flush(),

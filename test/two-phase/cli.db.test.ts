@@ -8,6 +8,21 @@ import { move, moved, openWorld } from './world.ts'
 
 afterEach(() => failpoints.reset())
 
+it('looking makes no log, and a name that no log has is told', async () => {
+  await using world = await openWorld('apart')
+  const { at } = world
+  await migrate(world.log, allTables)
+  const env = { HOLDFAST_STORE: at.log }
+  const list = ['two-phase', 'list', `payments=${at.payments}`]
+  const recover = ['two-phase', 'recover', `payments=${at.payments}`, '--dry-run']
+  for (const command of [list, recover]) expect((await holdfast(command, env)).code).toBe(0)
+  expect(await holdfast([...list, '--log-name', 'nope'], env)).toMatchObject({
+    code: 1,
+    err: 'holdfast: this store has no log "nope"; it has none\n',
+  })
+  expect((await holdfast(['status', '--json'], env)).json().twoPhase).toEqual([])
+})
+
 it('list, show and recover settle what was left behind', async () => {
   await using world = await openWorld('apart')
   const { at } = world

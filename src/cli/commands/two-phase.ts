@@ -1,5 +1,5 @@
 import { isHoldfastError } from '../../core/errors.ts'
-import type { Store } from '../../store/index.ts'
+import { type Store, sql } from '../../store/index.ts'
 import {
   createTwoPhase,
   type DecisionRow,
@@ -171,6 +171,7 @@ async function withTwoPhase<T>(
   const twice = addresses.find(({ name }, i) => addresses.findIndex((a) => a.name === name) !== i)
   if (twice !== undefined) throw usageError(`participant "${twice.name}" is given twice`)
   return withStore(given, async ({ store, label }) => {
+    await refuseUnknownLog(store, textValue(given, 'log-name'))
     const opened: { name: string; store: Store; close(): Promise<void> }[] = []
     try {
       for (const { name, url } of addresses) opened.push({ name, ...(await openStoreAt(url, given)) })
@@ -186,6 +187,17 @@ async function withTwoPhase<T>(
       for (const one of opened) await one.close()
     }
   })
+}
+
+/** A name with a slip in it would be answered with "nothing is left". Without a name, a store without a log is one at rest. */
+async function refuseUnknownLog(store: Store, name: string | undefined): Promise<void> {
+  if (name === undefined) return
+  const rows = await store.query<{ name: string }>(
+    sql`select name from ${store.table('two_phase_log')} order by name`,
+  )
+  if (rows.some((row) => row.name === name)) return
+  const names = rows.map((row) => `"${row.name}"`).join(', ') || 'none'
+  throw new CliError('NOT_FOUND', EXIT.problem, `this store has no log "${name}"; it has ${names}`)
 }
 
 function readParticipant(text: string): { name: string; url: string } {
