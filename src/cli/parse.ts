@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { usageError } from './cli-error.ts'
 import type { Command, ForeignCommand, OptionSpec } from './command.ts'
+import { STORE_OPTIONS } from './open-store.ts'
 
 /** Every command takes these. */
 export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
@@ -27,6 +28,7 @@ export type Parsed =
  * @throws CliError with exit code 64
  */
 export function parse(argv: readonly string[], commands: readonly (Command | ForeignCommand)[]): Parsed {
+  argv = wordsFirst(argv, commands)
   const [first, second] = argv
   if (first === undefined) return { kind: 'overview', asked: false }
   if (first === '--version' || first === '-v') return { kind: 'version' }
@@ -53,6 +55,33 @@ export function parse(argv: readonly string[], commands: readonly (Command | For
     throw usageError(`there is no command "${first}": choose ${list(names)}, or run "holdfast --help"`)
   }
   return parseCommand(command, argv.slice(command.name.split(' ').length))
+}
+
+/** Options that many commands share may stand before its words, as in `holdfast --json sagas --store URL list`. */
+function wordsFirst(
+  argv: readonly string[],
+  commands: readonly (Command | ForeignCommand)[],
+): readonly string[] {
+  const words: string[] = []
+  const options: string[] = []
+  let at = 0
+  for (; at < argv.length; at += 1) {
+    const arg = argv[at] as string
+    const [name = '', value] = arg.startsWith('--') ? arg.slice(2).split('=', 2) : []
+    if (Object.hasOwn(STORE_OPTIONS, name)) {
+      const last = value === undefined ? at + 1 : at
+      options.push(...argv.slice(at, last + 1))
+      at = last
+    } else if (name === 'json' || name === 'verbose') options.push(arg)
+    else if (arg.startsWith('-') || !isWord([...words, arg].join(' '), commands)) break
+    else words.push(arg)
+  }
+  return words.length === 0 ? argv : [...words, ...options, ...argv.slice(at)]
+}
+
+/** Whether a command is called so, or begins so. */
+function isWord(text: string, commands: readonly (Command | ForeignCommand)[]): boolean {
+  return commands.some(({ name }) => name === text || name.startsWith(`${text} `))
 }
 
 function parseCommand(command: Command, argv: readonly string[]): Parsed {

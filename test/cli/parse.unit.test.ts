@@ -29,6 +29,19 @@ describe('the command line', () => {
   )
 
   it.each([
+    '--json --store sqlite:x sagas list --limit 3',
+    'sagas --store=sqlite:x list --json --limit=3',
+    'sagas list --limit 3 --json --store sqlite:x',
+  ])('"%s" says the same in another order', (line) => {
+    expect(parse(line.split(' '), commands)).toMatchObject({
+      kind: 'run',
+      command: { name: 'sagas list' },
+      values: { json: true, store: 'sqlite:x', limit: '3' },
+      positionals: [],
+    })
+  })
+
+  it.each([
     ['--help', 0],
     ['help', 0],
     ['help migrate', 0],
