@@ -162,7 +162,9 @@ it('a read between two writes of another task is a dirty read, unless one transa
 
 it('without a setup, what the last run left is named as the reason', async () => {
   const tasks = { alice: () => take(1), bob: () => take(2) }
-  await expect(explore(race('no setup', { store: db.pool, tasks }))).rejects.toThrow(/or there is no setup that undoes/)
+  await expect(explore(race('no setup', { store: db.pool, tasks }))).rejects.toThrow(
+    /or there is no setup that undoes/,
+  )
 })
 
 it('a setup that fails, and a database that is away, are said as that', async () => {
