@@ -7,48 +7,36 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { readArguments } from './arguments.ts'
 import type { Address } from './bank.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { printRuns } from './print.ts'
 import { type Run, runWays } from './run-ways.ts'
 import { ways } from './ways.ts'
 
-const { values } = parseArgs({
-  options: {
-    store: { type: 'string', multiple: true },
-    clients: { type: 'string', default: '16' },
-    deposits: { type: 'string', default: '800' },
-    processes: { type: 'string', default: '1,2' },
-    ways: { type: 'string', default: ways.map((w) => w.name).join(',') },
-    json: { type: 'boolean', default: false },
-  },
-})
-const clients = count('clients', values.clients)
-const deposits = count('deposits', values.deposits)
-const processCounts = values.processes.split(',').map((text) => count('processes', text))
-const chosen = values.ways.split(',').map((name) => {
-  const way = ways.find((w) => w.name === name)
-  if (way === undefined) fail(`there is no way "${name}": choose ${ways.map((w) => w.name).join(', ')}`)
-  return way
-})
+const given = readArguments(process.argv.slice(2))
 
 const cleanUp: (() => unknown)[] = []
 const runs: Run[] = []
 try {
-  for (const text of values.store ?? ['sqlite']) {
+  for (const text of given.stores) {
     const address = await addressOf(text)
-    for (const processes of processCounts) {
-      const ofThese = await runWays({ address, ways: chosen, processes, clients, deposits })
+    for (const processes of given.processCounts) {
+      const ofThese = await runWays({ ...given, address, processes })
       runs.push(...ofThese)
-      if (!values.json) process.stdout.write(printRuns(ofThese, ways))
+      if (!given.json) process.stdout.write(printRuns(ofThese, ways))
     }
   }
+} catch (error) {
+  const { message, cause } = error as Error
+  const why = cause instanceof Error ? ` (${cause.message})` : ''
+  process.stderr.write(`bank: ${message}${why}\n`)
+  process.exitCode = 1
 } finally {
   for (const action of cleanUp.reverse()) await action()
 }
-const ok = runs.every((run) => !run.keeps || run.lost === 0)
-if (values.json) process.stdout.write(`${JSON.stringify({ runs, ok })}\n`)
+const ok = process.exitCode === undefined && runs.every((run) => !run.keeps || run.lost === 0)
+if (given.json) process.stdout.write(`${JSON.stringify({ runs, ok })}\n`)
 process.exitCode = ok ? 0 : 1
 
 async function addressOf(text: string): Promise<Address> {
@@ -63,16 +51,5 @@ async function addressOf(text: string): Promise<Address> {
     return { kind: 'postgres', url: server.url }
   }
   if (text.startsWith('sqlite:')) return { kind: 'sqlite', path: resolve(text.slice('sqlite:'.length)) }
-  if (/^postgres(ql)?:/.test(text)) return { kind: 'postgres', url: text }
-  return fail('--store must be sqlite, sqlite:PATH, postgres://… or embedded-postgres')
-}
-
-function count(name: string, text: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(text)) fail(`--${name} must be whole numbers above 0, got "${text}"`)
-  return Number(text)
-}
-
-function fail(message: string): never {
-  process.stderr.write(`bank: ${message}\n`)
-  process.exit(64)
+  return { kind: 'postgres', url: text }
 }

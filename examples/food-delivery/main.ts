@@ -29,7 +29,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     killAllProcesses()
     if (interrupted.signal.aborted) return EXIT.interrupted
     const usage = error instanceof UsageError
-    const message = inOneSentence((error as Error).message)
+    const message = inOneSentence((error as Error).message) + remedy(error)
     io.err(`holdfast demo: ${verbose ? (error as Error).stack : message}\n`)
     if (argv.includes('--json')) {
       const code = usage ? 'USAGE' : 'DEMO_FAILED'
@@ -47,6 +47,16 @@ function inOneSentence(message: string): string {
     .replaceAll(/\n\s+at .*/g, '')
     .trim()
     .replaceAll(/\s*\n\s*/g, '; ')
+}
+
+/** Errors of sockets, and SQLSTATEs. */
+const OF_SERVER = /^(?:ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|\d[0-9A-Z]{4})$/
+
+/** What the driver or the server says does not say which option it is about. */
+function remedy(error: unknown): string {
+  const { code } = error as { code?: unknown }
+  const ofServer = typeof code === 'string' && OF_SERVER.test(code)
+  return ofServer ? ': check the address of --store, and that the server runs' : ''
 }
 
 /** `node main.js` runs it by itself. */

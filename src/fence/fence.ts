@@ -44,14 +44,8 @@ export async function fence(
     for (const lock of [...given].sort((a, b) => (a.name < b.name ? -1 : 1))) await fence(tx, lock)
     return
   }
-  const options = 'mode' in given ? toOptions(given) : given
-  const { resource, token, holder } = options
-  checkOptions(
-    'fence',
-    options,
-    ['resource', 'token', 'holder'],
-    [isName('resource', resource, 500), isToken('token', token), isName('holder', holder)],
-  )
+  const options = toPresent('fence', given)
+  const { resource, token } = options
   if (await present(tx, options)) return
   const [row] = await tx.query<{ token: string | number | bigint }>(
     sql`select token from ${tx.store.table('fence')} where resource = ${resource}`,
@@ -63,10 +57,29 @@ function isList(given: object): given is readonly FencedLock[] {
   return Array.isArray(given)
 }
 
-/** Callers without types may hand in what the types refuse. */
-function toOptions({ mode, name, token, holder }: FencedLock): FenceOptions {
+/**
+ * What is shown to a guard, wherever it stands: in a store, in Redis, behind HTTP. Callers without types may hand in what
+ * the types refuse, and a reader's token, or one that is no number, would shut out the holders of the lock.
+ * @throws ConfigError
+ */
+export function toPresent(subject: string, given: FenceOptions | FencedLock): FenceOptions {
+  if (typeof given !== 'object' || given === null) {
+    throw new ConfigError(subject, ['give a lock, or { resource, token, holder }'])
+  }
+  const options = 'mode' in given ? ofLock(subject, given) : given
+  const { resource, token, holder } = options
+  checkOptions(
+    subject,
+    options,
+    ['resource', 'token', 'holder'],
+    [isName('resource', resource, 500), isToken('token', token), isName('holder', holder)],
+  )
+  return options
+}
+
+function ofLock(subject: string, { mode, name, token, holder }: FencedLock): FenceOptions {
   if (mode !== 'exclusive') {
-    throw new ConfigError('fence', [
+    throw new ConfigError(subject, [
       `the token of a lock that is held as "${mode}" orders nothing; only exclusive locks can be presented`,
     ])
   }

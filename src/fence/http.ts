@@ -1,6 +1,6 @@
 import { HoldfastError } from '../core/errors.ts'
 import { isName, isToken } from '../core/options.ts'
-import type { FencedLock } from './fence.ts'
+import { type FencedLock, toPresent } from './fence.ts'
 
 /** The request carries no `Fencing-Token`, or one that cannot be read. */
 export class FencingTokenError extends HoldfastError {
@@ -23,11 +23,12 @@ export const FENCING_HEADER = 'Fencing-Token'
 /**
  * The header that carries a lock's token to the service that writes: `Fencing-Token: 42; name="invoice:42"; holder="…"`.
  *
- * An item with parameters (RFC 9651); what its strings cannot hold is percent-encoded.
+ * An item with parameters (RFC 9651); what its strings cannot hold is percent-encoded. @throws ConfigError for a shared lock
  */
-export function fencingHeader({ name, token, holder }: FencedLock): Record<typeof FENCING_HEADER, string> {
+export function fencingHeader(lock: FencedLock): Record<typeof FENCING_HEADER, string> {
+  const { resource, token, holder } = toPresent('fencingHeader', lock)
   return {
-    [FENCING_HEADER]: `${token}; name="${encodeURIComponent(name)}"; holder="${encodeURIComponent(holder)}"`,
+    [FENCING_HEADER]: `${token}; name="${encodeURIComponent(resource)}"; holder="${encodeURIComponent(holder)}"`,
   }
 }
 

@@ -196,6 +196,15 @@ describe('holdfast demo', () => {
     })
   })
 
+  it('names the option when the server cannot be reached', async () => {
+    const demo = startDemo(['--orders', '5', '--store', 'postgres://127.0.0.1:1/x', '--json'])
+    expect(await demo.exited).toBe(1)
+    expect(demo.stderr()).toMatch(
+      /^holdfast demo: connect ECONNREFUSED .*: check the address of --store, .*\n$/m,
+    )
+    expect(JSON.parse(demo.stdout())).toMatchObject({ error: { code: 'DEMO_FAILED' }, ok: false })
+  })
+
   it('refuses what it could not write at its end before it begins', async () => {
     for (const option of ['--html', '--history', '--keep']) {
       const demo = startDemo(['--orders', '5', option, '/dev/null/x'])

@@ -1,4 +1,6 @@
 /** The bank exercise says which ways lose deposits. Run as its users run it, with fewer deposits. */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, inject, it } from 'vitest'
 import type { Run } from '../../examples/bank/run-ways.ts'
 import { startFixture } from '../support/process.ts'
@@ -59,4 +61,20 @@ describe.each(['sqlite', 'postgres'] as const)('the hot account on %s', (kind) =
       expect(refused?.refusal).toMatch(/no transaction is open/)
     },
   )
+})
+
+it.each([
+  [['--bad'], 64, /^bank: Unknown option '--bad': see --help\n$/],
+  [['--store', 'mysql://x', '--store', 'sqlite'], 64, /^bank: --store must be sqlite, .*\n$/],
+  [['--ways', 'prayer'], 64, /^bank: there is no way "prayer": choose naive, .*\n$/],
+  [
+    ['--store', 'postgres://127.0.0.1:1/x'],
+    1,
+    /^bank: PostgreSQL could not be reached \(.*ECONNREFUSED.*\)\n$/,
+  ],
+])('says in one sentence what is wrong with %j', (args, code, sentence) => {
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', fileURLToPath(main), ...args], {
+    encoding: 'utf8',
+  })
+  expect([status, stderr]).toEqual([code, expect.stringMatching(sentence)])
 })

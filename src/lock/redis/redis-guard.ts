@@ -1,3 +1,5 @@
+import { checkOptions, isName } from '../../core/options.ts'
+import { toPresent } from '../../fence/fence.ts'
 import { type FencedLock, StaleFenceError } from '../../fence/index.ts'
 import type { RedisLike } from './redis-client.ts'
 import { Script } from './script.ts'
@@ -34,10 +36,9 @@ local KEYS, ARGV = {unpack(KEYS, 2)}, {unpack(ARGV, 3)}
  * The guard for writes to Redis: what `fence` is for a store. The accepted token stands in the hash `holdfast:fence:NAME`,
  * in the same instance as what it protects, and is lost with it.
  */
-export function redisGuard(
-  client: RedisLike,
-  { prefix = 'holdfast:' }: { readonly prefix?: string } = {},
-): RedisGuard {
+export function redisGuard(client: RedisLike, options: { readonly prefix?: string } = {}): RedisGuard {
+  const { prefix = 'holdfast:' } = options
+  checkOptions('redisGuard', options, ['prefix'], [isName('prefix', prefix)])
   const scripts = new Map<string, Script>()
   const guard: RedisGuard = {
     async set(lock, key, value) {
@@ -48,16 +49,17 @@ export function redisGuard(
       })
     },
     async eval(lock, { script, keys, args = [] }) {
+      const { resource, token, holder } = toPresent('redisGuard', lock)
       const id = `${keys.length} ${script}`
       const whole = scripts.get(id) ?? new Script(CHECK + script, keys.length + 1)
       scripts.set(id, whole)
-      const fenceKey = `${prefix}fence:${lock.name}`
+      const fenceKey = `${prefix}fence:${resource}`
       try {
-        return await whole.run(client, [fenceKey, ...keys, `${lock.token}`, lock.holder, ...args])
+        return await whole.run(client, [fenceKey, ...keys, `${token}`, holder, ...args])
       } catch (error) {
         const current = /^STALE_FENCE (\d+)/.exec((error as Error).message)?.[1]
         if (current === undefined) throw error
-        throw new StaleFenceError({ resource: lock.name, presented: lock.token, current: BigInt(current) })
+        throw new StaleFenceError({ resource, presented: token, current: BigInt(current) })
       }
     },
   }
