@@ -1,18 +1,32 @@
 import { HoldfastError } from '../core/errors.ts'
 
-/** The state file cannot be trusted or kept: its content, its age, or the disk it is on. No id was handed out. */
+/** The state of a counter cannot be trusted or kept: its content, its age, or the disk it is on. No id was handed out. */
 export class IdStateError extends HoldfastError {
   static {
     this.prototype.name = 'IdStateError'
   }
   readonly code = 'ID_STATE_INVALID'
   readonly outcome = 'not-applied'
+  /** The file, or the key in Redis or etcd. */
   readonly path: string
 
-  constructor(path: string, problem: string, options?: ErrorOptions) {
-    super(`id state file ${JSON.stringify(path)}: ${problem}`, options)
+  constructor(
+    path: string,
+    problem: string,
+    options: ErrorOptions & { readonly kind?: 'file' | 'key' } = {},
+  ) {
+    super(`id state ${options.kind ?? 'file'} ${JSON.stringify(path)}: ${problem}`, options)
     this.path = path
   }
+}
+
+/** Redis or etcd did not answer, or not as a counter. No id was handed out; a block may have been reserved, and is left unused. */
+export class IdCounterError extends HoldfastError {
+  static {
+    this.prototype.name = 'IdCounterError'
+  }
+  readonly code = 'ID_COUNTER_UNAVAILABLE'
+  readonly outcome = 'not-applied'
 }
 
 /** Another generator that is alive has this state file, or every instance number is taken. */

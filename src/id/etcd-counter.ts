@@ -1,7 +1,7 @@
 import { checkOptions, isName } from '../core/options.ts'
 import { IdInUseError, IdStateError } from './errors.ts'
 import { isSequence } from './layout.ts'
-import { checkFits, type SequenceSource } from './source.ts'
+import { answered, checkFits, type SequenceSource } from './source.ts'
 
 /** The part of an `etcd3` client that this counter calls. */
 export interface EtcdCounterClient {
@@ -46,7 +46,7 @@ export function etcdCounter(client: EtcdCounterClient, options: EtcdCounterOptio
   return {
     shared: true,
     open: async (instance) => ({
-      reserve: (count) => reserve(client, `${key}/${instance}`, count, notBelow),
+      reserve: (count) => answered('etcd', () => reserve(client, `${key}/${instance}`, count, notBelow)),
       close: async () => {},
     }),
   }
@@ -60,7 +60,8 @@ async function reserve(
 ): Promise<number> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const seen = await client.get(key).string()
-    if (seen !== null && !/^[0-9]{1,15}$/.test(seen)) throw new IdStateError(key, 'does not hold a number')
+    if (seen !== null && !/^[0-9]{1,15}$/.test(seen))
+      throw new IdStateError(key, 'does not hold a number', { kind: 'key' })
     const stored = BigInt(seen ?? 0)
     const first = stored < notBelow ? notBelow : stored
     checkFits(first, count)

@@ -1,4 +1,4 @@
-export { IdExhaustedError, IdInUseError, IdStateError, IdsStoppedError } from './errors.ts'
+export { IdCounterError, IdExhaustedError, IdInUseError, IdStateError, IdsStoppedError } from './errors.ts'
 export { type EtcdCounterClient, type EtcdCounterOptions, etcdCounter } from './etcd-counter.ts'
 export { type FeistelKeys, feistel } from './feistel.ts'
 export { type FileCounterState, fileCounter, inspectFileCounter } from './file-counter.ts'

@@ -26,7 +26,7 @@ export interface PermutedIdsOptions {
 export interface PermutedIds extends AsyncDisposable {
   /**
    * The next id.
-   * @throws IdStateError, IdInUseError, IdExhaustedError, IdsStoppedError, or an error of the store; no id was used
+   * @throws IdStateError, IdInUseError, IdExhaustedError, IdsStoppedError, IdCounterError, or an error of the store; no id was used
    */
   next(): Promise<bigint>
 

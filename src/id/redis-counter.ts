@@ -1,6 +1,7 @@
 import { checkOptions, isName } from '../core/options.ts'
+import { IdStateError } from './errors.ts'
 import { isSequence } from './layout.ts'
-import { checkFits, type SequenceSource } from './source.ts'
+import { answered, checkFits, type SequenceSource } from './source.ts'
 
 /** The part of an ioredis client that this counter calls. */
 export interface RedisCounterClient {
@@ -14,10 +15,16 @@ export interface RedisCounterOptions {
   readonly notBelow?: bigint
 }
 
-/** Raises and adds in one step. The numbers stay below 2^48, which a Lua number holds whole. */
+/**
+ * Raises and adds in one step. The numbers stay below 2^48, which a Lua number holds whole. What is no such number is left
+ * as it is: taken for one, '-5' would begin at 0 again. Nor is anything reserved that does not fit.
+ */
 const RESERVE = `
-local next = tonumber(redis.call('get', KEYS[1]) or '0')
+local stored = redis.call('get', KEYS[1]) or '0'
+if not string.find(stored, '^%d+$') or #stored > 15 then return redis.error_reply('ID_STATE is no number') end
+local next = tonumber(stored)
 if next < tonumber(ARGV[2]) then next = tonumber(ARGV[2]) end
+if next + tonumber(ARGV[1]) > 2 ^ 48 then return string.format('%.0f', next) end
 redis.call('set', KEYS[1], string.format('%.0f', next + tonumber(ARGV[1])))
 return string.format('%.0f', next)`
 
@@ -45,7 +52,13 @@ export function redisCounter(client: RedisCounterClient, options: RedisCounterOp
     shared: true,
     open: async (instance) => ({
       async reserve(count) {
-        const answer = await client.eval(RESERVE, 1, `${key}:{${instance}}`, count, notBelow.toString())
+        const at = `${key}:{${instance}}`
+        const answer = await answered('Redis', () =>
+          client.eval(RESERVE, 1, at, count, notBelow.toString()).catch((error: unknown) => {
+            if (!/^(?:ID_STATE|WRONGTYPE)/.test((error as Error).message)) throw error
+            throw new IdStateError(at, 'does not hold a number', { kind: 'key', cause: error })
+          }),
+        )
         const first = Number(answer)
         checkFits(first, count)
         return first

@@ -1,4 +1,5 @@
-import { IdExhaustedError } from './errors.ts'
+import { isHoldfastError } from '../core/errors.ts'
+import { IdCounterError, IdExhaustedError } from './errors.ts'
 import { SEQUENCE_MAX } from './layout.ts'
 
 /**
@@ -23,6 +24,18 @@ export interface OpenSource {
 }
 
 export const RESERVE_MAX = 2 ** 32
+
+/** What a server was asked for. @throws IdCounterError for what its driver throws; errors of ours as they are */
+export async function answered<T>(server: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (isHoldfastError(error)) throw error
+    throw new IdCounterError(`${server} did not give a block of ids (${(error as Error).message})`, {
+      cause: error,
+    })
+  }
+}
 
 /** @throws IdExhaustedError when the last of `count` numbers from `first` on would be past 2^48 - 1 */
 export function checkFits(first: number | bigint, count: number): void {

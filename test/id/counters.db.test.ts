@@ -111,6 +111,17 @@ for (const { name, open } of stores) {
   })
 }
 
+const NO_NUMBERS = ['abc', '-5', '4096.5', '', ' 12', '9'.repeat(20)]
+
+/** The code of the error that a generator with `source` meets. */
+async function codeOfNext(source: SequenceSource): Promise<unknown> {
+  await using ids = permutedIds({ instance: 1, source, permutation, blockSize: 10, prefetch: false })
+  return ids.next().then(
+    (id) => id,
+    (error: { code: unknown }) => error.code,
+  )
+}
+
 const has = (command: string): boolean => spawnSync('which', [command]).status === 0
 
 describe.skipIf(!has('redis-server'))('in Redis (skipped without redis-server)', () => {
@@ -135,6 +146,26 @@ describe.skipIf(!has('redis-server'))('in Redis (skipped without redis-server)',
   describeCounter(() => {
     const key = `ids${keys++}`
     return { counter: (options) => redisCounter(client, { key, ...options }) }
+  })
+
+  it.each(NO_NUMBERS)('%j is no state: it is told, and left as it is', async (state) => {
+    await client.set('bad:{1}', state)
+    expect(await codeOfNext(redisCounter(client, { key: 'bad' }))).toBe('ID_STATE_INVALID')
+    expect(await client.get('bad:{1}')).toBe(state)
+  })
+
+  it('neither is a key of another kind; and a server that is gone has a code', async () => {
+    await client.lpush('list:{1}', 'x')
+    expect(await codeOfNext(redisCounter(client, { key: 'list' }))).toBe('ID_STATE_INVALID')
+    const gone = new Redis(1, '127.0.0.1', { maxRetriesPerRequest: 0, retryStrategy: () => null })
+    gone.on('error', () => {})
+    expect(await codeOfNext(redisCounter(gone))).toBe('ID_COUNTER_UNAVAILABLE')
+  })
+
+  it('what does not fit any more does not move the counter', async () => {
+    await client.set('full:{1}', `${2 ** 48 - 5}`)
+    expect(await codeOfNext(redisCounter(client, { key: 'full' }))).toBe('ID_EXHAUSTED')
+    expect(await client.get('full:{1}')).toBe(`${2 ** 48 - 5}`)
   })
 })
 
@@ -178,5 +209,17 @@ describe.skipIf(!has('etcd'))('in etcd (skipped without etcd)', () => {
   describeCounter(() => {
     const key = `ids${keys++}`
     return { counter: (options) => etcdCounter(client, { key, ...options }) }
+  })
+
+  it.each(NO_NUMBERS)('%j is no state: it is told, and left as it is', async (state) => {
+    await client.put('bad/1').value(state)
+    expect(await codeOfNext(etcdCounter(client, { key: 'bad' }))).toBe('ID_STATE_INVALID')
+    expect(await client.get('bad/1').string()).toBe(state)
+  })
+
+  it('a server that is gone has a code', async () => {
+    const gone = new Etcd3({ hosts: 'http://127.0.0.1:1' })
+    expect(await codeOfNext(etcdCounter(gone))).toBe('ID_COUNTER_UNAVAILABLE')
+    gone.close()
   })
 })
