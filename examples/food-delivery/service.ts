@@ -5,7 +5,7 @@ import { openNaiveDatabase } from './naive/database.ts'
 import { startNaive } from './naive/start.ts'
 import { runAsChild } from './process/program.ts'
 import { faultyFetch } from './saga/network.ts'
-import { stopBetweenTransactions } from './saga/pause.ts'
+import { pauser } from './saga/pause.ts'
 import { startSaga } from './saga/start.ts'
 import type { DatabaseAddress } from './shared/database.ts'
 import type { ServiceName } from './shared/domain.ts'
@@ -26,6 +26,8 @@ export interface ServiceConfig {
   /** 1 at the first start, one more after each kill. */
   readonly life: number
   readonly faults: FaultRates
+  /** See `ordersToPauseIn`. */
+  readonly pauseIn: readonly string[]
   /** The failpoint at which this life ends; see `RunOptions.killAt`. */
   readonly killAt: string | undefined
   /** True where connections are cut on the way to the database, so that the service need not pretend. */
@@ -37,14 +39,16 @@ export type ServiceMessage =
   | { readonly kind: 'ready'; readonly port: number }
   | { readonly kind: 'in-hand'; readonly count: number | null }
   | { readonly kind: 'fault'; readonly fault: FaultReport }
-  /** May it stop itself now? `key` is the customer's own number of the order in whose midst it is. */
-  | { readonly kind: 'may-pause'; readonly key: string }
+  /** May it stop itself now? See `Pause`. */
+  | { readonly kind: 'may-pause'; readonly key: string; readonly sure: boolean }
+  /** It did, was woken, and has done what it was about to do. */
+  | { readonly kind: 'paused'; readonly key: string }
 
 /** What the parent asks a service, and what it lets it know. */
 export type ServiceOrder =
   | { readonly kind: 'in-hand' }
   | { readonly kind: 'address'; readonly service: ServiceName; readonly url: string }
-  | { readonly kind: 'may-pause'; readonly granted: boolean }
+  | { readonly kind: 'may-pause'; readonly key: string; readonly granted: boolean }
 
 runAsChild<ServiceConfig, ServiceOrder, ServiceMessage>(async (config, parent) => {
   const { service, seed, life, faults } = config
@@ -76,19 +80,7 @@ runAsChild<ServiceConfig, ServiceOrder, ServiceMessage>(async (config, parent) =
   parent.onOrder((order) => {
     if (order.kind === 'address') addresses.set(order.service, order.url)
   })
-  let answerPause = (_granted: boolean): void => {}
-  parent.onOrder((order) => {
-    if (order.kind === 'may-pause') answerPause(order.granted)
-  })
-  /** Stops this process where the parent, which wakes it again, has nothing against that. */
-  const pause = async (path: string): Promise<void> => {
-    const [, key = ''] = /([^/.]*)[^/]*$/.exec(path) ?? []
-    const granted = await new Promise<boolean>((resolve) => {
-      answerPause = resolve
-      parent.tell({ kind: 'may-pause', key })
-    })
-    if (granted) await stopBetweenTransactions([config.database, config.queue])
-  }
+  const pause = pauser(parent, [config.database, config.queue])
 
   const queue = await openQueue(config.queue)
   const broker = faultyTransport(queue.broker, faults, seed, report)
@@ -104,7 +96,15 @@ runAsChild<ServiceConfig, ServiceOrder, ServiceMessage>(async (config, parent) =
     }
     const given = { database, broker, losesCommit: config.commitsCutOutside ? undefined : losesCommit }
     if (version.name === 'holdfast') return startHoldfast(service, { ...given, without: version.without })
-    const fetch = faultyFetch({ addressOf: (name) => addresses.get(name), faults, seed, life, report, pause })
+    const fetch = faultyFetch({
+      addressOf: (name) => addresses.get(name),
+      faults,
+      seed,
+      life,
+      report,
+      pause,
+      pauseIn: config.pauseIn,
+    })
     return startSaga(service, { ...given, without: version.without, fetch })
   }
 

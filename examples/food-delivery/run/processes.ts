@@ -1,15 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Child, programOf } from '../process/child.ts'
 import type { ServiceConfig, ServiceMessage, ServiceOrder } from '../service.ts'
 import type { ServiceName } from '../shared/domain.ts'
+import { type Pausable, Pauses } from './pauses.ts'
 import type { Timeline } from './timeline.ts'
 
 const PROGRAM = programOf(import.meta.url, '../service')
 const STOP_MS = 1_500
-
-/** One that has stopped itself wakes at the latest after this. */
-const PAUSE_MAX_MS = 10_000
-const LOOK_EVERY_MS = 20
 
 type ServiceProcess = Child<ServiceConfig, ServiceOrder, ServiceMessage>
 
@@ -17,10 +13,10 @@ type ServiceProcess = Child<ServiceConfig, ServiceOrder, ServiceMessage>
 interface Instance {
   readonly service: ServiceName
   child?: ServiceProcess
+  /** Its life, as one that may stop itself. */
+  life?: Pausable
   /** Where it listens; undefined while it is down. */
   url: string | undefined
-  /** It has stopped itself. */
-  isPaused: boolean
   readonly questions: ((inHand: number) => void)[]
 }
 
@@ -28,7 +24,7 @@ interface Instance {
 export class Processes {
   readonly #config: (service: ServiceName, life: number) => ServiceConfig
   readonly #timeline: Timeline
-  readonly #hasEnded: (key: string) => boolean
+  readonly #pauses: Pauses
   readonly #instances: readonly Instance[]
   #spare: ServiceProcess | undefined
   /** Of the processes of one service, whose turn it is. */
@@ -48,8 +44,8 @@ export class Processes {
     timeline: Timeline,
     hasEnded: (key: string) => boolean,
   ) {
-    this.#hasEnded = hasEnded
-    this.#instances = services.map((service) => ({ service, url: undefined, isPaused: false, questions: [] }))
+    this.#pauses = new Pauses(timeline, hasEnded)
+    this.#instances = services.map((service) => ({ service, url: undefined, questions: [] }))
     this.#config = config
     this.#timeline = timeline
     this.failed = new Promise((_, reject) => {
@@ -77,14 +73,15 @@ export class Processes {
 
   /** @param index from 0 to `count` - 1 */
   kill(index: number): void {
-    const { child, isPaused } = this.#instances[index] as Instance
+    const { child, life } = this.#instances[index] as Instance
     // One that is still starting has nothing to lose yet; killing it again and again would only keep it down. And one that
-    // has stopped is to wake.
-    if (child?.isReady && !isPaused) child.kill()
+    // has stopped is to wake, and to do what it was about to do.
+    if (child?.isReady && life !== undefined && !this.#pauses.isUnder(life)) child.kill()
   }
 
-  /** What each service has in hand: handlers, held-back messages, unsent events. Infinity for one that is down. */
+  /** What each service has in hand: handlers, held-back messages, unsent events. Infinity while one is down or stopped. */
   async inHand(): Promise<number> {
+    if (this.#pauses.count > 0) return Number.POSITIVE_INFINITY
     const counts = await Promise.all(this.#instances.map(askInHand))
     return counts.reduce((a, b) => a + b, 0)
   }
@@ -100,6 +97,8 @@ export class Processes {
     const { service, questions } = instance
     const child = this.#spare ?? this.#spawn()
     instance.child = child
+    const pausable = this.#pausable(instance, child)
+    instance.life = pausable
     const ready = new Promise<void>((resolve) => {
       child.start({
         name: `the ${service} service`,
@@ -113,9 +112,15 @@ export class Processes {
           } else if (message.kind === 'in-hand') {
             questions.shift()?.(message.count ?? Number.POSITIVE_INFINITY) // Infinity has no JSON form
           } else if (message.kind === 'may-pause') {
-            const granted = this.#mayPause(instance)
-            child.send({ kind: 'may-pause', granted })
-            if (granted) void this.#pause(instance, message.key)
+            const { key, sure } = message
+            void this.#pauses.ask(pausable, {
+              service,
+              key,
+              sure,
+              answer: (granted) => child.send({ kind: 'may-pause', key, granted }),
+            })
+          } else if (message.kind === 'paused') {
+            this.#pauses.over(pausable, message.key)
           } else {
             this.#timeline.add(message.fault.kind, service, message.fault.detail)
           }
@@ -135,24 +140,19 @@ export class Processes {
     return ready
   }
 
-  /** Only where another process of the service can take over. */
-  #mayPause(instance: Instance): boolean {
-    return this.#instances.some(
-      (other) =>
-        other !== instance && other.service === instance.service && other.child?.isReady && !other.isPaused,
-    )
-  }
-
-  /** Wakes a process that stops itself, as late as can be: once its successor has ended what it was at. */
-  async #pause(instance: Instance, key: string): Promise<void> {
-    const { child, service } = instance
-    instance.isPaused = true
-    this.#timeline.add('pause', service, key)
-    const untilMs = performance.now() + PAUSE_MAX_MS
-    while (!this.#hasEnded(key) && performance.now() < untilMs && instance.child === child)
-      await sleep(LOOK_EVERY_MS)
-    instance.isPaused = false
-    child?.resume()
+  #pausable(instance: Instance, child: ServiceProcess): Pausable {
+    return {
+      isAlive: () => child.isReady,
+      hasSuccessor: () =>
+        this.#instances.some(
+          (other) =>
+            other !== instance &&
+            other.service === instance.service &&
+            other.life?.isAlive() &&
+            !this.#pauses.isUnder(other.life),
+        ),
+      wake: () => child.resume(),
+    }
   }
 
   /** The others hear where this one listens, and it hears where the others do. */

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Anomalies, type AuditResult, audit } from '../audit/audit.ts'
+import { ordersToPauseIn } from '../saga/pause.ts'
 import type { DatabaseAddress } from '../shared/database.ts'
 import { SERVICES, type ServiceName } from '../shared/domain.ts'
 import type { FaultRates } from '../shared/faults.ts'
@@ -108,6 +109,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
   const proxy = await startProxy(options, timeline)
   const through = (address: DatabaseAddress): DatabaseAddress =>
     address.kind === 'postgres' && proxy ? { kind: 'postgres', url: proxy.url(address.url) } : address
+  const pauseIn = faults.pause === 0 ? [] : ordersToPauseIn(keysOf(workload), seed)
   const ends = new Ends(storage.addresses.order, PATIENCE_MS)
   const processes = new Processes(
     PROCESSES[version.name],
@@ -119,6 +121,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
       seed,
       life,
       faults,
+      pauseIn,
       killAt: killAt[life - 1],
       commitsCutOutside: proxy !== undefined,
     }),
@@ -236,6 +239,10 @@ function aborted(signal: AbortSignal, over: AbortSignal): Promise<never> {
     if (signal.aborted) reject(signal.reason)
     signal.addEventListener('abort', () => reject(signal.reason), { once: true, signal: over })
   })
+}
+
+function keysOf({ orders }: Workload): string[] {
+  return orders.map(({ key }) => key)
 }
 
 function placesOf({ addresses }: Storage): Parameters<typeof audit>[0] {

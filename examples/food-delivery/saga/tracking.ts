@@ -38,10 +38,10 @@ export function trackingRoutes({
     async 'PUT /tracking/:name'({ name: orderId, headers, body }) {
       const { says } = body as { says: string }
       const lock = readFencingHeader(String(headers['fencing-token']))
-      await transaction(async (tx) => {
+      const write = async (tx: OwnTransaction): Promise<void> => {
         // Refuses what an attempt says that was overtaken by another process.
         if (fenced) await fence(tx, lock)
-        // Drops a copy of what this process has said already; it may have said more since.
+        // Drops a copy of what this process has said already; it may have said more since. A word of another process is none.
         const said = { scope: 'tracking', id: `${headers['idempotency-key']}/${lock.token}` }
         await once(tx, said, () =>
           tx.execute(
@@ -49,7 +49,13 @@ export function trackingRoutes({
               on conflict (order_id) do update set says = excluded.says, at_ms = excluded.at_ms`,
           ),
         )
-      })
+      }
+      try {
+        await transaction(write)
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'STALE_FENCE') throw error
+        return { status: 412, body: { error: { code: 'STALE_FENCE' } } } // for ever: not to be tried again
+      }
       return { status: 200, body: {} }
     },
   }

@@ -7,6 +7,7 @@ const IN_HAND_MAX = 8
 const STOP_MS = 5_000
 
 interface Coordinator {
+  readonly life: number
   readonly child: Child<CoordinatorConfig, Order, FromCoordinator>
   readonly inHand: Set<string>
 }
@@ -26,6 +27,8 @@ export class Coordinators {
   readonly #config: (index: number, life: number) => CoordinatorConfig
   readonly #orders: Order[]
   readonly #running = new Map<number, Coordinator>()
+  /** All have been ready once: none has taken the orders away before another one was there. */
+  #begun = false
   readonly #done: Promise<void>
   #finish!: () => void
   #fail!: (error: Error) => void
@@ -50,10 +53,11 @@ export class Coordinators {
     return this.#done
   }
 
-  /** SIGKILL to the one with this number, if it has something in hand. */
-  kill(index: number): void {
-    const running = this.#running.get(index % this.#running.size)
-    if (running?.child.isReady && running.inHand.size > 0) running.child.kill()
+  /** SIGKILL to the one with this number, if it has something in hand and this life of it is not to be spared. */
+  kill(index: number, isSpared: (index: number, life: number) => boolean): void {
+    const running = this.#running.get(index)
+    if (running === undefined || isSpared(index, running.life)) return
+    if (running.child.isReady && running.inHand.size > 0) running.child.kill()
   }
 
   async stop(): Promise<void> {
@@ -61,14 +65,15 @@ export class Coordinators {
   }
 
   #start(index: number, life: number): void {
-    const running: Coordinator = { child: new Child(PROGRAM, this.#fail), inHand: new Set() }
+    const running: Coordinator = { life, child: new Child(PROGRAM, this.#fail), inHand: new Set() }
     this.#running.set(index, running)
     running.child.start({
       name: `coordinator ${index + 1}`,
       config: this.#config(index, life),
       onMessage: (message) => {
         if (message.kind === 'answer') this.#count(running, message)
-        this.#handOut(running)
+        if (this.#begun) this.#handOut(running)
+        else this.#begin()
       },
       onEnd: (killed) => {
         this.answered.unanswered += running.inHand.size
@@ -79,6 +84,13 @@ export class Coordinators {
         this.#finishIfDone()
       },
     })
+  }
+
+  #begin(): void {
+    const all = [...this.#running.values()]
+    if (!all.every(({ child }) => child.isReady)) return
+    this.#begun = true
+    for (const one of all) this.#handOut(one)
   }
 
   #count({ inHand }: Coordinator, { id, outcome }: FromCoordinator & { kind: 'answer' }): void {

@@ -33,7 +33,7 @@ const PLACES: Readonly<Record<Mode, readonly string[]>> = {
     'two-phase.committing',
     'two-phase.committed',
   ],
-  'without-decision': ['demo.committing'],
+  'without-decision': ['demo.between-commits'],
 }
 
 const ROWS: readonly (readonly [keyof Anomalies, string])[] = [
@@ -104,7 +104,7 @@ async function run(
       mode,
       paymentUrl: payment.url,
       restaurantUrl: restaurant.url,
-      failpoints: everyMs === undefined ? '' : placeToDie(mode, seed, index, life),
+      failpoints: everyMs === undefined ? '' : placeToDie({ mode, orders, seed, index, life }),
     }))
     const startMs = performance.now()
     let kills = 0
@@ -114,7 +114,7 @@ async function run(
         : setInterval(() => {
             kills += 1
             if (chance(seed, 'kill', kills) < 0.6)
-              coordinators.kill(Math.floor(chance(seed, 'whom', kills) * COORDINATORS))
+              coordinators.kill(Math.floor(chance(seed, 'whom', kills) * COORDINATORS), isSure)
           }, everyMs)
     const interrupted = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -137,16 +137,32 @@ async function run(
   }
 }
 
+/** The one life of every run that ends at a place for certain, so that a short run is not over before anything happened. */
+const isSure = (index: number, life: number): boolean => index === 0 && life === 1
+
+const ORDERS_BEFORE_MAX = 40
+
 /**
- * Most lives end at a place between two effects, after some orders; which, follows from the seed. One life of every run
- * does, at the first of the places, which every order passes: a short run is not to be over before anything happened.
+ * Most lives end at a place between two effects, after some orders; which, follows from the seed. The sure one ends at the
+ * first of the places, which every order passes, after few enough that its coordinator has them however short the run is.
  */
-function placeToDie(mode: Mode, seed: number, index: number, life: number): string {
-  const isSure = index === 0 && life === 1
-  if (!isSure && chance(seed, 'lives', index, life) < 0.2) return ''
+function placeToDie(about: {
+  mode: Mode
+  orders: number
+  seed: number
+  index: number
+  life: number
+}): string {
+  const { mode, orders, seed, index, life } = about
+  const hit = chance(seed, 'hit', index, life)
   const places = PLACES[mode]
-  const place = places[isSure ? 0 : Math.floor(chance(seed, 'place', index, life) * places.length)]
-  return `${place}=kill@${3 + Math.floor(chance(seed, 'hit', index, life) * 40)}`
+  if (isSure(index, life)) {
+    const most = Math.min(ORDERS_BEFORE_MAX, orders / COORDINATORS / 8)
+    return `${places[0]}=kill@${1 + Math.floor(hit * most)}`
+  }
+  if (chance(seed, 'lives', index, life) < 0.2) return ''
+  const place = places[Math.floor(chance(seed, 'place', index, life) * places.length)]
+  return `${place}=kill@${3 + Math.floor(hit * ORDERS_BEFORE_MAX)}`
 }
 
 interface Database {
