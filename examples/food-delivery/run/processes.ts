@@ -73,10 +73,13 @@ export class Processes {
 
   /** @param index from 0 to `count` - 1 */
   kill(index: number): void {
-    const { child, life } = this.#instances[index] as Instance
-    // One that is still starting has nothing to lose yet; killing it again and again would only keep it down. And one that
-    // has stopped is to wake, and to do what it was about to do.
-    if (child?.isReady && life !== undefined && !this.#pauses.isUnder(life)) child.kill()
+    const { child, service } = this.#instances[index] as Instance
+    // One that has stopped is to wake, and to do what it was about to do; and whoever takes over from it is to get so far.
+    const isPausing = this.#instances.some(
+      (one) => one.service === service && one.life !== undefined && this.#pauses.isUnder(one.life),
+    )
+    // One that is still starting has nothing to lose yet; killing it again and again would only keep it down.
+    if (child?.isReady && !isPausing) child.kill()
   }
 
   /** What each service has in hand: handlers, held-back messages, unsent events. Infinity while one is down or stopped. */
