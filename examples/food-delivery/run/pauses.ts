@@ -18,22 +18,29 @@ export interface Wish {
   readonly answer: (granted: boolean) => void
 }
 
-/** One that has stopped itself wakes at the latest after this. */
-const PAUSE_MAX_MS = 25_000
+/** What is known of the orders. */
+export interface Orders {
+  has(key: string): boolean
+  /** How many have ended. */
+  readonly count: number
+}
+
+/** One that has stopped itself is woken at the latest when no order has ended for so long: it may be in the way. */
+const STALLED_MS = 25_000
 const LOOK_EVERY_MS = 20
 
 /** Lets processes stop themselves, and wakes each as late as can be: once its successor has ended what it was at. */
 export class Pauses {
   readonly #timeline: Timeline
-  readonly #hasEnded: (key: string) => boolean
+  readonly #ended: Orders
   /** The orders that were `sure` and have had their pause. */
   readonly #had = new Set<string>()
   readonly #under = new Map<Pausable, string>()
 
-  /** @param hasEnded whether the order with that key has ended */
-  constructor(timeline: Timeline, hasEnded: (key: string) => boolean) {
+  /** @param ended the orders that have ended */
+  constructor(timeline: Timeline, ended: Orders) {
     this.#timeline = timeline
-    this.#hasEnded = hasEnded
+    this.#ended = ended
   }
 
   /** From when it may stop until it has done what it was about to do. Such a one is not to be killed. */
@@ -68,14 +75,26 @@ export class Pauses {
   }
 
   async #wakeLate(process: Pausable, key: string): Promise<void> {
-    const untilMs = performance.now() + PAUSE_MAX_MS
-    while (!this.#hasEnded(key) && performance.now() < untilMs && process.isAlive())
-      await sleep(LOOK_EVERY_MS)
+    await this.#untilEnded(process, key)
     // Again and again: where its time is over before it has got to stop itself, it stops after the first of these.
     while (this.isUnder(process) && process.isAlive()) {
       process.wake()
       await sleep(LOOK_EVERY_MS)
     }
+    if (!this.isUnder(process)) return
+    // It was dying when it asked.
     this.over(process, key)
+    this.#had.delete(key)
+  }
+
+  async #untilEnded(process: Pausable, key: string): Promise<void> {
+    let { count } = this.#ended
+    let sinceMs = performance.now()
+    while (!this.#ended.has(key) && process.isAlive() && performance.now() - sinceMs < STALLED_MS) {
+      await sleep(LOOK_EVERY_MS)
+      if (this.#ended.count === count) continue
+      count = this.#ended.count
+      sinceMs = performance.now()
+    }
   }
 }

@@ -1,7 +1,7 @@
 import { Child, programOf } from '../process/child.ts'
 import type { ServiceConfig, ServiceMessage, ServiceOrder } from '../service.ts'
 import type { ServiceName } from '../shared/domain.ts'
-import { type Pausable, Pauses } from './pauses.ts'
+import { type Orders, type Pausable, Pauses } from './pauses.ts'
 import type { Timeline } from './timeline.ts'
 
 const PROGRAM = programOf(import.meta.url, '../service')
@@ -36,15 +36,15 @@ export class Processes {
 
   /**
    * @param services one entry for each process; a service may have several
-   * @param hasEnded whether the order with that key has ended, in whose midst a process has stopped itself
+   * @param ended the orders that have ended, in whose midst a process may have stopped itself
    */
   constructor(
     services: readonly ServiceName[],
     config: (service: ServiceName, life: number) => ServiceConfig,
     timeline: Timeline,
-    hasEnded: (key: string) => boolean,
+    ended: Orders,
   ) {
-    this.#pauses = new Pauses(timeline, hasEnded)
+    this.#pauses = new Pauses(timeline, ended)
     this.#instances = services.map((service) => ({ service, url: undefined, questions: [] }))
     this.#config = config
     this.#timeline = timeline

@@ -126,7 +126,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
       commitsCutOutside: proxy !== undefined,
     }),
     timeline,
-    (key) => ends.has(key),
+    ends,
   )
   const over = new AbortController()
   const customersSignal = AbortSignal.any([over.signal, signal])
