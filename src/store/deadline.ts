@@ -1,3 +1,5 @@
+import { armWhenOlder, forget } from './young-timers.ts'
+
 /** Something that may end while one waits: a deadline, or a signal. */
 export interface Expiry {
   readonly fired: boolean
@@ -35,15 +37,26 @@ export class Deadline implements Expiry {
   /** Ends the race that runs; without effect once that is over. */
   #stop: ((reason: unknown) => void) | undefined
   #listeners: Set<() => void> | undefined
-  readonly #timer: NodeJS.Timeout
+  readonly #ms: number
+  readonly #makeReason: () => unknown
+  #timer: NodeJS.Timeout | undefined
+  #cleared = false
   readonly #caller: AbortSignal | undefined
-  readonly #onCaller = (): void => this.#fire(this.#caller?.reason)
+  #onCaller: (() => void) | undefined
 
   constructor(ms: number, makeReason: () => unknown, caller: AbortSignal | undefined) {
-    this.#timer = setTimeout(() => this.#fire(makeReason()), ms)
+    this.#ms = ms
+    this.#makeReason = makeReason
     this.#caller = caller
-    if (caller?.aborted) this.#fire(caller.reason)
-    else if (caller) waitersOf(caller).add(this.#onCaller)
+    if (caller?.aborted) {
+      this.#fire(caller.reason)
+      return
+    }
+    if (caller) {
+      this.#onCaller = () => this.#fire(caller.reason)
+      waitersOf(caller).add(this.#onCaller)
+    }
+    if (ms < LONG_MS || !armWhenOlder(this)) this.arm()
   }
 
   get fired(): boolean {
@@ -56,6 +69,8 @@ export class Deadline implements Expiry {
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
+      // Its listeners are the caller's, and so is the context in which a timer made here calls them.
+      this.arm()
       this.#controller = new AbortController()
       if (this.#fired) this.#controller.abort(this.#reason)
     }
@@ -84,10 +99,18 @@ export class Deadline implements Expiry {
     if (this.#fired) throw this.#reason
   }
 
+  /** Starts its timer, unless it has one or is over. */
+  arm(): void {
+    if (this.#cleared || this.#fired || this.#timer !== undefined) return
+    this.#timer = setTimeout(() => this.#fire(this.#makeReason()), this.#ms)
+  }
+
   /** Lets go of the timer and of the caller's signal. */
   clear(): void {
-    clearTimeout(this.#timer)
-    if (this.#caller) waitersOf(this.#caller).delete(this.#onCaller)
+    this.#cleared = true
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
+    else forget(this)
+    if (this.#caller && this.#onCaller) waitersOf(this.#caller).delete(this.#onCaller)
   }
 
   #fire(reason: unknown): void {
@@ -99,6 +122,9 @@ export class Deadline implements Expiry {
     for (const listener of this.#listeners ?? []) listener()
   }
 }
+
+/** One of this length may be `YOUNG_MS` late. */
+const LONG_MS = 1_000
 
 const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
