@@ -1,5 +1,6 @@
 import { Bell } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
+import { isForPeople } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import type { SqlValue } from '../store/sql.ts'
 import type { Partition } from './partition.ts'
@@ -78,7 +79,7 @@ export class Deleter {
         await failpoint('outbox.relay.deleted')
       } catch (error) {
         // They stay in hand, so they are not sent again by this relay; after a crash they are, which is the promise.
-        if (life.aborted) break
+        if (life.aborted || isForPeople(error)) break
         options.log.warn('the relay could not delete what the broker stored and tries again', { error })
         await this.#pause(backoffMs(tries++, TROUBLE_BACKOFF, store.clock))
         continue
@@ -129,7 +130,9 @@ export class Deleter {
   async #pause(ms: number): Promise<void> {
     const { clock } = this.#context.store
     const endMs = clock.monotonic() + ms
-    while (!this.#context.life.stopping && clock.monotonic() < endMs) await clock.sleep(Math.min(50, ms))
+    // Once at least: a store that refuses at once would otherwise keep the event loop from everything else.
+    do await clock.sleep(Math.min(50, ms))
+    while (!this.#context.life.stopping && clock.monotonic() < endMs)
   }
 
   /**

@@ -1,7 +1,7 @@
 import { ConfigError, UnsupportedError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
 import type { Store } from '../store/store.ts'
-import type { Flush, SyncTransaction, Transaction } from '../store/transaction.ts'
+import type { Flush, Row, SyncTransaction, Transaction } from '../store/transaction.ts'
 import { Announcer } from './announcer.ts'
 import {
   checkMessage,
@@ -16,8 +16,16 @@ import { Rate } from './rate.ts'
 import { OutboxRelay, type Relay } from './relay.ts'
 import type { RelayOptions } from './relay-options.ts'
 import { sourceOf } from './source.ts'
-import { countDeadLetters, countLater, insertLater, insertMessages, readBacklog } from './statements.ts'
-import { expectAtRelays, wakeRelays } from './wake.ts'
+import {
+  countDeadLetters,
+  countLater,
+  type FirstRow,
+  insertFirst,
+  insertLater,
+  insertMessages,
+  readBacklog,
+} from './statements.ts'
+import { expectAtRelays, offerOfRelays, wakeRelays } from './wake.ts'
 
 /** What was published; consumers de-duplicate on the id. */
 export interface Published {
@@ -214,7 +222,11 @@ class StoreOutbox implements Outbox {
     const lockIds = new Set(ready.flatMap((row) => (row.lockId === undefined ? [] : [row.lockId])))
     // Before the sequence numbers are drawn: the next writer of the key draws its own only after our COMMIT.
     if (lockIds.size > 0 && dialect.lockIds !== undefined) await tx.query(dialect.lockIds([...lockIds]))
-    const insertReady = ready.length > 0 ? insertMessages(tx.store, this.name, ready) : undefined
+    const offer = tx.joined ? undefined : offerOfRelays(tx.store, this.name, ready)
+    const insertAndLook = offer && insertFirst(tx.store, this.name, ready)
+    const insertReady =
+      insertAndLook ?? (ready.length > 0 ? insertMessages(tx.store, this.name, ready) : undefined)
+    let found: readonly FirstRow[] = []
     const insertDelayed = later.length > 0 ? insertLater(tx.store, this.name, later) : undefined
     if (insertReady !== undefined && insertDelayed !== undefined) await tx.execute(insertDelayed)
     if (tx.joined) {
@@ -224,11 +236,16 @@ class StoreOutbox implements Outbox {
       const partitions = later.length > 0 ? undefined : ready.map((row) => row.partition)
       tx.afterCommit(() => {
         this.#published.add(rows.length)
-        this.#wake(partitions)
+        const taken = offer?.take(ready, found) ?? false
+        if (!taken || later.length > 0) this.#wake(partitions)
       })
     }
     await failpoint('outbox.publish.flushed')
-    return insertReady ?? insertDelayed
+    if (insertAndLook === undefined) return insertReady ?? insertDelayed
+    const onRows = (rows: readonly Row[]): void => {
+      found = rows as unknown as FirstRow[]
+    }
+    return { statement: insertAndLook, onRows }
   }
 
   #wake(partitions: readonly number[] | undefined): void {

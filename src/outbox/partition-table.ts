@@ -18,6 +18,10 @@ export class PartitionTable {
     return this.#partitions.size
   }
 
+  get(id: number): Partition | undefined {
+    return this.#partitions.get(id)
+  }
+
   /** Ascending. */
   ids(): number[] {
     return [...this.#partitions.keys()].sort((a, b) => a - b)

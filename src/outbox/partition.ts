@@ -21,6 +21,10 @@ export class Partition {
   busy = false
   /** There may be messages that have not been read. */
   dirty = true
+  /** Reads of it that have begun. */
+  reads = 0
+  /** True while it is being read. */
+  reading = false
   /** Stored by the broker, not yet deleted. */
   readonly deleting = new Set<SqlValue>()
   readonly silences = new Silences()
@@ -67,6 +71,22 @@ export class Partition {
       this.#left === undefined &&
       nowMs >= this.#pausedUntilMs &&
       !this.aborter.signal.aborted
+    )
+  }
+
+  /** True when nothing of it is known that is not delivered and deleted. */
+  isAtRest(nowMs: number): boolean {
+    return (
+      !this.dirty &&
+      !this.busy &&
+      !this.reading &&
+      this.deleting.size === 0 &&
+      this.#blocked.size === 0 &&
+      this.#avoided.size === 0 &&
+      this.#left === undefined &&
+      nowMs >= this.#pausedUntilMs &&
+      !this.aborter.signal.aborted &&
+      this.lease.isHeld()
     )
   }
 

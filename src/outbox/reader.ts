@@ -39,6 +39,8 @@ export class Reader {
     for (const partition of served) {
       // Before the read, so that a commit that rings while it runs is not lost.
       partition.dirty = false
+      partition.reading = true
+      partition.reads++
       for (const sequence of partition.exceptSequences()) exceptSequences.push(sequence)
       exceptKeys.push(...partition.blockedKeys)
     }
@@ -56,6 +58,8 @@ export class Reader {
     } catch (error) {
       for (const partition of served) partition.dirty = true
       throw error
+    } finally {
+      for (const partition of served) partition.reading = false
     }
     await failpoint('outbox.relay.read')
     if (rows.length === 0) {

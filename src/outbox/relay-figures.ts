@@ -18,6 +18,8 @@ export interface RelayFigures {
   /** Reads of the outbox, those of `emptyReads` included. */
   readonly reads: number
   readonly emptyReads: number
+  /** Messages of this process that were handed over without a read. */
+  readonly direct: number
 }
 
 /** The rates of the outbox that a relay adds to. */
@@ -33,6 +35,7 @@ export class RelayCounts {
   deadLetters = 0
   reads = 0
   emptyReads = 0
+  direct = 0
   /** Being published, or stored by the broker and not yet deleted. */
   inHand = 0
   /** Bytes of the large payloads among those that are being published. */

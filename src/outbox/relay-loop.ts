@@ -1,10 +1,12 @@
 import { isForPeople } from '../core/errors.ts'
 import { PollPace } from '../core/poll-pace.ts'
 import type { ChunkPublisher } from './chunk-publisher.ts'
+import { DirectHand, type Offer } from './direct.ts'
 import { DrainWaiters } from './drain-waiters.ts'
 import { RelayStoppedError } from './errors.ts'
 import { LARGE_BYTES_MAX } from './large-payloads.ts'
 import { LATER_POLL_MS, type LaterMover } from './later-mover.ts'
+import type { OutboxRow } from './message.ts'
 import type { PartitionTable } from './partition-table.ts'
 import type { Chunk, Reader } from './reader.ts'
 import { RecentIds } from './recent-ids.ts'
@@ -49,10 +51,12 @@ export class RelayLoop implements LocalRelay {
   readonly #waiters = new DrainWaiters()
   /** Of this process, the last ones. */
   readonly #own = new RecentIds()
+  readonly #direct: DirectHand
 
   constructor(context: RelayContext, parts: RelayParts) {
     this.#context = context
     this.#parts = parts
+    this.#direct = new DirectHand(context, (chunk) => parts.publisher.send(chunk))
   }
 
   /** Ends when the relay is told to stop. @throws what waiting cannot mend */
@@ -87,6 +91,10 @@ export class RelayLoop implements LocalRelay {
 
   expect(id: string): void {
     this.#own.add(id)
+  }
+
+  offer(rows: readonly OutboxRow[]): Offer | undefined {
+    return this.#direct.offer(this.#parts.partitions.get(rows[0]?.partition as number), rows)
   }
 
   /** Messages of these partitions were committed; undefined means any, and delayed ones. True when all are held here. */

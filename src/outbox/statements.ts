@@ -1,6 +1,6 @@
 /** The outbox's statements, one per function. The relay's own reading and deleting are in `relay-statements.ts`. */
 import type { InsertColumn } from '../store/dialect.ts'
-import { type Sql, sql } from '../store/sql.ts'
+import { type Sql, type SqlValue, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OutboxRow } from './message.ts'
 
@@ -17,6 +17,30 @@ export const MESSAGE_COLUMNS: readonly InsertColumn[] = [
 /** Appends messages in the order of `rows`; the database numbers them. */
 export function insertMessages(store: Store, name: string, rows: readonly OutboxRow[]): Sql {
   return store.dialect.insertRows(store.table('outbox'), MESSAGE_COLUMNS, rows.map(toValues(name)))
+}
+
+/** What `insertFirst` answers for each row. */
+export interface FirstRow {
+  readonly message_id: string
+  readonly sequence: SqlValue
+  readonly published_at_ms: SqlValue
+  /** No other message of the partition was there, whatever its transaction had committed before this statement began. */
+  readonly first: boolean
+}
+
+/**
+ * `insertMessages` for rows of one partition, which says whether they are the first there. The look does not see the rows
+ * of its own statement, and begins at the start of the partition, as the relay's read does. Undefined where the database
+ * cannot insert and look by one statement.
+ */
+export function insertFirst(store: Store, name: string, rows: readonly OutboxRow[]): Sql | undefined {
+  const { seesLatest, insertRows } = store.dialect
+  const partition = rows[0]?.partition
+  if (seesLatest === undefined || partition === undefined) return undefined
+  const outbox = store.table('outbox')
+  const other = sql`select other.sequence from ${outbox} as other where other.name = ${name} and other.partition = ${partition} order by other.name, other.partition, other.sequence limit 1`
+  const returning = sql`message_id, sequence, published_at_ms, ${seesLatest} and (${other}) is null as first`
+  return insertRows(outbox, MESSAGE_COLUMNS, rows.map(toValues(name)), { returning })
 }
 
 /** Keeps delayed messages. The due time is reckoned on the store's clock. */

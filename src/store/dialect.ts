@@ -44,12 +44,15 @@ export interface Dialect {
   /** The store's clock, in whole milliseconds since 1970, read when the statement runs (not when the transaction began). */
   readonly nowMs: Sql
 
-  /** One statement that inserts all rows. `onConflict: 'ignore'` leaves existing rows alone. */
+  /**
+   * One statement that inserts all rows, in their order. `onConflict: 'ignore'` leaves existing rows alone. `returning`:
+   * expressions over each row, which then are the statement's rows.
+   */
   insertRows(
     table: Sql,
     columns: readonly InsertColumn[],
     rows: readonly (readonly SqlValue[])[],
-    options?: { onConflict?: 'ignore' },
+    options?: { onConflict?: 'ignore'; returning?: Sql },
   ): Sql
 
   /** A table for a FROM clause, made of parameters: `rows` under the name `alias` with `columns`. The text never changes. */
@@ -79,6 +82,12 @@ export interface Dialect {
 
   /** `column in (values)` whose text does not change with the number of values, where the database allows it. */
   isOneOf(column: Sql, type: InsertColumn['type'], values: readonly SqlValue[]): Sql
+
+  /**
+   * An expression that is true where the statement it stands in sees all that was committed before that began, and not
+   * an older snapshot of its transaction. Undefined where a statement cannot both insert and look.
+   */
+  readonly seesLatest: Sql | undefined
 
   /** The suffix that locks the selected rows to the end of the transaction; empty where the whole store is locked. */
   forUpdate(options?: { skipLocked?: boolean }): Sql

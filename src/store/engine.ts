@@ -71,7 +71,7 @@ export interface Session extends Statements {
    * that fails is not carried out. Rejects as `commit` does; the transaction is over when the outcome is `not-applied`.
    * Absent where that would spare nothing.
    */
-  commitWith?(last: Statement): Promise<void>
+  commitWith?(last: Statement): Promise<StatementResult>
   rollback(): Promise<void>
   /**
    * Ends the work and keeps it, neither committed nor rolled back, under `gid`, which is plain text. False when the

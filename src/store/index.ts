@@ -55,6 +55,7 @@ export { storeTables } from './tables.ts'
 export type {
   Flush,
   JoinedTransaction,
+  LastStatement,
   LockRowsOptions,
   OwnTransaction,
   Row,

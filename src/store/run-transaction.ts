@@ -5,10 +5,10 @@ import { ConfigError, type HoldfastError, isHoldfastError } from '../core/errors
 import { failpoint } from '../core/failpoint.ts'
 import { runHooks } from './after-commit.ts'
 import { Deadline } from './deadline.ts'
-import type { Session, Statement } from './engine.ts'
+import type { Session, StatementResult } from './engine.ts'
 import { CommitUnknownError, isRetriable, TransactionTimeoutError } from './errors.ts'
 import { type Ground, openTransaction, UNDO_WAIT_MS } from './open-transaction.ts'
-import type { OwnScope } from './scope.ts'
+import type { Last, OwnScope } from './scope.ts'
 import type { TransactionOptions } from './store.ts'
 import { resolveTransactionOptions } from './transaction-options.ts'
 import { within } from './within.ts'
@@ -56,7 +56,7 @@ async function runOnce<T>(
 ): Promise<T> {
   const { witness = false } = options
   const transactionId = witness ? randomUUID() : undefined
-  let last: Statement | undefined
+  let last: Last | undefined
   const { session, scope, result } = await openTransaction(
     ground,
     { mode: options, attempt, alone, deadline },
@@ -83,11 +83,15 @@ async function runOnce<T>(
     let found: 'applied' | 'not-applied' | undefined
     try {
       if (!alone) await failpoint('store.commit.before')
-      const sent = last === undefined ? session.commit() : (session.commitWith?.(last) ?? session.commit())
+      const sent = last && session.commitWith?.(last.statement)
       try {
-        if (sent !== undefined) await deadline.race(sent)
+        if (sent !== undefined) last?.onRows((await deadline.race(sent)).rows)
+        else {
+          const committing = session.commit()
+          if (committing !== undefined) await deadline.race(committing)
+        }
       } catch (error) {
-        if (last !== undefined && error === deadline.reason) found = await stopLast(sent as Promise<void>)
+        if (sent !== undefined && error === deadline.reason) found = await stopLast(sent)
         if (found !== 'applied') throw error
       }
       await failpoint('store.commit.after')
@@ -107,7 +111,7 @@ async function runOnce<T>(
    * The deadline fired while the last statement was under way with COMMIT behind it, and it may wait for a lock: it is
    * stopped, and its answer waited for. Undefined when none comes.
    */
-  async function stopLast(sent: Promise<void>): Promise<'applied' | 'not-applied' | undefined> {
+  async function stopLast(sent: Promise<StatementResult>): Promise<'applied' | 'not-applied' | undefined> {
     const ended = sent.then(
       () => 'applied' as const,
       (error) => ((error as HoldfastError).outcome === 'not-applied' ? ('not-applied' as const) : undefined),

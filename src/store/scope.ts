@@ -3,13 +3,14 @@ import type { Deadline } from './deadline.ts'
 import type { Session, Statement, Statements, SyncStatements } from './engine.ts'
 import { TransactionAbortedError, TransactionStateError } from './errors.ts'
 import { lockRequest } from './lock-request.ts'
-import type { Sql, SqlValue } from './sql.ts'
+import { Sql, type SqlValue } from './sql.ts'
 import { StatementPromise } from './statement-promise.ts'
 import type { Store } from './store.ts'
 import { toStatement } from './to-statement.ts'
 import type {
   Flush,
   JoinedTransaction,
+  LastStatement,
   LockRowsOptions,
   OwnTransaction,
   Row,
@@ -28,6 +29,16 @@ import type {
  * ended: every use is refused; what the work function still had in the air cannot reach the next transaction.
  */
 type State = 'open' | 'nested' | 'doomed' | 'ended'
+
+/** A transaction's last statement, as it goes to the driver. */
+export interface Last extends Pick<LastStatement, 'onRows'> {
+  readonly statement: Statement
+}
+
+// biome-ignore lint/suspicious/noConfusingVoidType: what a flush gives
+function toLast(given: Sql | LastStatement | void): LastStatement | undefined {
+  return given instanceof Sql ? { statement: given, onRows: nothing } : (given ?? undefined)
+}
 
 abstract class Scope implements TransactionBase {
   readonly store: Store
@@ -79,24 +90,27 @@ abstract class Scope implements TransactionBase {
    * Waits for statements that nobody awaited, then runs what was queued; a flush may queue more. Gives the statement that
    * is left to be the transaction's last.
    */
-  async flush(): Promise<Statement | undefined> {
+  async flush(): Promise<Last | undefined> {
     if (this.#inFlight.size > 0 || this.#failed.length > 0) await this.settleInFlight()
     else this.assertOpen()
-    let last: Sql | undefined
+    let last: LastStatement | undefined
     while (this.#flushes !== undefined) {
       const flushes = this.#flushes
       this.#flushes = undefined
       for (const [flush, items] of flushes) {
-        if (last !== undefined) await this.execute(last)
-        last = (await flush(this as unknown as Transaction, items)) ?? undefined
+        if (last !== undefined) last.onRows(await this.query(last.statement))
+        last = toLast(await flush(this as unknown as Transaction, items))
       }
     }
-    return last && toStatement(this.store, last, undefined)
+    return last && { statement: toStatement(this.store, last.statement, undefined), onRows: last.onRows }
   }
 
   /** Runs a statement that `flush` left. */
-  async runLast(last: Statement): Promise<void> {
-    await this.#start(() => this.#statements.run(last), nothing)
+  async runLast({ statement, onRows }: Last): Promise<void> {
+    await this.#start(
+      () => this.#statements.run(statement),
+      ({ rows }) => onRows(rows),
+    )
   }
 
   /** True while a statement is under way. */

@@ -53,7 +53,14 @@ export interface TransactionBase {
  * COMMIT, which spares a round trip.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: most have nothing to give
-export type Flush<Item> = (tx: Transaction, items: readonly Item[]) => Promise<Sql | void>
+export type Flush<Item> = (tx: Transaction, items: readonly Item[]) => Promise<Sql | LastStatement | void>
+
+/** A statement whose rows somebody wants, though it travels with COMMIT. */
+export interface LastStatement {
+  readonly statement: Sql
+  /** Called before the `afterCommit` hooks; not at all where the answer was lost. */
+  readonly onRows: (rows: readonly Row[]) => void
+}
 
 /** A transaction that Holdfast began: it sees the commit and may be run again. */
 export interface OwnTransaction extends TransactionBase {

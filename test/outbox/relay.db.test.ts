@@ -380,6 +380,23 @@ describe.each(storeKinds)('relay on %s', (kind) => {
     await expect(opened.store.query('select 1')).rejects.toMatchObject({ code: 'STORE_CLOSED' })
   })
 
+  it('ends too when its store is closed before what the broker has is deleted', async () => {
+    const opened = await openStoreAt(at)
+    const outbox = createOutbox(opened.store)
+    let closed: PromiseLike<void> | undefined
+    const relay = outbox.relay({
+      broker: broker(() => {
+        closed = opened[Symbol.asyncDispose]()
+      }),
+      ttlMs: 3_000,
+    })
+    await relay.drainOnce()
+    await opened.store.transaction((tx) => outbox.publish(tx, { topic: 't', payload: 1 }))
+    await expect(relay.done).rejects.toMatchObject({ code: 'STORE_CLOSED' })
+    await relay.stop()
+    await closed
+  })
+
   it('two outboxes of one store do not mix', async () => {
     const [a, b] = [createOutbox(store, { name: 'a' }), createOutbox(store, { name: 'b' })]
     await publish(a, [{ payload: 'for a' }])

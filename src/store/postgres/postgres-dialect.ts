@@ -18,16 +18,18 @@ export const postgresDialect: Dialect = {
   singleWriter: false,
   lateral: true,
   writableCte: true,
+  seesLatest: sql.raw("current_setting('transaction_isolation') = 'read committed'"),
   nowMs: sql.raw('(extract(epoch from clock_timestamp()) * 1000)::bigint'),
 
   insertRows(table, columns, rows, options = {}) {
     const names = sql.names(columns)
     const conflict = sql.raw(options.onConflict === 'ignore' ? ' on conflict do nothing' : '')
+    const returning = options.returning ? sql` returning ${options.returning}` : sql.raw('')
     const [only] = rows
     if (rows.length === 1 && only !== undefined) {
       // The casts give the parameters the same types whatever their values, so one prepared text serves all.
       const values = sql.join(columns.map((c, i) => sql`${only[i] ?? null}${sql.raw(`::${c.type}`)}`))
-      return sql`insert into ${table} (${names}) values (${values})${conflict}`
+      return sql`insert into ${table} (${names}) values (${values})${conflict}${returning}`
     }
     // One array parameter per column: the text, and so the prepared plan, is the same for any number of rows.
     const arrays = sql.join(
@@ -38,7 +40,7 @@ export const postgresDialect: Dialect = {
         ),
       ),
     )
-    return sql`insert into ${table} (${names}) select * from unnest(${arrays})${conflict}`
+    return sql`insert into ${table} (${names}) select * from unnest(${arrays})${conflict}${returning}`
   },
 
   rowsAs(alias, columns, rows) {

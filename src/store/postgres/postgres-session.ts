@@ -1,4 +1,4 @@
-import type { BeginOptions, Session, Statement } from '../engine.ts'
+import type { BeginOptions, Session, Statement, StatementResult } from '../engine.ts'
 import { StoreUnavailableError, TransactionAbortedError } from '../errors.ts'
 import type { PreparedEnd } from '../prepared.ts'
 import { cancelStatement } from './postgres-cancel.ts'
@@ -6,7 +6,12 @@ import type { PgClientLike, PgPoolLike, PgResultLike } from './postgres-client.t
 import type { Phase } from './postgres-errors.ts'
 import { sendTogether } from './postgres-flight.ts'
 import { endPrepared } from './postgres-prepared.ts'
-import { type PgStatement, PostgresStatements, type StatementOptions } from './postgres-statements.ts'
+import {
+  type PgStatement,
+  PostgresStatements,
+  resultOf,
+  type StatementOptions,
+} from './postgres-statements.ts'
 
 /**
  * One transaction on one connection of the pool. BEGIN is put off to the first statement and travels with it, so that a
@@ -58,20 +63,21 @@ export class PostgresSession extends PostgresStatements implements Session {
     return this.#mayStand
   }
 
-  async commitWith(statement: Statement): Promise<void> {
+  async commitWith(statement: Statement): Promise<StatementResult> {
     this.#refuseLost()
     const before = this.#begun ? undefined : this.#beginText
     const companions = { before, after: 'commit' }
     const together = sendTogether(this.#pool, this.#client, this.named(statement), companions)
     if (together === undefined) {
-      await this.run(statement).catch((error) => this.#endFailed(error))
-      return this.commit()
+      const result = await this.run(statement).catch((error) => this.#endFailed(error))
+      await this.commit()
+      return result
     }
     this.#begun = true
     try {
-      await together
+      return resultOf(await together)
     } catch (error) {
-      await this.#endFailed(this.translate(error, 'commit'))
+      return this.#endFailed(this.translate(error, 'commit'))
     }
   }
 

@@ -112,7 +112,7 @@ export class PostgresStatements implements Statements {
 }
 
 /** Several statements in one text give several results; the last one is the answer. */
-function resultOf(answer: PgResultLike | readonly PgResultLike[]): StatementResult {
+export function resultOf(answer: PgResultLike | readonly PgResultLike[]): StatementResult {
   const { rows, rowCount } = (Array.isArray(answer) ? answer.at(-1) : answer) as PgResultLike
   return { rows: rows as Row[], changes: rowCount ?? 0 }
 }

@@ -15,18 +15,20 @@ export const sqliteDialect: Dialect = {
   singleWriter: true,
   lateral: false,
   writableCte: false,
+  seesLatest: undefined,
   nowMs: sql.raw("cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"),
 
   insertRows(table, columns, rows, options = {}) {
     const names = sql.names(columns)
     const verb = sql.raw(options.onConflict === 'ignore' ? 'insert or ignore' : 'insert')
+    const returning = options.returning ? sql` returning ${options.returning}` : sql.raw('')
     const [only] = rows
     if (rows.length === 1 && only !== undefined) {
-      return sql`${verb} into ${table} (${names}) values (${sql.join(columns.map((_, i) => sql`${only[i] ?? null}`))})`
+      return sql`${verb} into ${table} (${names}) values (${sql.join(columns.map((_, i) => sql`${only[i] ?? null}`))})${returning}`
     }
     // One JSON parameter for all rows: the text stays the same, and no bound on the number of parameters is met.
     const members = sql.join(columns.map((_, i) => sql.raw(`value ->> ${i}`)))
-    return sql`${verb} into ${table} (${names}) select ${members} from json_each(${toJson(rows.map((row) => toJson(row.map(member))))})`
+    return sql`${verb} into ${table} (${names}) select ${members} from json_each(${toJson(rows.map((row) => toJson(row.map(member))))})${returning}`
   },
 
   rowsAs(alias, columns, rows) {
