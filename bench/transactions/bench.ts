@@ -11,36 +11,42 @@ import { atMost, median, type Sample, toRows } from '../lib/report.ts'
 import { openPool, withDatabase } from '../lib/server.ts'
 import type { Bench } from '../main.ts'
 import { hotRow } from './hot-row.ts'
+import { ownCode } from './own-code.ts'
 
 /** What `store.transaction` and `store.join` cost over the same statements sent by hand through the same driver. */
 export const bench: Bench = {
   async run(options) {
     const samples: Sample[] = []
-    const { scale, progress } = options
+    const { scale, progress, only } = options
+    const wanted = (part: string): boolean => only === undefined || part.includes(only)
     const note = (sample: Sample): void => {
       samples.push(sample)
-      progress(`${sample.metric}: ${sample.system}: ${sample.value.toFixed(0)} ${sample.unit}`)
+      progress(
+        `${sample.metric}: ${sample.system}: ${sample.value.toFixed(sample.value < 100 ? 2 : 0)} ${sample.unit}`,
+      )
     }
     for (let round = 1; round <= options.rounds; round++) {
       progress(`round ${round}`)
-      await withDatabase(options.serverUrl, async (url) => {
-        const pool = openPool(url, 16)
-        const store = postgres(pool)
-        await pool.query('create table t (id bigint generated always as identity primary key, v text)')
-        const ways = postgresWays(pool, store)
-        for (const clients of [1, 16]) {
-          await interleaved(ways, clients, 3000 * scale, (system, value) =>
-            note({
-              system,
-              metric: `postgres, ${clients} client${clients > 1 ? 's' : ''}`,
-              unit: 'transactions/s',
-              value,
-            }),
-          )
-        }
-        await pool.end()
-      })
+      if (wanted('postgres'))
+        await withDatabase(options.serverUrl, async (url) => {
+          const pool = openPool(url, 16)
+          const store = postgres(pool)
+          await pool.query('create table t (id bigint generated always as identity primary key, v text)')
+          const ways = postgresWays(pool, store)
+          for (const clients of [1, 16]) {
+            await interleaved(ways, clients, 3000 * scale, (system, value) =>
+              note({
+                system,
+                metric: `postgres, ${clients} client${clients > 1 ? 's' : ''}`,
+                unit: 'transactions/s',
+                value,
+              }),
+            )
+          }
+          await pool.end()
+        })
       for (const synchronous of ['full', 'normal'] as const) {
+        if (!wanted('sqlite')) break
         const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
         const open = (): DatabaseSync => new DatabaseSync(join(folder, 'bench.db'))
         const store = sqlite({ open, synchronous })
@@ -49,10 +55,11 @@ export const bench: Bench = {
         await interleaved(sqliteWays(open(), store, synchronous), 1, 3000 * scale, (system, value) =>
           note({ system, metric, unit: 'transactions/s', value }),
         )
+        if (synchronous === 'full') for (const sample of await ownCode(folder, scale)) note(sample)
         await store.close()
         rmSync(folder, { recursive: true })
       }
-      for (const sample of await hotRow(options)) note(sample)
+      if (wanted('hot row')) for (const sample of await hotRow(options)) note(sample)
     }
     const overhead = (metric: string, system: string, raw: string): number => {
       const values = (name: string): number[] =>
@@ -84,7 +91,7 @@ export const bench: Bench = {
           overhead('sqlite, 1 client', 'store.transaction', 'raw node:sqlite'),
           10,
         ),
-      ],
+      ].filter((target) => !Number.isNaN(target.value)),
     }
   },
 }
