@@ -10,6 +10,9 @@ interface Run {
   readonly anomalies: Readonly<Record<string, number>>
   readonly kills: number
   readonly cuts: number
+  readonly answered: number
+  readonly failed: number
+  readonly unanswered: number
   readonly answeredWhileApart: number
   readonly settledMs: number | null
 }
@@ -23,6 +26,7 @@ it('newer rows that win lose writes; replicas lose none, and go on while sites a
   expect(naive.anomalies.lost).toBeGreaterThan(0)
   expect(Object.values(holdfast.anomalies)).toEqual([0, 0, 0, 0, 0, 0])
   expect(holdfast.answeredWhileApart).toBeGreaterThan(0)
+  for (const run of runs) expect(run.answered + run.failed + run.unanswered).toBe(300)
   expect(holdfast.cuts + holdfast.kills).toBeGreaterThan(0)
   expect(holdfast.settledMs).not.toBeNull()
 }, 150_000)

@@ -78,6 +78,7 @@ class Run {
   readonly #options: RunOptions
   readonly #answers: Answer[] = []
   readonly #counts = {
+    answered: 0,
     failed: 0,
     unanswered: 0,
     confirmed: 0,
@@ -114,7 +115,6 @@ class Run {
     return {
       mode: without === undefined ? mode : `without ${without}`,
       operations: orders,
-      answered: this.#answers.length,
       ...this.#counts,
       kills: this.#sites.kills,
       operationsPerSecond: orders / seconds,
@@ -139,6 +139,7 @@ class Run {
       else if (outcome.kind === 'failed') this.#counts.failed += 1
       else {
         const { confirmed, staleMs } = outcome.done
+        this.#counts.answered += 1
         // A deletion of nothing commits nothing.
         if (operation.kind !== 'delete') this.#answers.push({ id: operation.id, site, confirmed })
         if (confirmed) this.#counts.confirmed += 1
