@@ -58,6 +58,10 @@ async function serve(): Promise<void> {
   }
   const whole = treatment.whole === undefined ? body : () => gate.inOneTransaction(body)
   const treated = treatment.again ? runAgain(whole, isRefused) : whole
+  // As in the scheduler: it fails by what it lets go of.
+  process.on('unhandledRejection', (error) => {
+    task.escaped ??= { error }
+  })
   parentPort?.on('message', (message: ToWorker) => {
     if (message.kind === 'reset') {
       gate.reset()
@@ -101,10 +105,11 @@ function patchDrivers(gate: Gate, module: string): void {
 async function report(): Promise<void> {
   for (let idle = 0; ; idle += 1) {
     await turn()
-    const { ended, pending } = task
+    const { pending } = task
     const stray = task.strayed()
     if (stray !== undefined) throw stray
-    if (ended !== undefined) {
+    if (task.ended !== undefined) {
+      const ended = task.escaped ?? task.ended
       post('error' in ended ? { kind: 'threw', error: reportError(ended.error) } : endedWith(ended.value))
       return
     }

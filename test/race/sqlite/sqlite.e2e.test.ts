@@ -33,7 +33,7 @@ describe('withdraw', () => {
     expect(finding?.remedy).toContain('BEGIN IMMEDIATE')
   })
 
-  it.each(['immediate', 'one statement', 'deferred', 'ids and pauses'])(
+  it.each(['immediate', 'one statement', 'deferred', 'ids and pauses', 'rejections that nobody handles'])(
     '"%s" is clean in every schedule',
     (name) => {
       expect(reports.get(name)).toMatchObject({ ok: true, coverage: { exhaustive: true } })

@@ -64,6 +64,10 @@ const all = [
     db.prepare('insert into slip (account, amount) values (?, ?)').run('acct', amount)
     return Date.now()
   }),
+  two('rejections that nobody handles', (amount) => {
+    void Promise.reject(new Error(`gone: ${amount}`))
+    return inTransaction('begin immediate', () => withdraw('acct', 1))
+  }),
 ]
 
 export default all.filter(({ name }) => !process.env.RACE_ONLY || name === process.env.RACE_ONLY)
