@@ -64,10 +64,13 @@ export function checkTransactions(
     model,
     level,
     operations: h.transactions,
-    anomalies: verdict.anomalies.map((a) => involve(h, a.type, a.explanation, a.transactions, a.steps)),
+    anomalies: verdict.anomalies.map((a) => involve(h, a, WRITES[model])),
     ...(verdict.reason === undefined ? {} : { reason: verdict.reason }),
   }
 }
+
+/** What a write is called in the history, which stands in an anomaly as it was recorded. */
+const WRITES: Readonly<Partial<Record<TransactionModel, string>>> = { 'list-append': 'append', set: 'add' }
 
 function withForks(h: TransactionHistory, verdict: TransactionVerdict, level: Level): TransactionVerdict {
   const twice = keyWrittenTwice(h)
@@ -92,10 +95,8 @@ function isOperations(input: TransactionHistory | Iterable<OperationLike>): inpu
 
 function involve(
   h: TransactionHistory,
-  type: string,
-  explanation: string,
-  transactions: readonly number[],
-  steps: readonly ExplainedStep[] | undefined,
+  { type, explanation, transactions, steps }: TransactionVerdict['anomalies'][number],
+  write = 'w',
 ): Anomaly {
   const members = [...new Set([...transactions, ...(steps ?? []).flatMap((s) => [s.from, s.to])])]
   const place = new Map(members.map((t, i) => [t, i]))
@@ -110,7 +111,7 @@ function involve(
         name: h.showTransaction(t),
         session: h.showSession(h.session[t] as number),
         status: h.status[t] === OK ? 'ok' : h.status[t] === INFO ? 'info' : 'fail',
-        operations: showOperations(h, t, steps),
+        operations: showOperations(h, t, steps, write),
         ...(sent >= 0 ? { invokedAt: sent } : {}),
         ...(answered >= 0 ? { completedAt: answered } : {}),
       }
@@ -134,6 +135,7 @@ function showOperations(
   h: TransactionHistory,
   t: number,
   steps: readonly ExplainedStep[] | undefined,
+  write: string,
 ): string[] {
   const keys = new Set((steps ?? []).map((s) => s.key))
   const begin = h.first[t] as number
@@ -152,7 +154,7 @@ function showOperations(
       shown.push(`r ${key} [${to - from > 12 ? '… ' : ''}${items.join(' ')}]`)
     } else if (kind === READ)
       shown.push(`r ${key} ${value === NOT_RECORDED ? '?' : value === NIL ? 'nil' : h.showValue(value)}`)
-    else shown.push(`w ${key} ${h.showValue(value)}`)
+    else shown.push(`${write} ${key} ${h.showValue(value)}`)
   }
   if (shown.length < end - begin) shown.push('…')
   return shown

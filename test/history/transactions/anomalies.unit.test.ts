@@ -225,3 +225,18 @@ describe('bank', () => {
     ).toMatchObject({ verdict: 'unknown' })
   })
 })
+
+it('an anomaly shows its writes as they were recorded', () => {
+  const shown = (model: 'list-append' | 'set', write: string) => {
+    const event = (process: number, type: 'ok' | 'fail', value: unknown) => ({
+      process,
+      type,
+      f: 'txn',
+      value,
+    })
+    const events = [event(0, 'fail', [[write, 'x', 1]]), event(1, 'ok', [['r', 'x', [1]]])]
+    return checkTransactions(events, { model }).anomalies[0]?.operations.map(({ operations }) => operations)
+  }
+  expect(shown('list-append', 'append')).toEqual([['append x 1'], ['r x [1]']])
+  expect(shown('set', 'add')).toEqual([['add x 1'], ['r x [1]']])
+})
