@@ -1,7 +1,7 @@
 /** Runs once before the tests that need a database, in the main process; the workers inherit its environment. */
 import type { TestProject } from 'vitest/node'
 import { type DatabaseSources, prepareDatabaseSources } from './database-sources.ts'
-import { tempFolder } from './files.ts'
+import { removeLeftovers, tempFolder } from './files.ts'
 import { startPostgres } from './postgres-server.ts'
 import { RUN_FOLDER, stopSharedServers } from './servers.ts'
 
@@ -15,6 +15,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  removeLeftovers()
   const given = process.env.HOLDFAST_TEST_POSTGRES_URL
   const own = given === undefined ? await startPostgres() : undefined
   const postgresUrl = given ?? own?.url ?? ''
