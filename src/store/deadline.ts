@@ -1,4 +1,4 @@
-import { armWhenOlder, forget } from './young-timers.ts'
+import { armWhenOlder, forget } from '../core/young-timers.ts'
 
 /** Something that may end while one waits: a deadline, or a signal. */
 export interface Expiry {

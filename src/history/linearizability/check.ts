@@ -8,6 +8,7 @@ import { type LinearizableModel, linearizableModel } from './models.ts'
 import { observedOnly, showObserved } from './observed.ts'
 import type { Operation } from './operation.ts'
 import { search } from './search.ts'
+import { stackFault } from './stack-faults.ts'
 import { checkUniqueQueue } from './unique-queue.ts'
 import { checkUniqueRegister, type FastAnswer, type FastFailure } from './unique-register.ts'
 
@@ -33,6 +34,8 @@ export interface LinearizabilityVerdict extends Verdict {
 
 const ANOMALIES_MAX = 16
 const INVOLVED_MAX = 24
+/** Configurations of a search whose answer is known: it only tells how far the history is right. */
+const FOR_A_PREFIX = 100_000
 
 /**
  * Is the history linearizable: does each operation seem to take effect at one moment between its invocation and its
@@ -148,12 +151,14 @@ function checkPart(
     named === 'kv' || named === 'register' || named === 'cas-register'
       ? observedOnly(model, operations)
       : model
-  const result = search(operations, observed, {
-    expired: options.expired,
-    configurationsMax: options.configurationsMax,
-  })
+  const fault =
+    fast === undefined && named === 'stack' && options.fast !== false ? stackFault(operations) : undefined
+  const { configurationsMax = fault && FOR_A_PREFIX } = options
+  const result = search(operations, observed, { expired: options.expired, configurationsMax })
   if (result.kind === 'linearizable') return null
-  if (result.kind === 'gave-up') return result.reason
+  if (result.kind === 'gave-up') {
+    return fault === undefined ? result.reason : explainFast(operations, fault, named, options)
+  }
   return explainStuck(operations, result.operation, result.states, options.unit ?? 'line')
 }
 

@@ -145,19 +145,41 @@ it.each([
   expect(looksIndependent(history(line))).toBe(expected)
 })
 
-const twenty = Array.from({ length: 20 }, (_, i) => `${i}>push:${i}`).join(' ')
+// 9 is pushed twice and popped three times.
+const twenty = Array.from({ length: 20 }, (_, i) => `${i}>push:${i === 7 ? 9 : i}`).join(' ')
+const popped = '0>pop 0=9 0>pop 0=9 0>pop 0=9'
 const answered = Array.from({ length: 20 }, (_, i) => `${i}=`).join(' ')
 
 it('is unknown, with the reason, when time is up', () => {
-  const operations = pairOperations(history(`${twenty} ${answered} 0>pop 0=99`))
+  const operations = pairOperations(history(`${twenty} ${answered} ${popped}`))
   const verdict = checkLinearizable(operations, { model: 'stack', expired: () => true })
   expect(verdict).toMatchObject({ verdict: 'unknown', reason: 'time is up', anomalies: [] })
 })
 
 it('is unknown, with the reason, when too many possibilities are open', () => {
-  const operations = pairOperations(history(`${twenty} ${answered} 0>pop 0=99`))
+  const operations = pairOperations(history(`${twenty} ${answered} ${popped}`))
   const verdict = checkLinearizable(operations, { model: 'stack', configurationsMax: 10_000 })
   expect(verdict).toMatchObject({ verdict: 'unknown', reason: expect.stringMatching(/more than 10000 ways/) })
+})
+
+// Twenty at the same time have more orders than can be looked at.
+const many = Array.from({ length: 20 }, (_, i) => `${i + 2}>push:${i + 50}`).join(' ')
+const manyEnded = Array.from({ length: 20 }, (_, i) => `${i + 2}=`).join(' ')
+
+it.each([
+  ['a value that nobody pushed', '0>pop 0=99', 'nobody pushed'],
+  ['a value before its push', '0>pop 0=1 0>push:1 0=', 'before that was pushed'],
+  ['a value twice', '0>push:1 0= 0>pop 0=1 0>pop 0=1', 'popped twice'],
+  ['"empty" with a value inside', '0>push:1 0= 0>pop 0=null', 'was inside all the time'],
+  ['a value from below another', '0>push:1 0= 0>push:2 0= 0>pop 0=1 0>pop 0=2', 'was still above it'],
+])('a stack that gave %s is invalid however many orders there are', (_, what, told) => {
+  const operations = pairOperations(history(`${many} ${manyEnded} ${what}`))
+  const { verdict, anomalies } = checkLinearizable(operations, { model: 'stack', configurationsMax: 1_000 })
+  expect(verdict).toBe('invalid')
+  expect(anomalies[0]?.explanation).toContain(told)
+  expect(
+    checkLinearizable(operations, { model: 'stack', configurationsMax: 1_000, fast: false }).verdict,
+  ).toBe('unknown')
 })
 
 describe('a model of your own', () => {
