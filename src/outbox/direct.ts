@@ -6,8 +6,8 @@ import type { RelayContext } from './relay-context.ts'
 import type { ReadyRow } from './relay-statements.ts'
 import type { FirstRow } from './statements.ts'
 
-/** Messages in hand up to which a commit is handed over by itself; beyond, many commits share a read. */
-const IN_HAND_MAX = 8
+/** Nothing was published here for so long: whatever comes more densely had better share a read, a publish and a delete. */
+const QUIET_MS = 2
 
 /** What one transaction hands over directly. */
 const ROWS_MAX = 100
@@ -36,6 +36,7 @@ export class DirectHand {
   readonly #send: (chunk: Chunk) => void
   /** The broker and the handler run in the relay's context, and not in that of whoever commits. */
   readonly #resource = new AsyncResource('HoldfastRelay')
+  #askedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(context: RelayContext, send: (chunk: Chunk) => void) {
     this.#context = context
@@ -44,7 +45,10 @@ export class DirectHand {
 
   /** Undefined when the relay is better off reading. */
   offer(partition: Partition | undefined, rows: readonly OutboxRow[]): Offer | undefined {
-    if (partition === undefined || !this.#mayTake(partition)) return undefined
+    const nowMs = this.#context.store.clock.monotonic()
+    const quietMs = nowMs - this.#askedAtMs
+    this.#askedAtMs = nowMs
+    if (quietMs < QUIET_MS || partition === undefined || !this.#mayTake(partition)) return undefined
     if (rows.length > ROWS_MAX || rows.some((row) => row.payload.length > PAYLOAD_MAX)) return undefined
     const { reads } = partition
     return {
@@ -59,8 +63,8 @@ export class DirectHand {
   }
 
   #mayTake(partition: Partition): boolean {
-    const { options, life, counts, trouble, store } = this.#context
-    if (options.manual || life.stopping || counts.inHand > IN_HAND_MAX) return false
+    const { options, life, trouble, store } = this.#context
+    if (options.manual || life.stopping) return false
     const nowMs = store.clock.monotonic()
     return nowMs >= trouble.resumeAtMs && partition.isAtRest(nowMs)
   }

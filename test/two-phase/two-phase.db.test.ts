@@ -348,7 +348,7 @@ describe('the decision', () => {
     await armed.reached
     await pool.end()
     armed.resume()
-    expect(await failed).toMatchObject({ code: 'STORE_UNAVAILABLE', outcome: 'not-applied' })
+    expect(await failed).toMatchObject({ code: 'STORE_CLOSED', outcome: 'not-applied' })
     expect(await world.audit()).toEqual(moved('m1'))
     await twoPhase.close()
   })
