@@ -33,7 +33,7 @@ it('newer rows that win lose writes; replicas lose none, and go on while sites a
 
 it('without the vector, what was replaced comes back', async () => {
   const { code, runs } = await demo(
-    ...'--orders 250 --faults heavy --only holdfast --without vector'.split(' '),
+    ...'--orders 60 --faults heavy --only holdfast --without vector'.split(' '),
   )
   expect(code).toBe(1)
   expect(runs[0]?.anomalies.cameBack).toBeGreaterThan(0)

@@ -43,8 +43,13 @@ const WEATHER_MS = { none: 0, default: 1_200, heavy: 700 } as const
 /** Between two operations of one customer, so that a run is long enough for the faults. */
 const THINK_MS = 50
 const AWAY_MS = 500
+/** How long the last word waits for a site that was killed, or for a version that may never come where a mechanism is missing. */
+const LAST_WORD_MS = 3_000
 /** What cannot settle is not waited for. */
 const SETTLE_MS = { broken: 6_000, holdfast: 45_000 } as const
+
+/** Where the last word is spoken. */
+const LAST = { kind: 'write', collection: 'cart', key: 'cart-0', confirm: false } as const
 
 /** One run: operations at all sites while they are killed and cut off; then peace, and the audit. */
 export async function run(options: RunOptions): Promise<RunResult> {
@@ -111,6 +116,7 @@ class Run {
     weather.abort()
     await blowing
     this.#sites.cut([])
+    await this.#lastWord()
     const { dumps, settledMs } = await this.#settled()
     return {
       mode: without === undefined ? mode : `without ${without}`,
@@ -149,6 +155,35 @@ class Run {
         else this.#counts.staleMsMax = Math.max(this.#counts.staleMsMax ?? 0, staleMs)
       }
       return
+    }
+  }
+
+  /**
+   * One site writes, and another replaces that when it has seen it. Nobody writes there afterwards, so a version that was
+   * replaced and comes back for want of a mechanism stands in the end, in every run.
+   */
+  async #lastWord(): Promise<void> {
+    const [first, second] = SITES
+    const { collection, key } = LAST
+    const write = async (site: SiteName, id: string): Promise<void> => {
+      await this.#until(() => this.#sites.isUp(site))
+      const outcome = await this.#sites.operate(site, { ...LAST, id })
+      if (outcome.kind === 'done') this.#answers.push({ id, site, confirmed: false })
+    }
+    await write(first, 'last-1')
+    await this.#until(async () => {
+      const dump = (await this.#sites.dump())?.find(({ site }) => site === second)
+      const reading = dump?.readings.find((one) => one.collection === collection && one.key === key)
+      return reading?.versions.includes('last-1') === true
+    })
+    await write(second, 'last-2')
+  }
+
+  async #until(holds: () => boolean | Promise<boolean>): Promise<void> {
+    const untilMs = performance.now() + LAST_WORD_MS
+    while (!(await holds()) && performance.now() < untilMs) {
+      this.#options.signal.throwIfAborted()
+      await sleep(50)
     }
   }
 
