@@ -14,18 +14,29 @@ export const PREVENTS = {
   version: 'outdatedPrice',
 } as const satisfies Record<Mechanism, string>
 
+/** What Holdfast itself sends at the end of a transaction. */
+interface Unguarded {
+  runLast(last: {
+    readonly statement: { readonly text: string; readonly values: readonly []; readonly prepare: false }
+    readonly onRows: () => void
+  }): Promise<void>
+}
+
 /**
  * `--without transaction`: the same work, but each statement commits by itself, as when every query goes to the pool.
  * `breaks` is asked after each of them and may throw, as a connection does.
  */
 export function eachStatementAlone(tx: OwnTransaction, breaks: () => void): OwnTransaction {
+  // Holdfast refuses these words, since they end its transaction behind its back: they go past it, as nothing else does.
+  const { runLast } = tx as unknown as Unguarded
+  const run = (text: string): Promise<void> =>
+    runLast.call(tx, { statement: { text, values: [], prepare: false }, onRows: () => {} })
   const alone =
-    <Arguments extends unknown[], Result>(run: (...given: Arguments) => Promise<Result>) =>
+    <Arguments extends unknown[], Result>(perform: (...given: Arguments) => Promise<Result>) =>
     async (...given: Arguments): Promise<Result> => {
-      const result = await run(...given)
-      // Holdfast refuses these words at the head of a statement, since they end its transaction behind its back.
-      await tx.execute('/* each alone */ commit')
-      await tx.execute(`/* each alone */ ${tx.store.dialect.singleWriter ? 'begin immediate' : 'begin'}`)
+      const result = await perform(...given)
+      await run('commit')
+      await run(tx.store.dialect.singleWriter ? 'begin immediate' : 'begin')
       breaks()
       return result
     }
