@@ -7,6 +7,7 @@ import type { Race, RaceDatabase } from './race.ts'
 import { seeded } from './random.ts'
 import type { Relations } from './relations.ts'
 import { type Choose, type Run, Scheduler } from './scheduler.ts'
+import { stayAwake } from './virtual.ts'
 
 /** What came of one schedule. */
 export interface Executed {
@@ -35,6 +36,15 @@ export class Execution {
 
   /** `only`: the tasks that run; the others return at once. */
   async run(choose: Choose, only?: readonly number[]): Promise<Executed> {
+    const rest = stayAwake()
+    try {
+      return await this.#run(choose, only)
+    } finally {
+      rest()
+    }
+  }
+
+  async #run(choose: Choose, only?: readonly number[]): Promise<Executed> {
     const { tasks, invariant } = this.#race.definition
     const { seed, stallMs } = this.#options
     const ground = this.#ground

@@ -18,6 +18,18 @@ export const realNow = performance.now.bind(performance)
 /** One turn of the event loop. */
 export const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
 
+/** Keeps the event loop from sleeping until the function it gives is called: to be woken takes as long as many an answer. */
+export function stayAwake(): () => void {
+  let over = false
+  const spin = (): void => {
+    if (!over) realImmediate(spin)
+  }
+  spin()
+  return () => {
+    over = true
+  }
+}
+
 /** Puts what `make` makes of the real one in its place. */
 export type Replace = (holder: Any, name: string, make: (real: Any) => unknown) => void
 
