@@ -72,6 +72,8 @@ const PROCESSES: Readonly<Record<Version['name'], readonly ServiceName[]>> = {
 const CONCURRENCY = 48
 /** How long a customer waits for the end of an order before the next one comes. */
 const PATIENCE_MS = 2_000
+/** Customers try again for ever, so a run in which no order has ended for this long is given up. */
+const STANDSTILL_MS = 120_000
 /** The drain gives up when for this long no order has ended, and says what is stuck. */
 const DRAIN_MS = 30_000
 /** However slow the machine is. */
@@ -166,6 +168,7 @@ async function live(options: RunOptions, storage: Storage): Promise<Lived> {
       }),
       processes.failed,
       interrupted,
+      standstill(ends, customersSignal),
     ])
     placing.abort()
     await aside
@@ -213,6 +216,19 @@ async function killAtRandom(
     await sleep(killEveryMs * share, undefined, { signal }).catch(() => {})
     if (signal.aborted) return
     processes.kill(Math.floor(processes.count * chance(seed, 'kill', 'whom', kill)))
+  }
+}
+
+/** Rejects when no order has ended for long. */
+async function standstill(ends: Ends, signal: AbortSignal): Promise<never> {
+  const startMs = performance.now()
+  for (;;) {
+    // Never fulfils once the customers are done.
+    await sleep(1_000, undefined, { signal }).catch(() => new Promise<never>(() => {}))
+    if (performance.now() - Math.max(startMs, ends.lastEndMs) > STANDSTILL_MS)
+      throw new Error(
+        `no order has ended for ${STANDSTILL_MS / 1_000} s (${ends.count} did before): given up`,
+      )
   }
 }
 
