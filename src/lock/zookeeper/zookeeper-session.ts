@@ -42,7 +42,10 @@ export class ZookeeperSession {
     this.ready.catch(() => this.close())
     client.on('expired', () => this.#giveUp())
     client.on('authenticationFailed', () => this.#giveUp())
-    client.on('disconnected', onInterrupted)
+    client.on('disconnected', () => {
+      forgetHalfPacket(client)
+      onInterrupted()
+    })
     client.connect()
   }
 
@@ -131,4 +134,13 @@ export function isExpired(error: unknown): boolean {
 
 function codeOf(error: unknown): number | undefined {
   return (error as { code?: number } | undefined)?.code
+}
+
+/**
+ * The driver keeps what it has of a packet when its connection is lost, and takes what the next one says for the rest of it: its
+ * answers are then noise, and it throws where nobody can catch, which ends the process (node-zookeeper-client 1.1.3).
+ */
+function forgetHalfPacket(client: ZookeeperLike): void {
+  const { connectionManager } = client as { connectionManager?: { pendingBuffer?: unknown } }
+  if (connectionManager?.pendingBuffer) connectionManager.pendingBuffer = null
 }
