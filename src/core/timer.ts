@@ -18,8 +18,6 @@ export function after(clock: Clock, ms: number, act: () => void, { idle = false 
   return { cancel: () => over.abort() }
 }
 
-const LONG_MS = 1_000
-
 class TimerAlarm implements Alarm {
   readonly #ms: number
   readonly #act: () => void
@@ -31,7 +29,7 @@ class TimerAlarm implements Alarm {
     this.#ms = ms
     this.#act = act
     this.#idle = idle
-    if (idle || ms < LONG_MS || !armWhenOlder(this)) this.arm()
+    if (idle || !armWhenOlder(this, ms)) this.arm()
   }
 
   arm(): void {

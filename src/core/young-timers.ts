@@ -1,4 +1,7 @@
-/** How old a deadline gets before it is given a timer, and so how late it may be. */
+/** One of this length may be `YOUNG_MS` late; a shorter one has its timer at once. */
+const LONG_MS = 1_000
+
+/** How old an alarm gets before it is given a timer, and so how late it may be. */
 export const YOUNG_MS = 10
 
 interface Armable {
@@ -10,14 +13,14 @@ let sweeping = false
 const plainSetTimeout = globalThis.setTimeout
 
 /**
- * Calls `arm` of what is still there in `YOUNG_MS`, by one timer for all of that time. Most transactions are over before,
- * and a timer of its own was a third of what a transaction of SQLite runs beside its statements; after each wait for the
- * disk that code is slow, since the caches are cold by then.
+ * Calls `arm` of what is still there in `YOUNG_MS`, by one timer for all of that time. Most transactions and answers are
+ * over before, and a timer of its own was a third of what a transaction of SQLite runs beside its statements; after each
+ * wait for the disk that code is slow, since the caches are cold by then.
  *
- * False where timers are replaced (fake ones of a test, those of the explorer): there each has its own, in its own context.
+ * False for a short one, and where timers are replaced (fake ones of a test, those of the explorer): there each has its own, in its own context.
  */
-export function armWhenOlder(one: Armable): boolean {
-  if (globalThis.setTimeout !== plainSetTimeout) return false
+export function armWhenOlder(one: Armable, ms: number): boolean {
+  if (ms < LONG_MS || globalThis.setTimeout !== plainSetTimeout) return false
   young.push(one)
   if (!sweeping) {
     sweeping = true

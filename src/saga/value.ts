@@ -1,4 +1,5 @@
 import * as crypto from 'node:crypto'
+import { canonical } from '../core/canonical.ts'
 import { PayloadError } from '../core/errors.ts'
 import { encodeJson } from '../core/json.ts'
 
@@ -34,15 +35,8 @@ export function asReplayed(value: unknown, text: string | null): unknown {
 /** The same for the same value, in whatever order the members of its objects come: a database may give them in another. */
 export function hashOf(text: string | null): string | null {
   if (text === null) return null
-  const ordered = text.includes('{') ? JSON.stringify(inOrder(JSON.parse(text))) : text
+  const ordered = text.includes('{') ? canonical(JSON.parse(text)) : text
   return crypto.createHash('sha1').update(ordered).digest('base64url').slice(0, 16)
-}
-
-function inOrder(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(inOrder)
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(members.map(([name, member]) => [name, inOrder(member)]))
 }
 
 /** Deep enough for anything that encodeJson then refuses with its own words. */

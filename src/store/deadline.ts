@@ -56,7 +56,7 @@ export class Deadline implements Expiry {
       this.#onCaller = () => this.#fire(caller.reason)
       waitersOf(caller).add(this.#onCaller)
     }
-    if (ms < LONG_MS || !armWhenOlder(this)) this.arm()
+    if (!armWhenOlder(this, ms)) this.arm()
   }
 
   get fired(): boolean {
@@ -122,9 +122,6 @@ export class Deadline implements Expiry {
     for (const listener of this.#listeners ?? []) listener()
   }
 }
-
-/** One of this length may be `YOUNG_MS` late. */
-const LONG_MS = 1_000
 
 const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 

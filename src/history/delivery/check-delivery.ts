@@ -1,5 +1,6 @@
-import { canonical, show } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
 import type { HistoryEvent } from '../operation.ts'
+import { show } from '../show.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import type { Anomaly, InvolvedOperation, Verdict } from '../verdict.ts'
 

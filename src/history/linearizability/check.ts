@@ -1,4 +1,5 @@
-import { canonical, show } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
+import { show } from '../show.ts'
 import type { Anomaly, InvolvedOperation, LongestPrefix, Verdict } from '../verdict.ts'
 import { UnknownOperationError } from './errors.ts'
 import { checkGrowOnlySet } from './grow-only-set.ts'

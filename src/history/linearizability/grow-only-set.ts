@@ -1,5 +1,6 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction
-import { canonical, show } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
+import { show } from '../show.ts'
 import { elementsOf } from './models.ts'
 import type { Operation } from './operation.ts'
 import type { FastAnswer } from './unique-register.ts'

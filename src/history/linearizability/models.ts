@@ -1,4 +1,4 @@
-import { canonical } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
 import type { Model, ModelOperation } from './model.ts'
 
 /** Two values with the same contents; the usual cases without making texts. */

@@ -1,4 +1,4 @@
-import { canonical } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
 import type { Model } from './model.ts'
 import type { Operation } from './operation.ts'
 

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into arrays are bounded by construction
-import { show } from '../canonical.ts'
+import { show } from '../show.ts'
 import type { Operation } from './operation.ts'
 import type { FastFailure } from './unique-register.ts'
 import { Numbers } from './unique-values.ts'

@@ -1,4 +1,4 @@
-import { canonical } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
 import type { Model, ModelOperation } from './model.ts'
 
 /** No such step: the object could not have answered so in that state. */

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction
-import { canonical } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
 import type { Model, ModelOperation } from './model.ts'
 import type { Operation } from './operation.ts'
 

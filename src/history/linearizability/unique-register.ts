@@ -1,5 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction
-import { show } from '../canonical.ts'
+import { show } from '../show.ts'
 import type { Operation } from './operation.ts'
 import { Numbers, sortedBy } from './unique-values.ts'
 

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction
-import { canonical } from '../canonical.ts'
+import { canonical } from '../../core/canonical.ts'
 
 /** Numbers values; small whole numbers, which most histories write, without a map. */
 export class Numbers {

@@ -1,3 +1,4 @@
+import { orAbort } from '../../core/abort.ts'
 import { Explorer } from '../explorer.ts'
 import { poolOf, type Race, type ResolvedOptions } from '../race.ts'
 import { type RaceReport, wantsRemedies, withRemedies } from '../report.ts'
@@ -26,7 +27,8 @@ export async function exploreSpread(
   try {
     options.signal?.throwIfAborted()
     const { redirects } = clones
-    report = await untilAborted(search(race, options, pool, { module, redirects }), options.signal)
+    // At once: a schedule that is under way ends with its process.
+    report = await orAbort(search(race, options, pool, { module, redirects }), options.signal)
   } catch (error) {
     await pool.end()
     // What ended the search is what matters; clones that are left are dropped by the next one.
@@ -60,20 +62,4 @@ async function search(
   const { report } = await new Explorer(race.name, names, options, pool).run()
   if (!wantsRemedies(report, options)) return report
   return withRemedies(report, await pool.remedies(report))
-}
-
-/** Rejects at once: a schedule that is under way ends with its process. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  let abort = (): void => {}
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort)
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', abort)
-    work.catch(() => {})
-  }
 }

@@ -18,7 +18,7 @@ export function canonical(value: unknown): string {
     case 'object':
       break
     default:
-      throw new TypeError(`a ${typeof value} cannot be part of a history`)
+      throw new TypeError(`a ${typeof value} has no canonical text`)
   }
   if (value === null) return 'null'
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
@@ -33,11 +33,4 @@ export function canonical(value: unknown): string {
     .map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`)
     .sort()
     .join(',')}}`
-}
-
-/** How a value is shown to a person. */
-export function show(value: unknown): string {
-  if (value === undefined || value === null) return 'nil'
-  const text = typeof value === 'string' ? value : canonical(value)
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text
 }
