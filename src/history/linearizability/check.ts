@@ -1,14 +1,15 @@
 import { canonical } from '../../core/canonical.ts'
 import { show } from '../show.ts'
-import type { Anomaly, InvolvedOperation, LongestPrefix, Verdict } from '../verdict.ts'
+import type { Anomaly, Verdict } from '../verdict.ts'
 import { UnknownOperationError } from './errors.ts'
+import { explainFault, explainStuck } from './explain.ts'
 import { checkGrowOnlySet } from './grow-only-set.ts'
 import { endOfLongestPrefix } from './longest-prefix.ts'
 import type { Model } from './model.ts'
 import { type LinearizableModel, linearizableModel } from './models.ts'
-import { observedOnly, showObserved } from './observed.ts'
+import { observedOnly } from './observed.ts'
 import type { Operation } from './operation.ts'
-import { search } from './search.ts'
+import { type SearchResult, search } from './search.ts'
 import { stackFault } from './stack-faults.ts'
 import { checkUniqueQueue } from './unique-queue.ts'
 import { checkUniqueRegister, type FastAnswer, type FastFailure } from './unique-register.ts'
@@ -34,7 +35,6 @@ export interface LinearizabilityVerdict extends Verdict {
 }
 
 const ANOMALIES_MAX = 16
-const INVOLVED_MAX = 24
 /** Configurations of a search whose answer is known: it only tells how far the history is right. */
 const FOR_A_PREFIX = 100_000
 
@@ -145,58 +145,66 @@ function checkPart(
   named: LinearizableModel | undefined,
   options: CheckLinearizableOptions,
 ): Anomaly | null | string {
-  const fast = options.fast === false ? undefined : fastAnswer(operations, named, options.initial)
-  if (fast === null) return null
-  if (fast !== undefined) return explainFast(operations, fast, named, options)
-  const observed =
-    named === 'kv' || named === 'register' || named === 'cas-register'
-      ? observedOnly(model, operations)
-      : model
-  const fault =
-    fast === undefined && named === 'stack' && options.fast !== false ? stackFault(operations) : undefined
-  const { configurationsMax = fault && FOR_A_PREFIX } = options
-  const result = search(operations, observed, { expired: options.expired, configurationsMax })
-  if (result.kind === 'linearizable') return null
-  if (result.kind === 'gave-up') {
-    return fault === undefined ? result.reason : explainFast(operations, fault, named, options)
-  }
-  return explainStuck(operations, result.operation, result.states, options.unit ?? 'line')
-}
-
-function explainFast(
-  operations: readonly Operation[],
-  { explanation, operations: involved }: FastFailure,
-  named: LinearizableModel | undefined,
-  options: CheckLinearizableOptions,
-): Anomaly {
   const unit = options.unit ?? 'line'
-  const end = endOfLongestPrefix(operations, involved, (prefix) => {
-    const answer = options.expired?.() === true ? undefined : fastAnswer(prefix, named, options.initial)
+  const steps = model.steps?.(operations, unit) ?? operations
+  /** Places among the steps as places of the operations that they are of. */
+  const placesOf = (places: readonly number[]): number[] =>
+    steps === operations
+      ? [...places]
+      : [
+          ...new Set(
+            places.map((i) => steps[i] as Operation).map((step) => operations.indexOf(step.partOf ?? step)),
+          ),
+        ]
+  const holds = (prefix: readonly Operation[]): boolean | undefined => {
+    if (options.expired?.() === true) return undefined
+    const answer = fastAnswer(model.steps?.(prefix, unit) ?? prefix, named, options.initial)
     return answer === undefined ? undefined : answer === null
+  }
+  const explained = ({ explanation, operations: places }: FastFailure): Anomaly =>
+    explainFault(operations, { explanation, operations: placesOf(places) }, { holds, unit })
+
+  const fast = options.fast === false ? undefined : fastAnswer(steps, named, options.initial)
+  if (fast === null) return null
+  if (fast !== undefined) return explained(fast)
+  const observed =
+    named === 'kv' || named === 'register' || named === 'cas-register' ? observedOnly(model, steps) : model
+  const fault = named === 'stack' && options.fast !== false ? stackFault(steps) : undefined
+  const { configurationsMax = fault && FOR_A_PREFIX } = options
+  const result = search(steps, observed, { expired: options.expired, configurationsMax })
+  if (result.kind === 'linearizable') return null
+  if (result.kind === 'gave-up') return fault === undefined ? result.reason : explained(fault)
+  const [stuck] = placesOf([result.operation]) as [number]
+  const end = endOfSearched(operations, stuck, (prefix) =>
+    search(model.steps?.(prefix, unit) ?? prefix, observed, {
+      expired: options.expired,
+      configurationsMax: FOR_A_PREFIX,
+    }),
+  )
+  return explainStuck(operations, end ?? stuck, {
+    states: end === stuck ? result.states : [],
+    endsPrefix: end !== undefined,
+    unit,
   })
-  const prefix = end === undefined ? undefined : prefixBefore(operations, end, unit)
-  const about =
-    prefix === undefined
-      ? ''
-      : ` The longest linearizable prefix ends just before the answer of ${describe(operations[end as number] as Operation, unit)}, with ${counted(prefix.operations)} ended.`
-  return {
-    type: 'nonlinearizable',
-    explanation: `${describe(operations[involved[0] as number] as Operation, unit)}: ${explanation}${about}`,
-    operations: involved.map((i) => involve(operations[i] as Operation, unit)),
-    ...(prefix && { prefix }),
-  }
 }
 
-function prefixBefore(operations: readonly Operation[], index: number, unit: string): LongestPrefix {
-  const end = operations[index] as Operation
-  return {
-    before: involve(end, unit),
-    operations: operations.filter((o) => o.completedAt < end.completedAt).length,
+/**
+ * Where the longest linearizable prefix ends, of a history in which the search found no place for `stuck`. Until then it had
+ * gone well; but the search knows the answers of what was still under way, and without these there may be an order.
+ */
+function endOfSearched(
+  operations: readonly Operation[],
+  stuck: number,
+  searched: (prefix: readonly Operation[]) => SearchResult,
+): number | undefined {
+  const { completedAt } = operations[stuck] as Operation
+  const underWay = operations.some((o) => o.known && o.invokedAt < completedAt && o.completedAt > completedAt)
+  if (!underWay) return stuck
+  const holds = (prefix: readonly Operation[]): boolean | undefined => {
+    const { kind } = searched(prefix)
+    return kind === 'gave-up' ? undefined : kind === 'linearizable'
   }
-}
-
-function counted(count: number): string {
-  return `${count} operation${count === 1 ? '' : 's'}`
+  return endOfLongestPrefix(operations, [stuck], holds, completedAt)
 }
 
 function fastAnswer(
@@ -218,65 +226,5 @@ function fastAnswer(
       return checkGrowOnlySet(operations)
     default:
       return undefined
-  }
-}
-
-function explainStuck(
-  operations: readonly Operation[],
-  index: number,
-  states: readonly unknown[],
-  unit: string,
-): Anomaly {
-  const stuck = operations[index] as Operation
-  const ended = operations.filter((o) => o.completedAt < stuck.completedAt)
-  const open = operations.filter(
-    (o) => o !== stuck && o.invokedAt < stuck.completedAt && o.completedAt > stuck.completedAt,
-  )
-  const before = [...ended].sort((a, b) => b.completedAt - a.completedAt).slice(0, INVOLVED_MAX / 2)
-  const held = [...new Set(states.map((s) => showState(s)))]
-  const could =
-    held.length === 0
-      ? ''
-      : ` In every such order the state there is ${new Intl.ListFormat('en', { type: 'disjunction' }).format(held)}.`
-  const prefix =
-    ended.length === 0
-      ? 'no operation had ended by then, and none of those under way explains it'
-      : `what had ended by then (${counted(ended.length)}) has an order that the model allows, with it there is none`
-  return {
-    type: 'nonlinearizable',
-    explanation: `${describe(stuck, unit)} has no place. The longest linearizable prefix ends just before that answer: ${prefix}.${could}`,
-    operations: [stuck, ...before.reverse(), ...open.slice(0, INVOLVED_MAX / 2)].map((o) => involve(o, unit)),
-    prefix: prefixBefore(operations, index, unit),
-  }
-}
-
-function showState(state: unknown): string {
-  return showObserved(state, (s) => show(s instanceof Set ? [...s].map((e) => JSON.parse(e)) : s))
-}
-
-/** `read of process 3 (lines 4 to 9), which answered 2`. */
-function describe(operation: Operation, unit: string): string {
-  const { process, invokedLine, completedLine, known } = operation
-  const where = known ? `${unit}s ${invokedLine} to ${completedLine}` : `from ${unit} ${invokedLine}`
-  return `${showOperation(operation)} of process ${process} (${where})`
-}
-
-function showOperation({ f, input, output, known }: Operation): string {
-  const asked = input === undefined || input === null ? f : `${f} ${show(input)}`
-  if (!known) return `${asked} → ?`
-  if (output === input || output === undefined || canonical(output) === canonical(input)) {
-    return input === null || input === undefined ? `${f} → nil` : asked
-  }
-  return `${asked} → ${show(output)}`
-}
-
-function involve(operation: Operation, unit: string): InvolvedOperation {
-  return {
-    name: `${unit} ${operation.invokedLine}`,
-    session: String(operation.process),
-    status: operation.known ? 'ok' : 'info',
-    operations: [showOperation(operation)],
-    invokedAt: operation.invokedAt,
-    ...(operation.known ? { completedAt: operation.completedAt } : {}),
   }
 }

@@ -8,17 +8,20 @@ const WORK_MAX = 20_000_000
  * that answer there is no order, and before it there is one. `shown` are operations that show why; the prefix mostly ends
  * with the last of their answers. Undefined when `holds` does not know of some prefix, or after too much work.
  *
- * What holds of a history holds of its prefixes, so it is found by halving, from `shown` backwards in growing steps.
+ * What holds of a history holds of its prefixes, so it is found by halving, from `shown` backwards in growing steps. Up to
+ * `rightBefore`, a position, it is known to hold.
  */
 export function endOfLongestPrefix(
   operations: readonly Operation[],
   shown: readonly number[],
   holds: (prefix: readonly Operation[]) => boolean | undefined,
+  rightBefore = 0,
 ): number | undefined {
   const answers = operations
     .flatMap(({ known, completedAt }, index) => (known ? { index, completedAt } : []))
     .sort((a, b) => a.completedAt - b.completedAt)
-  let [good, bad, work] = [-1, answers.length - 1, 0]
+  const right = answers.findLastIndex(({ completedAt }) => completedAt < rightBefore)
+  let [good, bad, work] = [right, answers.length - 1, 0]
   const look = (at: number): boolean => {
     work += operations.length
     const until = answers[at]?.completedAt ?? 0

@@ -1,3 +1,5 @@
+import type { Operation } from './operation.ts'
+
 /** What a model sees of an operation. */
 export interface ModelOperation {
   readonly process: string | number
@@ -28,6 +30,11 @@ export interface Model<State = unknown> {
    * Default: the operation's `key`.
    */
   partition?(operation: ModelOperation & { readonly key: unknown }): unknown
+  /**
+   * Splits the operations of one object that are several steps into these, before they are looked at: copies with `partOf`
+   * and `after`. `unit` is what a place is called in an error. Default: each operation is one step.
+   */
+  steps?(operations: readonly Operation[], unit: string): readonly Operation[]
   /** The names of the operations, for the message about an unknown one. Default: any. */
   readonly operations?: readonly string[]
   /**

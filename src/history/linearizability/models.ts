@@ -1,5 +1,6 @@
 import { canonical } from '../../core/canonical.ts'
 import type { Model, ModelOperation } from './model.ts'
+import { stepsOfDrains } from './queue-drain.ts'
 
 /** Two values with the same contents; the usual cases without making texts. */
 function same(a: unknown, b: unknown): boolean {
@@ -76,10 +77,14 @@ export function kv(initial: unknown = null): Model {
   }
 }
 
-/** First in, first out: `enqueue`, `dequeue`; a dequeue that answers `nil` says that the queue was empty. */
+/**
+ * First in, first out: `enqueue`, `dequeue`; a dequeue that answers `nil` says that the queue was empty. A `drain` dequeues
+ * until the queue is empty and answers the list.
+ */
 export const queue: Model<readonly unknown[]> = {
   name: 'queue',
-  operations: ['enqueue', 'dequeue'],
+  operations: ['enqueue', 'dequeue', 'drain'],
+  steps: stepsOfDrains,
   init: () => [],
   readOnly: (op) => op.f === 'dequeue' && op.known && orNull(op.output) === null,
   step(state, op) {

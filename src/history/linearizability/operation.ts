@@ -18,6 +18,9 @@ export interface Operation {
   /** Lines in the source, or positions in the array. */
   readonly invokedLine: number
   readonly completedLine: number
+  /** Of a step of an operation that has several: the operation, and the step that must take effect before this one. */
+  readonly partOf?: Operation
+  readonly after?: Operation
 }
 
 /**
@@ -106,7 +109,7 @@ export function pairOperations(
 }
 
 /** Operations that ask for nothing, so that a pair in their invocation can only be a key with no value. */
-const ASK_NOTHING = new Set(['read', 'get', 'dequeue', 'pop', 'acquire', 'release'])
+const ASK_NOTHING = new Set(['read', 'get', 'dequeue', 'drain', 'pop', 'acquire', 'release'])
 
 /**
  * Whether a history tells by itself that its values are pairs `[key, value]`: every invocation has a pair, and of those

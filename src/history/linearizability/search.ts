@@ -34,7 +34,8 @@ const STATES_SHOWN_MAX = 16
  * operation takes effect no earlier than some answer needs it. Three reductions, each of which loses no order:
  * - A read under way takes effect at once when the state is the one that it answered: nobody can tell. (Not so a write
  *   of what is there already: it may be needed later.)
- * - Of operations alike (same name, question and answer) the one that ends first goes first: they can change places.
+ * - Of operations alike (same name, question and answer) the one that ends first goes first: they can change places. Not
+ *   so a step of an operation that has several, since the next step waits for it.
  * - Operations without an answer need not take effect: of two configurations that differ in those only, the one that
  *   used fewer can do what the other can.
  * Memory is that of one moment's configurations and not of the history's.
@@ -47,6 +48,7 @@ export function search(
   const { classes, classOf, optionalClasses, optionalOf } = classify(operations, model)
   const timeline = timelineOf(operations)
   const uses = new OptionalUses(optionalClasses.length)
+  const after = placesBefore(operations)
   const readOnly = Uint8Array.from(classes, (operation) => (model.readOnly?.(operation) === true ? 1 : 0))
   return new Run(
     timeline,
@@ -56,8 +58,21 @@ export function search(
     optionalOf,
     uses,
     readOnly,
+    after,
     limits,
   ).go()
+}
+
+const NO_STEP = -2
+const FIRST_STEP = -1
+
+/** For each operation that is a step, the place of the step before it. Undefined when there are none. */
+function placesBefore(operations: readonly Operation[]): Int32Array | undefined {
+  if (!operations.some(({ after }) => after !== undefined)) return undefined
+  const places = new Map(operations.map((operation, i) => [operation, i]))
+  return Int32Array.from(operations, ({ partOf, after }) =>
+    partOf === undefined ? NO_STEP : after === undefined ? FIRST_STEP : places.get(after)!,
+  )
 }
 
 class Run {
@@ -68,6 +83,7 @@ class Run {
   readonly #optionalOf: Int32Array
   readonly #uses: OptionalUses
   readonly #readOnly: Uint8Array
+  readonly #after: Int32Array | undefined
   readonly #limits: SearchLimits
   readonly #configurationsMax: number
 
@@ -75,6 +91,8 @@ class Run {
   readonly #under: number[] = []
   /** How many operations of each optional class have been invoked. */
   readonly #available: Uint32Array
+  /** 1 for operations whose answer has come. */
+  readonly #ended: Uint8Array
   /** Marks the classes that were tried in one expansion. */
   readonly #tried: Int32Array
   #try = 0
@@ -90,9 +108,12 @@ class Run {
     optionalOf: Int32Array,
     uses: OptionalUses,
     readOnly: Uint8Array,
+    after: Int32Array | undefined,
     limits: SearchLimits,
   ) {
     this.#readOnly = readOnly
+    this.#after = after
+    this.#ended = new Uint8Array(classOf.length)
     this.#timeline = timeline
     this.#states = states
     this.#classOf = classOf
@@ -127,6 +148,7 @@ class Run {
         return { kind: 'stuck', operation, states: this.#possibleStates() }
       }
       this.#under.splice(this.#under.indexOf(operation), 1)
+      this.#ended[operation] = 1
       const old = this.#now
       this.#now = this.#next
       this.#next = old
@@ -153,7 +175,8 @@ class Run {
     const bit = 1 << (slot & 31)
     for (let at = 0; at < length * stride; at += stride) {
       const state = data[at + STATE]!
-      if (state >= 0 && this.#states.step(state, kind) !== REFUSED) data[at + word]! |= bit
+      if (state >= 0 && !this.#mustWait(operation, data, at) && this.#states.step(state, kind) !== REFUSED)
+        data[at + word]! |= bit
     }
   }
 
@@ -194,7 +217,9 @@ class Run {
       if ((now.data[from + MASK + (slot >> 5)]! & (1 << (slot & 31))) !== 0) continue
       const kind = this.#classOf[operation]!
       // One that could take effect here has been settled.
-      if (this.#readOnly[kind] === 1 || this.#tried[kind] === mark) continue
+      if (this.#readOnly[kind] === 1 || this.#mustWait(operation, now.data, from)) continue
+      // A step cannot change places with one alike that goes first: others wait for it.
+      if (this.#tried[kind] === mark && (this.#after?.[operation] ?? NO_STEP) === NO_STEP) continue
       this.#tried[kind] = mark
       const after = this.#states.step(state, kind)
       if (after === REFUSED) continue
@@ -219,6 +244,15 @@ class Run {
     }
   }
 
+  /** Whether an operation under way is a step whose turn has not come in that configuration. */
+  #mustWait(operation: number, data: Int32Array, at: number): boolean {
+    if (this.#after === undefined) return false
+    const before = this.#after[operation]!
+    if (before < 0 || this.#ended[before] === 1) return false
+    const slot = this.#timeline.slotOf[before]!
+    return (data[at + MASK + (slot >> 5)]! & (1 << (slot & 31))) === 0
+  }
+
   /** Reads under way that answered this state take effect. */
   #settle(at: number, state: number): void {
     const { data } = this.#now
@@ -227,7 +261,11 @@ class Run {
       const slot = this.#timeline.slotOf[operation]!
       const word = at + MASK + (slot >> 5)
       const bit = 1 << (slot & 31)
-      if ((data[word]! & bit) === 0 && this.#states.step(state, this.#classOf[operation]!) !== REFUSED) {
+      if (
+        (data[word]! & bit) === 0 &&
+        !this.#mustWait(operation, data, at) &&
+        this.#states.step(state, this.#classOf[operation]!) !== REFUSED
+      ) {
         data[word]! |= bit
       }
     }

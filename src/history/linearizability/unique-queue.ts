@@ -18,6 +18,13 @@ interface Values {
   readonly takenBy: Float64Array
 }
 
+/** An answer that the queue was empty: between which positions that was seen. */
+interface Empty {
+  readonly operation: number
+  from: number
+  readonly until: number
+}
+
 /**
  * A queue whose values are each enqueued once, in a sort (Henzinger, Sezgin and Vafeiadis, "Aspect-oriented
  * linearizability proofs", CONCUR 2013): it is linearizable unless a value is dequeued that was not enqueued before
@@ -27,6 +34,9 @@ interface Values {
  * A dequeue without an answer may have taken one of the values that no other took. Which of them had to go, and until when,
  * follows from the rest; each needs such a dequeue of its own that was sent by then. What remains open after that, an empty
  * queue that several of them together hide, is for the search.
+ *
+ * Steps of a drain take effect one after the other, and so did the enqueues of what they took. Moving the bounds of each to
+ * where the steps around it leave it room makes an order of intervals out of that again, for which the above holds.
  */
 export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
   const many = operations.length
@@ -58,13 +68,15 @@ export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
     values.sent[v] = invokedAt
     values.putIn[v] = completedAt
   }
-  const empties: number[] = []
+  const empties: Empty[] = []
+  let steps = false
   for (let i = 0; i < many; i++) {
     const operation = operations[i]!
     const { f, output, known } = operation
     if (f !== 'dequeue' || !known) continue
+    steps ||= operation.after !== undefined
     if (output === null || output === undefined) {
-      empties.push(i)
+      empties.push({ operation: i, from: operation.invokedAt, until: operation.completedAt })
       continue
     }
     const v = numbers.of(output)
@@ -83,6 +95,8 @@ export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
     }
     take(values, v, i, operation)
   }
+  const inverted = steps ? keepSteps(operations, values, empties) : null
+  if (inverted !== null) return inverted
   const needed = unanswered.length === 0 || assign(operations, values, { empties, unanswered })
   const wrong = outOfOrder(operations, values)
   if (wrong !== null) return wrong
@@ -97,16 +111,53 @@ function take(values: Values, v: number, i: number, { invokedAt, completedAt }: 
 }
 
 /**
+ * Moves the bounds of what steps took to where the steps before and after it leave it room: none was put in or taken before
+ * the first moment for one before it, nor put in after the last for one behind it. Says so when that leaves no room.
+ */
+function keepSteps(operations: readonly Operation[], values: Values, empties: readonly Empty[]): FastAnswer {
+  const { sent, putIn, takenFrom, dequeueOf, enqueueOf } = values
+  const valueAt = new Int32Array(operations.length).fill(-1)
+  for (let v = 0; v < values.count; v++) if (dequeueOf[v]! >= 0) valueAt[dequeueOf[v]!] = v
+  const endOf = new Map(empties.map((empty) => [empty.operation, empty]))
+  const isStep = (i: number): boolean => operations[i]?.after !== undefined
+  let latest = -1 // the step so far whose value was sent last
+  for (let i = 0; i < operations.length; i++) {
+    const v = valueAt[i]!
+    if (!isStep(i)) latest = v
+    else if (v < 0) {
+      const end = endOf.get(i)!
+      end.from = Math.max(end.from, sent[latest]!)
+    } else {
+      if (putIn[v]! < sent[latest]!) {
+        const [first, second] = [show(operations[dequeueOf[latest]!]!.output), show(operations[i]!.output)]
+        return {
+          explanation: `It took ${first} before ${second}, but ${second} was put in first.`,
+          operations: [i, enqueueOf[v]!, enqueueOf[latest]!],
+        }
+      }
+      if (sent[v]! < sent[latest]!) sent[v] = sent[latest]!
+      else latest = v
+    }
+    if (v >= 0) takenFrom[v] = Math.max(takenFrom[v]!, sent[v]!)
+  }
+  for (let i = operations.length - 1; i > 0; i--) {
+    const [v, before] = [valueAt[i]!, valueAt[i - 1]!]
+    if (isStep(i) && v >= 0) putIn[before] = Math.min(putIn[before]!, putIn[v]!)
+  }
+  return null
+}
+
+/**
  * Lets dequeues without an answer take what had to go, the most urgent first. False when there are not enough of them: then
  * the history is wrong, whatever they took.
  */
 function assign(
   operations: readonly Operation[],
   values: Values,
-  { empties, unanswered }: Record<'empties' | 'unanswered', readonly number[]>,
+  { empties, unanswered }: { readonly empties: readonly Empty[]; readonly unanswered: readonly number[] },
 ): boolean {
   // Whoever was put in before `from` had gone by `until`: the next value was taken, or the queue was empty.
-  const gone = empties.map((i) => ({ from: operations[i]!.invokedAt, until: operations[i]!.completedAt }))
+  const gone: { from: number; until: number }[] = empties.map(({ from, until }) => ({ from, until }))
   const left: { value: number; from: number; until: number }[] = []
   for (let v = 0; v < values.count; v++) {
     if (values.dequeueOf[v]! >= 0) gone.push({ from: values.sent[v]!, until: values.takenBy[v]! })
@@ -163,7 +214,7 @@ function outOfOrder(operations: readonly Operation[], values: Values): FastAnswe
 }
 
 /** "Empty" was answered although at each moment of the operation some value was surely inside. */
-function seenEmpty(operations: readonly Operation[], values: Values, empties: readonly number[]): FastAnswer {
+function seenEmpty(operations: readonly Operation[], values: Values, empties: readonly Empty[]): FastAnswer {
   if (empties.length === 0) return null
   const { count, enqueueOf, putIn, takenFrom } = values
   // Spans during which a value is surely inside, as one list of spans that do not meet.
@@ -176,20 +227,18 @@ function seenEmpty(operations: readonly Operation[], values: Values, empties: re
       last.end = n + 1
     } else merged.push({ from: putIn[v]!, to: takenFrom[v]!, begin: n, end: n + 1 })
   }
-  const byInvocation = [...empties].sort((a, b) => operations[a]!.invokedAt - operations[b]!.invokedAt)
   let s = 0
-  for (const i of byInvocation) {
-    const { invokedAt, completedAt } = operations[i]!
-    while (s < merged.length && merged[s]!.to < invokedAt) s++
+  for (const { operation, from, until } of [...empties].sort((a, b) => a.from - b.from)) {
+    while (s < merged.length && merged[s]!.to < from) s++
     const span = merged[s]
-    if (span === undefined || span.from >= invokedAt || span.to <= completedAt) continue
+    if (span === undefined || span.from >= from || span.to <= until) continue
     const shown = [...inside.subarray(span.begin, span.end)]
-      .filter((v) => takenFrom[v]! > invokedAt && putIn[v]! < completedAt)
+      .filter((v) => takenFrom[v]! > from && putIn[v]! < until)
       .slice(0, 8)
       .map((v) => enqueueOf[v]!)
     return {
       explanation: `It answered that the queue was empty, but at each moment meanwhile ${shown.map((e) => show(operations[e]!.input)).join(' or ')} was inside.`,
-      operations: [i, ...shown],
+      operations: [operation, ...shown],
     }
   }
   return null

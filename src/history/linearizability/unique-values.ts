@@ -42,17 +42,17 @@ function keyOf(value: unknown): unknown {
   return canonical(value)
 }
 
-/** Sorts by whole-numbered keys from -1, which are positions and so differ. */
+/** Sorts by whole-numbered keys from -1, such as positions. */
 export function sortedBy(items: Int32Array, keys: Float64Array): Int32Array {
   const size = items.length
   let last = 0
   for (let i = 0; i < size; i++) if (keys[i]! > last) last = keys[i]!
   const sorted = new Int32Array(size)
   if (last < 16 * size + 64) {
-    const at = new Int32Array(last + 2)
-    for (let i = 0; i < size; i++) at[keys[i]! + 1] = i + 1
-    let n = 0
-    for (let place = 0; place < at.length; place++) if (at[place] !== 0) sorted[n++] = items[at[place]! - 1]!
+    const at = new Int32Array(last + 3) // where the items with a key begin, one place further
+    for (let i = 0; i < size; i++) at[keys[i]! + 2]!++
+    for (let place = 1; place < at.length; place++) at[place]! += at[place - 1]!
+    for (let i = 0; i < size; i++) sorted[at[keys[i]! + 1]!++] = items[i]!
     return sorted
   }
   const combined = new Float64Array(size)
