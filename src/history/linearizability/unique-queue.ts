@@ -35,8 +35,8 @@ interface Empty {
  * follows from the rest; each needs such a dequeue of its own that was sent by then. What remains open after that, an empty
  * queue that several of them together hide, is for the search.
  *
- * Steps of a drain take effect one after the other, and so did the enqueues of what they took. Moving the bounds of each to
- * where the steps around it leave it room makes an order of intervals out of that again, for which the above holds.
+ * Steps of a drain take effect one after the other, and so did the enqueues of what they took. Since all steps have the bounds
+ * of the drain, that says no more than `keepSteps` looks at: any other knot through two steps has a shorter one through one.
  */
 export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
   const many = operations.length
@@ -111,38 +111,28 @@ function take(values: Values, v: number, i: number, { invokedAt, completedAt }: 
 }
 
 /**
- * Moves the bounds of what steps took to where the steps before and after it leave it room: none was put in or taken before
- * the first moment for one before it, nor put in after the last for one behind it. Says so when that leaves no room.
+ * What steps of one drain took was put in in that order; and the queue that it found empty at the end was so after the last of
+ * it had been sent. Says so when the enqueues leave no room for that order, and moves the beginning of that empty answer.
  */
 function keepSteps(operations: readonly Operation[], values: Values, empties: readonly Empty[]): FastAnswer {
-  const { sent, putIn, takenFrom, dequeueOf, enqueueOf } = values
-  const valueAt = new Int32Array(operations.length).fill(-1)
-  for (let v = 0; v < values.count; v++) if (dequeueOf[v]! >= 0) valueAt[dequeueOf[v]!] = v
+  const { sent, putIn, dequeueOf, enqueueOf } = values
+  const takenBy = new Int32Array(operations.length).fill(-1)
+  for (let v = 0; v < values.count; v++) if (dequeueOf[v]! >= 0) takenBy[dequeueOf[v]!] = v
   const endOf = new Map(empties.map((empty) => [empty.operation, empty]))
-  const isStep = (i: number): boolean => operations[i]?.after !== undefined
-  let latest = -1 // the step so far whose value was sent last
+  let latest = -1 // of what the drain took so far, the value that was sent last
   for (let i = 0; i < operations.length; i++) {
-    const v = valueAt[i]!
-    if (!isStep(i)) latest = v
+    const v = takenBy[i]!
+    if (operations[i]!.after === undefined) latest = v
     else if (v < 0) {
       const end = endOf.get(i)!
       end.from = Math.max(end.from, sent[latest]!)
-    } else {
-      if (putIn[v]! < sent[latest]!) {
-        const [first, second] = [show(operations[dequeueOf[latest]!]!.output), show(operations[i]!.output)]
-        return {
-          explanation: `It took ${first} before ${second}, but ${second} was put in first.`,
-          operations: [i, enqueueOf[v]!, enqueueOf[latest]!],
-        }
+    } else if (putIn[v]! < sent[latest]!) {
+      const [first, second] = [latest, v].map((value) => show(operations[enqueueOf[value]!]!.input))
+      return {
+        explanation: `It took ${first} before ${second}, but ${second} was put in first.`,
+        operations: [i, enqueueOf[v]!, enqueueOf[latest]!],
       }
-      if (sent[v]! < sent[latest]!) sent[v] = sent[latest]!
-      else latest = v
-    }
-    if (v >= 0) takenFrom[v] = Math.max(takenFrom[v]!, sent[v]!)
-  }
-  for (let i = operations.length - 1; i > 0; i--) {
-    const [v, before] = [valueAt[i]!, valueAt[i - 1]!]
-    if (isStep(i) && v >= 0) putIn[before] = Math.min(putIn[before]!, putIn[v]!)
+    } else if (sent[v]! > sent[latest]!) latest = v
   }
   return null
 }
