@@ -5,6 +5,7 @@ import { parseEdnHistory } from './formats/edn-history.ts'
 import { beginsArray } from './formats/json-array.ts'
 import { parseJsonLines } from './formats/jsonl.ts'
 import { parsePorcupine } from './formats/porcupine.ts'
+import { decodeUtf8 } from './formats/utf8.ts'
 import { checkLinearizable } from './linearizability/check.ts'
 import type { Model } from './linearizability/model.ts'
 import { LINEARIZABLE_MODELS, type LinearizableModel } from './linearizability/models.ts'
@@ -143,6 +144,9 @@ function formatOf(source: HistorySource, options: CheckHistoryOptions): Format |
   if (options.format !== undefined) return options.format
   if ('logs' in source) return 'cobra'
   const head = headOf(source)
+  if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff)) {
+    throw new MalformedHistoryError(1, 'this is text in UTF-16; a history is in UTF-8')
+  }
   const guessed = detectFormat(head)
   const { model, level } = options
   const transactional = transactionModel(model, level) !== undefined || model === 'set'
@@ -151,7 +155,7 @@ function formatOf(source: HistorySource, options: CheckHistoryOptions): Format |
   if (/^\s*[{[]/.test(new TextDecoder().decode(head))) return 'jsonl'
   throw new MalformedHistoryError(
     1,
-    head.length === 0
+    /^\uFEFF?\s*$/.test(new TextDecoder('utf-8', { ignoreBOM: true }).decode(head))
       ? 'the history is empty'
       : guessed === undefined
         ? 'no known format begins like this; name it with --format'
@@ -222,10 +226,5 @@ function bytesOf(source: HistorySource): Uint8Array {
 }
 
 function textOf(source: HistorySource): string {
-  const bytes = bytesOf(source)
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (error) {
-    throw new MalformedHistoryError(1, `no text in UTF-8: ${(error as Error).message}`)
-  }
+  return decodeUtf8(bytesOf(source))
 }

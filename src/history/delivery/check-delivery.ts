@@ -1,5 +1,6 @@
 import { canonical } from '../../core/canonical.ts'
-import type { HistoryEvent } from '../operation.ts'
+import { UnknownOperationError } from '../linearizability/errors.ts'
+import { type HistoryEvent, isClient } from '../operation.ts'
 import { show } from '../show.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import type { Anomaly, InvolvedOperation, Verdict } from '../verdict.ts'
@@ -11,6 +12,7 @@ export interface CheckDeliveryOptions {
   readonly expired?: () => boolean
 }
 
+const DELIVERY = { name: 'delivery', operations: ['publish', 'deliver'] }
 const EXAMPLES_MAX = 16
 
 interface Message {
@@ -130,12 +132,25 @@ function read(events: readonly HistoryEvent[]): {
   const sending = new Map<string, Message>()
   let operations = 0
   events.forEach((event, at) => {
-    if (event.f !== 'publish' && event.f !== 'deliver') return
+    if (!isClient(event.process)) return
+    if (event.f !== 'publish' && event.f !== 'deliver') {
+      throw new UnknownOperationError(event.f, DELIVERY, event.line ?? at)
+    }
     if (event.type === 'invoke' && event.f === 'deliver') return
     const where = `${event.process} ${event.f}`
     if (event.f === 'publish') {
       const under = sending.get(where)
-      if (event.type !== 'invoke' && under !== undefined) {
+      if (event.type === 'invoke') {
+        if (under !== undefined) {
+          const problem = `process ${event.process} publishes before the publish of ${under.name} has ended`
+          throw malformed(event, at, problem)
+        }
+      } else if (under !== undefined) {
+        const said = event.value ?? under.sent.value
+        if (canonical(said) !== canonical(under.sent.value)) {
+          const problem = `process ${event.process} ends the publish of ${show(said)}, but it had begun that of ${under.name}`
+          throw malformed(event, at, problem)
+        }
         sending.delete(where)
         under.status = event.type
         if (event.type === 'ok') under.answeredAt = at

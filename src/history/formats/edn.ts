@@ -142,6 +142,7 @@ class EdnReader {
     if (items.length % 2 !== 0) throw this.#malformed('a map has a key without a value', from)
     const entries: [unknown, unknown][] = []
     for (let i = 0; i < items.length; i += 2) entries.push([items[i], items[i + 1]])
+    if (new Map(entries).size < entries.length) throw this.#malformed('a map has a key twice', from)
     return entries.every(([key]) => typeof key === 'string' && key !== '__proto__')
       ? Object.fromEntries(entries as [string, unknown][])
       : new Map(entries)
@@ -152,6 +153,10 @@ class EdnReader {
     if (next === '{') {
       this.#at++
       return new Set(this.#sequence('}', depth))
+    }
+    if (next === '#') {
+      this.#at += 2
+      throw this.#malformed(`##${this.#token()} is no value that can be compared`)
     }
     if (next === '_') {
       this.#at += 2

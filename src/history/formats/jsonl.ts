@@ -1,6 +1,7 @@
 import { type HistoryEvent, isClient } from '../operation.ts'
 import { NO_PROCESS } from '../transactions/formats/from-operations.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
+import { parseExact } from './exact-json.ts'
 import { beginsArray, itemsOf, type JsonItem } from './json-array.ts'
 
 /**
@@ -39,19 +40,6 @@ function* linesOf(text: string): Generator<JsonItem> {
     const json = text.slice(from, end)
     if (json.trim() !== '') yield { json: line === 1 ? json.replace(/^\uFEFF/, '') : json, line }
   }
-}
-
-/** JSON.parse reads 9007199254740993 as ...992; such a number becomes a bigint. */
-function parseExact(text: string): unknown {
-  if (!/\d{16}/.test(text)) return JSON.parse(text)
-  const MARK = '\u0001big:'
-  // Outside texts only: a text is matched whole and stays.
-  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (token) =>
-    token[0] === '"' || Number.isSafeInteger(Number(token)) ? token : `"\\u0001big:${token}"`,
-  )
-  return JSON.parse(marked, (_, value) =>
-    typeof value === 'string' && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value,
-  )
 }
 
 const TYPES = ['invoke', 'ok', 'fail', 'info']

@@ -65,9 +65,15 @@ function porcupineValue(f: string, text: string, line: number): unknown {
   if (f === 'cas') {
     const pair = /^\[(-?\d+) (-?\d+)\]$/.exec(text)
     if (pair === null) throw new MalformedHistoryError(line, `cas takes a pair like [1 2], got ${text}`)
-    return [Number(pair[1]), Number(pair[2])]
+    return [wholeOf(pair[1] as string), wholeOf(pair[2] as string)]
   }
   if (text === 'nil') return null
-  if (/^-?\d+$/.test(text)) return Number(text)
+  if (/^-?\d+$/.test(text)) return wholeOf(text)
   throw new MalformedHistoryError(line, `a value must be a number or nil, got ${text.slice(0, 40)}`)
+}
+
+/** With all its digits. */
+function wholeOf(text: string): number | bigint {
+  const number = Number(text)
+  return Number.isSafeInteger(number) ? number : BigInt(text)
 }

@@ -1,5 +1,6 @@
 import { canonical } from '../../core/canonical.ts'
 import { show } from '../show.ts'
+import { MalformedHistoryError } from '../transactions/malformed.ts'
 import type { Anomaly, Verdict } from '../verdict.ts'
 import { UnknownOperationError } from './errors.ts'
 import { explainFault, explainStuck } from './explain.ts'
@@ -54,6 +55,7 @@ export function checkLinearizable(
   const model =
     typeof options.model === 'string' ? linearizableModel(options.model, options.initial) : options.model
   checkNames(operations, model)
+  checkProblems(operations, model, options.unit ?? 'line')
   const parts = partition(operations, model, named)
   const anomalies: Anomaly[] = []
   let reason: string | undefined
@@ -95,6 +97,17 @@ function checkNames(operations: readonly Operation[], model: Model): void {
   }
 }
 
+/** @throws MalformedHistoryError for what no object of this kind can be asked or answer */
+function checkProblems(operations: readonly Operation[], model: Model, unit: string): void {
+  if (model.problem === undefined) return
+  for (const operation of operations) {
+    const problem = model.problem(operation)
+    if (problem === undefined) continue
+    const asked = model.problem({ ...operation, known: false }) !== undefined
+    throw new MalformedHistoryError(asked ? operation.invokedLine : operation.completedLine, problem, unit)
+  }
+}
+
 interface Part {
   readonly name: string | undefined
   readonly operations: readonly Operation[]
@@ -127,7 +140,7 @@ function partition(
           ? `${canonical(name)} ${canonical(operation.input)}`
           : name === undefined || name === null
             ? null
-            : canonical(name)
+            : `\u0000${canonical(name)}` // apart from the text that looks like it
     let part = parts.get(key)
     if (part === undefined) {
       part = { name: name === undefined || name === null ? undefined : show(name), operations: [] }

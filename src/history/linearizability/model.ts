@@ -35,6 +35,11 @@ export interface Model<State = unknown> {
    * and `after`. `unit` is what a place is called in an error. Default: each operation is one step.
    */
   steps?(operations: readonly Operation[], unit: string): readonly Operation[]
+  /**
+   * What is wrong with an operation that no object of this kind could be asked, or could answer, such as an amount that is no
+   * number: the history is then malformed and not checked. Default: nothing.
+   */
+  problem?(operation: ModelOperation): string | undefined
   /** The names of the operations, for the message about an unknown one. Default: any. */
   readonly operations?: readonly string[]
   /**

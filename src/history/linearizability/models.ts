@@ -1,4 +1,5 @@
 import { canonical } from '../../core/canonical.ts'
+import { show } from '../show.ts'
 import type { Model, ModelOperation } from './model.ts'
 import { stepsOfDrains } from './queue-drain.ts'
 
@@ -28,9 +29,16 @@ export function casRegister(initial: unknown = null): Model {
     name: 'cas-register',
     operations: ['read', 'write', 'cas'],
     init: () => orNull(initial),
+    problem: problemOfPair,
     step: stepRegister,
     readOnly: readsRegister,
   }
+}
+
+function problemOfPair({ f, input }: ModelOperation): string | undefined {
+  return f === 'cas' && !(Array.isArray(input) && input.length === 2)
+    ? `cas takes a pair [expected, new], got ${show(input)}`
+    : undefined
 }
 
 function readsRegister(op: ModelOperation): boolean {
@@ -43,10 +51,10 @@ function readsRegister(op: ModelOperation): boolean {
 function stepRegister(state: unknown, op: ModelOperation): unknown {
   if (op.f === 'read') return !op.known || same(state, orNull(op.output)) ? state : undefined
   if (op.f === 'write') return orNull(op.input)
-  if (!Array.isArray(op.input) || op.input.length !== 2) return undefined
-  const equal = same(state, orNull(op.input[0]))
+  const [from, to] = op.input as [unknown, unknown]
+  const equal = same(state, orNull(from))
   if (op.known && op.output === false) return equal ? undefined : state
-  if (equal) return orNull(op.input[1])
+  if (equal) return orNull(to)
   return op.known ? undefined : state
 }
 
@@ -59,6 +67,10 @@ export function kv(initial: unknown = null): Model {
     name: 'kv',
     operations: ['get', 'put', 'append', 'delete', 'cas', 'read', 'write'],
     init: () => orNull(initial),
+    problem: (op) =>
+      op.f === 'append' && !['string', 'number', 'bigint'].includes(typeof op.input)
+        ? `append takes a text, got ${show(op.input)}`
+        : problemOfPair(op),
     readOnly: readsRegister,
     step(state, op) {
       switch (op.f) {
@@ -86,6 +98,7 @@ export const queue: Model<readonly unknown[]> = {
   operations: ['enqueue', 'dequeue', 'drain'],
   steps: stepsOfDrains,
   init: () => [],
+  problem: (op) => (op.f === 'enqueue' ? problemOfNothing(op) : undefined),
   readOnly: (op) => op.f === 'dequeue' && op.known && orNull(op.output) === null,
   step(state, op) {
     if (op.f === 'enqueue') return [...state, op.input]
@@ -95,11 +108,16 @@ export const queue: Model<readonly unknown[]> = {
   },
 }
 
+function problemOfNothing({ f, input }: ModelOperation): string | undefined {
+  return orNull(input) === null ? `${f} takes a value; as an answer null says that there was none` : undefined
+}
+
 /** Last in, first out: `push`, `pop`; a pop that answers `nil` says that the stack was empty. */
 export const stack: Model<readonly unknown[]> = {
   name: 'stack',
   operations: ['push', 'pop'],
   init: () => [],
+  problem: (op) => (op.f === 'push' ? problemOfNothing(op) : undefined),
   readOnly: (op) => op.f === 'pop' && op.known && orNull(op.output) === null,
   step(state, op) {
     if (op.f === 'push') return [...state, op.input]
@@ -117,6 +135,13 @@ export const set: Model<ReadonlySet<string>> = {
   name: 'set',
   operations: ['add', 'remove', 'contains', 'read'],
   init: () => new Set(),
+  problem({ f, output, known }) {
+    if (f === 'contains' && known && typeof output !== 'boolean')
+      return `contains must answer true or false, got ${show(output)}`
+    if (f === 'read' && known && elementsOf(output) === undefined)
+      return `a read must answer a list of the elements, got ${show(output)}`
+    return undefined
+  },
   readOnly: (op) =>
     op.f === 'read' ||
     op.f === 'contains' ||
@@ -157,6 +182,15 @@ export const counter: Model<bigint> = {
   name: 'counter',
   operations: ['add', 'increment', 'decrement', 'read'],
   init: () => 0n,
+  problem({ f, input, output, known }) {
+    if (f === 'read')
+      return known && whole(output) === undefined
+        ? `a read must answer a whole number, got ${show(output)}`
+        : undefined
+    return whole(input) === undefined && (f === 'add' || orNull(input) !== null)
+      ? `${f} takes a whole number, got ${show(input)}`
+      : undefined
+  },
   readOnly: (op) => op.f === 'read',
   hash: (state) => `${state}`,
   equal: (a, b) => a === b,
@@ -209,15 +243,24 @@ export const mutex: Model<boolean> = {
   },
 }
 
-/** A lock whose `acquire` answers a fencing token, each larger than those before; `release` may name the token. */
+/**
+ * A lock whose `acquire` answers a fencing token, each larger than those before, or `false` when it is held; `release` may name
+ * the token.
+ */
 export const fencedLock: Model<{ readonly holder: string | null; readonly token: string }> = {
   name: 'fenced-lock',
   operations: ['acquire', 'release'],
   perProcess: true,
+  readOnly: (op) => op.f === 'acquire' && op.known && op.output === false,
   init: () => ({ holder: null, token: '' }),
+  problem: ({ f, output, known }) =>
+    f === 'acquire' && known && output !== false && whole(output) === undefined
+      ? `acquire must answer the fencing token, a whole number, or false, got ${show(output)}`
+      : undefined,
   step(state, op) {
     const process = canonical(op.process)
     if (op.f === 'acquire') {
+      if (op.known && op.output === false) return state.holder === null ? undefined : state
       if (state.holder !== null) return op.known ? undefined : state
       // Nobody knows the token of a lost answer; it was at least the one after the last, and the next is larger still.
       if (!op.known) {

@@ -1,4 +1,6 @@
+import { canonical } from '../../core/canonical.ts'
 import { type HistoryEvent, isClient } from '../operation.ts'
+import { show } from '../show.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 
 /** An invocation with its answer: what a model steps over. */
@@ -53,8 +55,13 @@ export function pairOperations(
       const split = tuple(sent, at)
       key = split.key
       input = split.value
-      output = answered?.value === undefined ? undefined : tuple(answered, until).value
-    }
+      output = undefined
+      if (answered?.value !== undefined) {
+        const said = tuple(answered, until)
+        sameKey(key, said.key, answered, until)
+        output = said.value
+      }
+    } else if (answered?.key !== undefined) sameKey(key, answered.key, answered, until)
     return {
       process: sent.process,
       f: sent.f,
@@ -101,6 +108,14 @@ export function pairOperations(
     if (type === 'ok') results[slot] = add(sent, places[slot] as number, event, at)
     else if (type === 'info') results[slot] = add(sent, places[slot] as number, undefined, at)
   }
+  if (slots.length === 0 && !events.some(({ process }) => isClient(process))) {
+    const line = events.at(-1)?.line
+    throw new MalformedHistoryError(
+      line ?? 0,
+      'the history holds no operation',
+      line === undefined ? 'operation' : 'line',
+    )
+  }
   for (const slot of pending.values()) {
     results[slot] = add(slots[slot] as HistoryEvent, places[slot] as number, undefined, events.length)
   }
@@ -125,6 +140,15 @@ export function looksIndependent(events: readonly HistoryEvent[]): boolean {
     told = true
   }
   return told
+}
+
+function sameKey(asked: unknown, said: unknown, event: HistoryEvent, at: number): void {
+  if (asked === said || canonical(asked) === canonical(said)) return
+  throw malformed(
+    event,
+    at,
+    `process ${event.process} ends ${event.f} of key ${show(said)}, but it had invoked it of ${asked === undefined ? 'none' : `key ${show(asked)}`}`,
+  )
 }
 
 function tuple(event: HistoryEvent, at: number): { key: unknown; value: unknown } {

@@ -1,4 +1,5 @@
 import type { Anomaly, Conclusion } from '../verdict.ts'
+import { exactSum } from './exact-sum.ts'
 import type { OperationLike } from './formats/from-operations.ts'
 import { MalformedHistoryError } from './malformed.ts'
 
@@ -26,7 +27,7 @@ export function checkBank(
   options: BankOptions = {},
 ): Conclusion<Anomaly> & { readonly operations: number } {
   const anomalies: Anomaly[] = []
-  let total = options.total
+  let total = options.total === undefined ? undefined : exactSum([options.total])
   let totalFrom = options.total === undefined ? '' : 'the expected total'
   let reads = 0
   let index = 0
@@ -59,7 +60,7 @@ export function checkBank(
       })
     }
     reads++
-    let sum = 0
+    const known: (number | bigint)[] = []
     let missing = false
     for (const [account, balance] of balances) {
       if (balance === null || balance === undefined) {
@@ -67,14 +68,14 @@ export function checkBank(
         note('nil-balance', `${name} read no balance of account ${account}.`)
         continue
       }
-      if (typeof balance !== 'number' && typeof balance !== 'bigint') {
+      if (typeof balance !== 'bigint' && !Number.isFinite(balance)) {
         throw new MalformedHistoryError(
           op.line ?? at,
           `the balance of account ${account} is no number`,
           op.line === undefined ? 'operation' : 'line',
         )
       }
-      sum += Number(balance)
+      known.push(balance as number | bigint)
       if (Number(balance) < 0 && options.negativeBalances !== true) {
         note('negative-balance', `${name} read ${balance} in account ${account}.`)
       }
@@ -87,6 +88,7 @@ export function checkBank(
     else if (accounts !== seen)
       note('unexpected-accounts', `${name} read the accounts ${seen}; an earlier read ${accounts}.`)
     if (missing) continue
+    const sum = exactSum(known)
     if (total === undefined) {
       total = sum
       totalFrom = `the first read (${name})`

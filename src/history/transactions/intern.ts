@@ -1,4 +1,6 @@
-/** A key or a value as histories hold them. Anything else is kept by its JSON text. */
+import { canonical } from '../../core/canonical.ts'
+
+/** A key or a value as histories hold them. Anything else is kept by its contents. */
 export type Datum = string | number | bigint | boolean | object
 
 /**
@@ -25,7 +27,7 @@ export class Tokens {
     if (typeof value === 'bigint') {
       return value >= 0n && value <= 2n ** 51n ? Number(value) * 2 : this.#file(`n${value}`, `${value}`)
     }
-    const text = JSON.stringify(value)
+    const text = canonical(value)
     return this.#file(`j${text}`, text)
   }
 

@@ -43,6 +43,16 @@ const table: readonly (readonly [title: string, verdict: 'valid' | 'invalid', li
   ],
   ['values alike, too many', 'invalid', '0>enqueue:1 0= 0>enqueue:1 0= 1>drain 1=[1,1,1]'],
   [
+    'values alike, in two drains',
+    'valid',
+    '0>enqueue:1 0= 0>enqueue:2 0= 0>enqueue:1 0= 1>drain 2>drain 1=[1] 2=[1,2]',
+  ],
+  [
+    'it took one that came late, and after that the queue was never empty',
+    'invalid',
+    '1>drain 0>enqueue:1 0= 2>enqueue:9 0>enqueue:2 0= 3>dequeue 3=1 2= 1=[9] 3>dequeue 3=2',
+  ],
+  [
     'a lost answer: it took some',
     'valid',
     '0>enqueue:1 0= 0>enqueue:2 0= 0>enqueue:3 0= 1>drain 1? 2>dequeue 2=3',

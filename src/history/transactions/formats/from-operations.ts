@@ -31,7 +31,7 @@ export function transactionsFromOperations(
   model: MicroOpModel,
 ): TransactionHistory {
   const builder = new TransactionHistoryBuilder()
-  const pending = new Map<string, { op: OperationLike; at: number; where: number }>()
+  const pending = new Map<Datum, { op: OperationLike; at: number; where: number }>()
   let index = 0
   let lines = false
   for (const op of operations) {
@@ -42,7 +42,7 @@ export function transactionsFromOperations(
     const process = plain(op.process) ?? NO_PROCESS
     if (!isClient(process)) continue
     if (type === 'invoke') {
-      const other = pending.get(`${process}`)
+      const other = pending.get(process)
       if (other !== undefined && process !== NO_PROCESS) {
         throw malformed(
           where,
@@ -51,7 +51,7 @@ export function transactionsFromOperations(
         )
       }
       if (process === NO_PROCESS && other !== undefined) add(INFO, other, undefined, process)
-      pending.set(`${process}`, { op, at, where })
+      pending.set(process, { op, at, where })
       continue
     }
     if (type !== 'ok' && type !== 'fail' && type !== 'info') {
@@ -61,8 +61,8 @@ export function transactionsFromOperations(
         `type must be invoke, ok, fail or info, got ${JSON.stringify(op.type) ?? 'nothing'}`,
       )
     }
-    const sent = pending.get(`${process}`)
-    pending.delete(`${process}`)
+    const sent = pending.get(process)
+    pending.delete(process)
     add(type === 'ok' ? OK : type === 'fail' ? FAIL : INFO, sent, { op, at, where }, process)
   }
   for (const [process, sent] of pending) add(INFO, sent, undefined, process)
@@ -124,6 +124,10 @@ export function microOp(
     throw fail(`a version must be a number, got ${show(version)}`)
   }
   const v = version === undefined || version === null ? undefined : Number(version)
+  // Two versions must not become one.
+  if (v !== undefined && !(Math.abs(v) <= Number.MAX_SAFE_INTEGER)) {
+    throw fail(`a version must be a number below 2^53, got ${show(version)}`)
+  }
   if (f === 'r' || f === 'read') {
     if (status !== OK) return
     if (model === 'rw-register') builder.read(key, plain(value) ?? null, v)

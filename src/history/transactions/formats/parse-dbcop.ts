@@ -1,3 +1,4 @@
+import { decodeUtf8 } from '../../formats/utf8.ts'
 import { FAIL, OK, type TransactionHistory, TransactionHistoryBuilder } from '../history.ts'
 import type { Datum } from '../intern.ts'
 import { MalformedHistoryError } from '../malformed.ts'
@@ -17,7 +18,7 @@ export function parseDbcop(bytes: Uint8Array): TransactionHistory {
   const head = String.fromCharCode(bytes[first] ?? 0)
   // A binary file begins with an 8-byte number, whose upper bytes are zero.
   if (bytes.length >= 8 && bytes[6] === 0 && bytes[7] === 0) return parseBincode(bytes)
-  const text = new TextDecoder().decode(bytes)
+  const text = decodeUtf8(bytes)
   if (head === '{' || /^\s*\[\s*(\[|\{|\])/.test(text)) return parseJson(text)
   return parseNotation(text)
 }

@@ -1,4 +1,7 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+import { parseExact } from '../../formats/exact-json.ts'
+import { shown } from '../../formats/jsonl.ts'
+import { decodeUtf8 } from '../../formats/utf8.ts'
 import { isClient } from '../../operation.ts'
 import {
   FAIL,
@@ -12,17 +15,22 @@ import {
 } from '../history.ts'
 import { MalformedHistoryError } from '../malformed.ts'
 import { type MicroOpModel, microOp, NO_PROCESS } from './from-operations.ts'
+import { JsonBytes } from './json-bytes.ts'
 
 const QUOTE = 34
 const COMMA = 44
-const MINUS = 45
 const COLON = 58
 const OPEN = 91
-const BACKSLASH = 92
 const CLOSE = 93
 const BRACE = 123
 const BRACE_END = 125
 const NEWLINE = 10
+const [LETTER_N, LETTER_R, LETTER_W] = [110, 114, 119]
+
+const wordBytes = (word: string): Uint8Array => new TextEncoder().encode(word)
+const [TYPE, PROCESS, VALUE, INVOKE, ANSWERED] = ['type', 'process', 'value', 'invoke', 'ok'].map(
+  wordBytes,
+) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array]
 
 /**
  * Reads histories of registers, lists or sets from JSON lines (`{"process":0,"type":"ok","f":"txn","value":[["r","x",1]]}`),
@@ -33,15 +41,13 @@ const NEWLINE = 10
 export class JsonLinesScanner {
   readonly #builder = new TransactionHistoryBuilder()
   readonly #model: MicroOpModel
-  readonly #pending = new Map<number, { at: number; line: number; text: Uint8Array | undefined }>()
+  readonly #pending = new Map<number, { at: number; line: number; text: Uint8Array }>()
   #rest: Uint8Array = new Uint8Array(0)
   #line = 0
   #operations = 0
 
-  // What the line at hand holds; -1 and NaN stand for absent.
-  #bytes: Uint8Array = new Uint8Array(0)
-  #at = 0
-  #end = 0
+  /** Where in the line at hand. */
+  readonly #json = new JsonBytes()
 
   constructor(model: MicroOpModel) {
     this.#model = model
@@ -68,7 +74,9 @@ export class JsonLinesScanner {
     if (this.#rest.length > 0) this.#scan(this.#rest, 0, this.#rest.length)
     this.#rest = new Uint8Array(0)
     for (const [process, sent] of this.#pending) this.#unanswered(process, sent)
-    if (this.#operations === 0) throw new MalformedHistoryError(this.#line, 'the history holds no operation')
+    if (this.#operations === 0) {
+      throw new MalformedHistoryError(Math.max(1, this.#line), 'the history holds no operation')
+    }
     return this.#builder.finish({ definition: 'adya', unit: 'line', unordered: this.#model === 'set' })
   }
 
@@ -79,61 +87,60 @@ export class JsonLinesScanner {
     let start = from
     while (start < end && (bytes[start] as number) <= 32) start++
     if (start === end) return
-    this.#bytes = bytes
-    this.#at = start
-    this.#end = end
-    if (!this.#usual(start, end)) this.#unusual(bytes.subarray(start, end))
+    if (!this.#usual(start, end, bytes)) this.#unusual(bytes.subarray(start, end))
   }
 
   /** Finds type, process and value without parsing; false when the line is not of the usual shape. */
-  #usual(start: number, end: number): boolean {
-    const bytes = this.#bytes
-    if (bytes[start] !== BRACE || bytes[end - 1] !== BRACE_END) return false
-    let type = 0 // first letter of the type: i(nvoke), o(k), f(ail), n for info
+  #usual(start: number, end: number, bytes: Uint8Array): boolean {
+    const json = this.#json
+    json.bytes = bytes
+    json.at = start
+    json.end = end
+    if (!json.take(BRACE)) return false
+    let type: Uint8Array | undefined
     let process = -1
     let value = -1
-    this.#at = start + 1
+    let plain = false
     for (;;) {
-      this.#space()
-      if (bytes[this.#at] !== QUOTE) return false
-      const name = this.#at + 1
-      const nameEnd = bytes.indexOf(QUOTE, name)
-      if (nameEnd < 0 || nameEnd >= end) return false
-      this.#at = nameEnd + 1
-      this.#space()
-      if (bytes[this.#at++] !== COLON) return false
-      this.#space()
-      const length = nameEnd - name
-      const letter = bytes[name]
-      if (length === 4 && letter === 116 && bytes[name + 1] === 121) {
-        // "type"
-        if (bytes[this.#at] !== QUOTE) return false
-        type = bytes[this.#at + 1] as number
-        if (type === 105 && bytes[this.#at + 3] === 102) type = 110
-        if (!this.#skip()) return false
-      } else if (length === 7 && letter === 112) {
-        process = this.#number()
+      json.space()
+      const name = json.at + 1
+      if (!json.text()) return false
+      const nameEnd = json.at - 1
+      json.space()
+      if (!json.take(COLON)) return false
+      json.space()
+      const from = json.at
+      if (isWord(bytes, name, nameEnd, TYPE)) {
+        if (!json.text()) return false
+        const to = json.at - 1
+        if (isWord(bytes, from + 1, to, ANSWERED)) type = ANSWERED
+        else if (isWord(bytes, from + 1, to, INVOKE)) type = INVOKE
+        else return false
+      } else if (isWord(bytes, name, nameEnd, PROCESS)) {
+        process = json.whole()
         if (process < 0) return false
-      } else if (length === 5 && letter === 118) {
-        value = this.#at
-        if (bytes[this.#at] !== OPEN || !this.#skip()) return false
-      } else if (!this.#skip()) return false
-      this.#space()
-      const next = bytes[this.#at++]
-      if (next === COMMA) continue
-      if (next === BRACE_END && this.#at === end) break
+      } else if (isWord(bytes, name, nameEnd, VALUE)) {
+        value = from
+        plain = this.#model === 'rw-register' && this.#plain()
+        if (!plain) {
+          json.at = from
+          if (bytes[from] !== OPEN || !json.value()) return false
+        }
+      } else if (!json.value()) return false
+      json.space()
+      if (json.take(COMMA)) continue
+      if (json.take(BRACE_END) && json.at === end) break
       return false
     }
     if (process < 0 || value < 0) return false
-    if (type === 105) {
+    if (type === INVOKE) {
       if (this.#pending.has(process)) return false // the slow way makes the error
       this.#pending.set(process, { at: this.#line, line: this.#line, text: bytes.slice(start, end) })
       this.#operations++
       return true
     }
-    if (type !== 111) return false
-    // Everything is known to be there: from here on the builder is written to, so the value is looked over first.
-    if (this.#model !== 'rw-register' || !this.#plain(value)) return false
+    // From here on the builder is written to, so everything must be known to be there.
+    if (type !== ANSWERED || !plain) return false
     const sent = this.#pending.size === 0 ? undefined : this.#pending.get(process)
     if (sent !== undefined) this.#pending.delete(process)
     this.#operations++
@@ -142,98 +149,95 @@ export class JsonLinesScanner {
     return true
   }
 
-  /** True when the value is a list of `["r" or "w", whole number or short string, whole number or null, version?]`. */
-  #plain(value: number): boolean {
-    const bytes = this.#bytes
-    this.#at = value + 1
-    this.#space()
-    if (bytes[this.#at] === CLOSE) return true
+  /** Steps over a list of `["r" or "w", whole number or text, whole number or null, version?]`; false when it is another. */
+  #plain(): boolean {
+    const json = this.#json
+    const { bytes } = json
+    if (!json.take(OPEN)) return false
+    json.space()
+    if (json.take(CLOSE)) return true
     for (;;) {
-      if (bytes[this.#at++] !== OPEN) return false
-      this.#space()
-      const f = bytes[this.#at + 1]
-      if (bytes[this.#at] !== QUOTE || (f !== 114 && f !== 119) || bytes[this.#at + 2] !== QUOTE) return false
-      this.#at += 3
+      if (!json.take(OPEN)) return false
+      json.space()
+      const f = bytes[json.at + 1]
+      if (bytes[json.at] !== QUOTE || (f !== LETTER_R && f !== LETTER_W) || bytes[json.at + 2] !== QUOTE)
+        return false
+      json.at += 3
       for (let field = 0; ; field++) {
-        this.#space()
-        const next = bytes[this.#at++]
-        if (next === CLOSE) {
+        json.space()
+        if (json.take(CLOSE)) {
           if (field < 2) return false
           break
         }
-        if (next !== COMMA || field > 2) return false
-        this.#space()
-        const c = bytes[this.#at] as number
-        if (c >= 48 && c <= 57) {
-          if (this.#number() < 0) return false
-        } else if (field === 0 && c === QUOTE) {
-          if (!this.#skip()) return false
-        } else if (field === 1 && f === 114 && c === 110) this.#at += 4
-        else return false
+        if (!json.take(COMMA) || field > 2) return false
+        json.space()
+        const c = bytes[json.at]
+        if (field === 0 && c === QUOTE) {
+          if (!json.text()) return false
+        } else if (field === 1 && f === LETTER_R && c === LETTER_N) {
+          if (!json.literal()) return false
+        } else if (json.whole() < 0) return false
       }
-      this.#space()
-      const next = bytes[this.#at++]
-      if (next === CLOSE) return true
-      if (next !== COMMA) return false
-      this.#space()
+      json.space()
+      if (json.take(CLOSE)) return true
+      if (!json.take(COMMA)) return false
+      json.space()
     }
   }
 
   #microOps(value: number): void {
-    const bytes = this.#bytes
+    const json = this.#json
+    const { bytes } = json
     const builder = this.#builder
-    this.#at = value + 1
-    this.#space()
-    while (bytes[this.#at] !== CLOSE) {
-      this.#at++ // [
-      this.#space()
-      const read = bytes[this.#at + 1] === 114
-      this.#at += 3
-      this.#space()
-      this.#at++ // ,
-      this.#space()
+    json.at = value + 1
+    json.space()
+    while (bytes[json.at] !== CLOSE) {
+      json.at++ // [
+      json.space()
+      const read = bytes[json.at + 1] === LETTER_R
+      json.at += 3
+      json.space()
+      json.at++ // ,
+      json.space()
       let token: number
-      if (bytes[this.#at] === QUOTE) {
-        const from = this.#at
-        this.#skip()
-        token = builder.tokens.ofString(textOf(bytes, from + 1, this.#at - 1))
-      } else token = this.#number() * 2
+      if (bytes[json.at] === QUOTE) {
+        const from = json.at
+        json.text()
+        token = builder.tokens.ofString(this.#textOf(bytes, from + 1, json.at - 1))
+      } else token = json.whole() * 2
       const key = builder.keyNumber(token)
-      this.#space()
-      this.#at++ // ,
-      this.#space()
+      json.space()
+      json.at++ // ,
+      json.space()
       let number = NIL
-      if (bytes[this.#at] === 110) this.#at += 4
-      else number = builder.valueNumber(key, this.#number() * 2)
-      this.#space()
+      if (bytes[json.at] === LETTER_N) json.at += 4
+      else number = builder.valueNumber(key, json.whole() * 2)
+      json.space()
       let version: number | undefined
-      if (bytes[this.#at] === COMMA) {
-        this.#at++
-        this.#space()
-        version = this.#number()
-        this.#space()
+      if (json.take(COMMA)) {
+        json.space()
+        version = json.whole()
+        json.space()
       }
-      this.#at++ // ]
+      json.at++ // ]
       builder.op(read ? READ : WRITE, key, number, version)
-      this.#space()
-      if (bytes[this.#at] === COMMA) this.#at++
-      this.#space()
+      json.space()
+      json.take(COMMA)
+      json.space()
     }
   }
 
   #unusual(line: Uint8Array): void {
-    const text = new TextDecoder().decode(line)
-    let op: unknown
-    try {
-      op = JSON.parse(keepLongNumbers(text))
-    } catch (error) {
-      throw new MalformedHistoryError(this.#line, `no JSON: ${(error as Error).message}`)
-    }
+    const text = decodeUtf8(line, this.#line)
+    const op = parsedLine(text, this.#line)
     if (typeof op !== 'object' || op === null || Array.isArray(op)) {
       throw new MalformedHistoryError(this.#line, `expected an object, got ${text.slice(0, 60)}`)
     }
     const { type, process, value } = op as { type?: unknown; process?: unknown; value?: unknown }
     if (!isClient(process)) return
+    if (!['number', 'string', 'undefined'].includes(typeof process) && process !== null) {
+      throw new MalformedHistoryError(this.#line, `process must be a number or a text, got ${shown(process)}`)
+    }
     const session = this.#builder.tokens.of((process ?? NO_PROCESS) as string | number)
     this.#operations++
     if (type === 'invoke') {
@@ -260,14 +264,13 @@ export class JsonLinesScanner {
     this.#pending.delete(session / 2)
     const status = type === 'ok' ? OK : type === 'fail' ? FAIL : INFO
     let micros = value
-    if (status !== OK && !Array.isArray(micros))
-      micros = sent === undefined ? undefined : microOpsOf(sent.text)
+    if (status !== OK && !Array.isArray(micros)) micros = sent === undefined ? undefined : microOpsOf(sent)
     if (status !== OK && (micros === undefined || micros === null)) return
     this.#add(session, status, sent?.at ?? -1, status === OK ? this.#line : -1, this.#line, micros)
   }
 
-  #unanswered(process: number, sent: { at: number; line: number; text: Uint8Array | undefined }): void {
-    const value = microOpsOf(sent.text)
+  #unanswered(process: number, sent: { at: number; line: number; text: Uint8Array }): void {
+    const value = microOpsOf(sent)
     if (Array.isArray(value)) this.#add(process * 2, INFO, sent.at, -1, sent.line, value)
   }
 
@@ -295,82 +298,35 @@ export class JsonLinesScanner {
     }
   }
 
-  #space(): void {
-    while ((this.#bytes[this.#at] as number) <= 32) this.#at++
-  }
-
-  /** A whole number below 2^50, or -1 where there is none. */
-  #number(): number {
-    const bytes = this.#bytes
-    let value = 0
-    const from = this.#at
-    for (;;) {
-      const c = bytes[this.#at] as number
-      if (c < 48 || c > 57) break
-      value = value * 10 + (c - 48)
-      this.#at++
-    }
-    const next = bytes[this.#at]
-    if (this.#at === from || this.#at - from > 15 || next === 46 || next === 101 || next === 69) return -1
-    return value
-  }
-
-  /** Steps over one JSON value; false at an escape or the end of the line, which are left to the slow way. */
-  #skip(): boolean {
-    const bytes = this.#bytes
-    let depth = 0
-    while (this.#at < this.#end) {
-      const c = bytes[this.#at++] as number
-      if (c === QUOTE) {
-        for (;;) {
-          if (this.#at >= this.#end) return false
-          const d = bytes[this.#at++] as number
-          if (d === BACKSLASH) return false
-          if (d === QUOTE) break
-        }
-        if (depth === 0) return true
-      } else if (c === OPEN || c === BRACE) depth++
-      else if (c === CLOSE || c === BRACE_END) {
-        if (--depth === 0) return true
-        if (depth < 0) return false
-      } else if (depth === 0 && c !== MINUS) {
-        // A number, true, false or null: up to the next comma or brace.
-        while (this.#at < this.#end) {
-          const d = bytes[this.#at] as number
-          if (d === COMMA || d === CLOSE || d === BRACE_END || d <= 32) return true
-          this.#at++
-        }
-        return false
+  #textOf(bytes: Uint8Array, from: number, to: number): string {
+    if (to - from < 24) {
+      let text = ''
+      for (let i = from; i < to; i++) {
+        const c = bytes[i] as number
+        if (c > 126) return decodeUtf8(bytes.subarray(from, to), this.#line)
+        text += String.fromCharCode(c)
       }
+      return text
     }
-    return false
+    return decodeUtf8(bytes.subarray(from, to), this.#line)
   }
 }
 
-function microOpsOf(text: Uint8Array | undefined): unknown {
-  return text === undefined
-    ? undefined
-    : (JSON.parse(keepLongNumbers(new TextDecoder().decode(text))) as { value?: unknown }).value
-}
-
-/** Whole numbers that a double does not hold become texts, digits and all, so that two of them never fall into one. */
-function keepLongNumbers(text: string): string {
-  if (!/\d{16}/.test(text)) return text
-  return text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (part) =>
-    part.startsWith('"') ? part : `"${part}"`,
-  )
-}
-
-const decoder = new TextDecoder()
-function textOf(bytes: Uint8Array, from: number, to: number): string {
-  if (to - from < 24) {
-    let text = ''
-    for (let i = from; i < to; i++) {
-      const c = bytes[i] as number
-      if (c > 126) return decoder.decode(bytes.subarray(from, to))
-      text += String.fromCharCode(c)
-    }
-    return text
+function parsedLine(text: string, line: number): unknown {
+  try {
+    return parseExact(text)
+  } catch (error) {
+    throw new MalformedHistoryError(line, `no JSON: ${(error as Error).message}`)
   }
-  return decoder.decode(bytes.subarray(from, to))
+}
+
+function isWord(bytes: Uint8Array, from: number, to: number, word: Uint8Array): boolean {
+  if (to - from !== word.length) return false
+  for (let i = 0; i < word.length; i++) if (bytes[from + i] !== word[i]) return false
+  return true
+}
+
+/** What an invocation asked for. */
+function microOpsOf({ text, line }: { readonly text: Uint8Array; readonly line: number }): unknown {
+  return (parsedLine(decodeUtf8(text, line), line) as { value?: unknown }).value
 }
