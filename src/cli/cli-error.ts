@@ -7,11 +7,19 @@ export class CliError extends Error {
   }
   readonly exitCode: number
   readonly code: string
+  /** Where in the user's files it comes from, a line each; empty where that says nothing. */
+  readonly frames: readonly string[]
 
-  constructor(code: string, exitCode: number, message: string, options?: ErrorOptions) {
+  constructor(
+    code: string,
+    exitCode: number,
+    message: string,
+    { frames = [], ...options }: ErrorOptions & { readonly frames?: readonly string[] } = {},
+  ) {
     super(message, options)
     this.code = code
     this.exitCode = exitCode
+    this.frames = frames
   }
 }
 

@@ -1,10 +1,12 @@
 /** Imports a module of the user's as it is: JavaScript or TypeScript, ES modules or CommonJS. */
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { registerTsx } from '../core/register-tsx.ts'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './command.ts'
+import { framesOf } from './frames.ts'
 
 /** @throws CliError for a file that is missing, that throws when it is loaded, or is TypeScript that this Node does not run */
 export async function importModule(file: string): Promise<Record<string, unknown>> {
@@ -30,7 +32,7 @@ async function importFile(path: string): Promise<Record<string, unknown>> {
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>
   } catch (cause) {
-    const { code, message } = cause as { code?: string; message?: string }
+    const { code, message } = (cause ?? {}) as { code?: string; message?: string }
     if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') {
       throw unsupported(
         `Node strips types only, and the file has more (${message}): run "npm install --save-dev tsx"`,
@@ -43,10 +45,25 @@ async function importFile(path: string): Promise<Record<string, unknown>> {
         cause,
       )
     }
-    throw new CliError('MODULE_UNREADABLE', EXIT.problem, `${path} cannot be loaded: ${message}`, { cause })
+    throw new CliError(
+      'MODULE_UNREADABLE',
+      EXIT.unreachable,
+      `${path} cannot be loaded: ${message ?? cause}`,
+      {
+        cause,
+        frames: cause instanceof SyntaxError ? placeOfSyntax(path) : framesOf(cause),
+      },
+    )
   }
 }
 
 function unsupported(message: string, cause?: unknown): CliError {
   return new CliError('TYPESCRIPT_UNSUPPORTED', EXIT.unreachable, message, { cause })
+}
+
+/** The error does not say where it is; Node does when it prints one. Empty where the file is fine and one that it imports is not. */
+function placeOfSyntax(path: string): string[] {
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' })
+  const [head = ''] = stderr.split('\n')
+  return /:\d+$/.test(head) ? [`at ${head}`] : []
 }

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { type Command, EXIT, type ForeignCommand } from './command.ts'
 import { commands } from './commands.ts'
-import { describeError } from './describe-error.ts'
 import { commandHelp, overview } from './help.ts'
 import type { Io } from './io.ts'
 import { parse } from './parse.ts'
+import { tellError, toJson } from './tell-error.ts'
 
 /**
  * Runs one command line and gives its exit code. Never throws: what went wrong is one sentence on standard error, and
@@ -40,23 +40,8 @@ export async function runCli(
       }
     }
   } catch (error) {
-    const { exitCode, code, outcome, message } = describeError(error)
-    io.err(`holdfast: ${message}\n`)
-    if (argv.includes('--verbose')) io.err(`${verbose(error)}\n`)
-    if (json) io.out(toJson({ error: { code, outcome, message } }))
-    return exitCode
+    return tellError(error, { io, json, verbose: argv.includes('--verbose') })
   }
-}
-
-/** Epochs and sequence numbers are text, since readers of JSON round beyond 2^53. */
-function toJson(data: unknown): string {
-  return `${JSON.stringify(data, (_, value) => (typeof value === 'bigint' ? value.toString() : value))}\n`
-}
-
-function verbose(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause === undefined ? '' : `\ncaused by: ${verbose(error.cause)}`
-  return `${error.stack ?? error.message}${cause}`
 }
 
 function version(): string {

@@ -1,5 +1,5 @@
-import { fileURLToPath } from 'node:url'
 import { HoldfastError } from '../core/index.ts'
+import { usersFrames } from '../core/users-frames.ts'
 
 /** A task waits for something that the explorer does not govern, such as a network call. `stack` is where it began. */
 export class UncontrolledAwaitError extends HoldfastError {
@@ -23,6 +23,15 @@ export class ScheduleDivergedError extends HoldfastError {
     super(`the replay diverged at step ${step}: ${message}`)
     this.step = step
   }
+}
+
+/** JavaScript of a task, or of `setup`, does not give the event loop back. The `cause` has the stack. */
+export class SpinningTaskError extends HoldfastError {
+  static {
+    this.prototype.name = 'SpinningTaskError'
+  }
+  readonly code = 'RACE_SPINNING'
+  readonly outcome = 'unknown'
 }
 
 /** `setup` of a race threw, so no schedule could be run; the `cause` is what it threw. */
@@ -81,16 +90,8 @@ export function beginning(message: string): Error {
   }
 }
 
-const OURS = fileURLToPath(new URL('.', import.meta.url))
-
 /** `, at FILE:LINE` of the user's code; empty where the stack has none. */
 export function placeOf({ stack = '' }: Error): string {
-  for (const line of stack.split('\n').slice(1)) {
-    const [, at = '', number] =
-      /(?:\(|at )((?:file:\/\/|\/|[A-Za-z]:[\\/]).*?):(\d+):\d+\)?$/.exec(line) ?? []
-    const file = at.startsWith('file:') ? fileURLToPath(at) : at
-    if (file === '' || file.startsWith(OURS) || /[\\/]node_modules[\\/]/.test(file)) continue
-    return `, at ${file}:${number}`
-  }
-  return ''
+  const [first] = usersFrames(stack)
+  return first === undefined ? '' : `, at ${first.file}:${first.line}`
 }

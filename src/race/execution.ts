@@ -3,10 +3,12 @@ import { type Footprint, footprintsOf } from './footprint.ts'
 import type { Row } from './generated-ids.ts'
 import type { Ground } from './ground.ts'
 import { type Outcome, outcomeOf, type Tables } from './outcome.ts'
-import type { Race, RaceDatabase } from './race.ts'
+import type { Race, RaceDatabase, ResolvedOptions } from './race.ts'
 import { seeded } from './random.ts'
 import type { Relations } from './relations.ts'
+import { encodeSchedule } from './schedule.ts'
 import { type Choose, type Run, Scheduler } from './scheduler.ts'
+import { beat, watchSpinning } from './spin-watch.ts'
 import { stayAwake } from './virtual.ts'
 
 /** What came of one schedule. */
@@ -17,31 +19,51 @@ export interface Executed {
   readonly violated: string | undefined
 }
 
+export type ExecutionOptions = Pick<ResolvedOptions, 'seed' | 'stallMs' | 'spinMs'>
+
 /** Runs schedules of one race: set-up, tasks, rows, invariant. */
 export class Execution {
   /** Milliseconds from sending a statement to knowing that it is blocked, one entry each. */
   readonly blockedAfterMs: number[] = []
   readonly #race: Race
-  readonly #options: { readonly seed: number; readonly stallMs: number }
+  readonly #options: ExecutionOptions
+  readonly #names: readonly string[]
   readonly #ground: Ground
   #tables: Tables | undefined
   #before: readonly Row[] = []
   #relations: Relations | undefined
+  /** While tasks run. */
+  #scheduler: Scheduler | undefined
 
-  constructor(race: Race, options: { readonly seed: number; readonly stallMs: number }, ground: Ground) {
+  constructor(race: Race, options: ExecutionOptions, ground: Ground) {
     this.#race = race
+    this.#names = Object.keys(race.definition.tasks)
     this.#options = options
     this.#ground = ground
   }
 
   /** `only`: the tasks that run; the others return at once. */
   async run(choose: Choose, only?: readonly number[]): Promise<Executed> {
-    const rest = stayAwake()
+    const rest = stayAwake(beat)
+    const unwatch = watchSpinning({
+      race: this.#race.name,
+      names: this.#names,
+      limitMs: this.#options.spinMs,
+      what: (task) => this.#what(task),
+    })
     try {
       return await this.#run(choose, only)
     } finally {
+      unwatch()
       rest()
     }
+  }
+
+  /** What runs, for who has to say it. */
+  #what(of: string | undefined): string {
+    if (this.#scheduler === undefined) return '`setup` or `invariant`'
+    const { task, choices } = this.#scheduler.now
+    return `task ${of ?? task} (schedule ${encodeSchedule(choices)} so far, seed ${this.#options.seed})`
   }
 
   async #run(choose: Choose, only?: readonly number[]): Promise<Executed> {
@@ -55,7 +77,7 @@ export class Execution {
       this.#relations = await ground.readRelations?.()
     }
     const scheduler = new Scheduler({
-      names: Object.keys(tasks),
+      names: this.#names,
       bodies: Object.values(tasks).map((task, index) =>
         only === undefined || only.includes(index) ? ground.body(index, task) : () => undefined,
       ),
@@ -63,7 +85,9 @@ export class Execution {
       waits: ground.waits(this.blockedAfterMs),
       stallMs,
     })
+    this.#scheduler = scheduler
     const run = await scheduler.run(choose)
+    this.#scheduler = undefined
     await ground.settle()
     const outcome = outcomeOf(run, await ground.readRows(this.#tables), this.#before, this.#tables)
     return {

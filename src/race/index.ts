@@ -1,6 +1,6 @@
 export { type Anomaly, accessOf, type Diagnosis, diagnose } from './anomaly.ts'
 export { assertSerializable, RaceFoundError, raceMatchers } from './assert-serializable.ts'
-export { RaceSetupError, ScheduleDivergedError, UncontrolledAwaitError } from './errors.ts'
+export { RaceSetupError, ScheduleDivergedError, SpinningTaskError, UncontrolledAwaitError } from './errors.ts'
 export { explore } from './explore.ts'
 export type { PriorityBound } from './priorities.ts'
 export { type Race, type RaceDatabase, type RaceDefinition, type RaceOptions, race } from './race.ts'

@@ -2,6 +2,7 @@ import { ConfigError, checkOptions, isCount, isDuration } from '../core/index.ts
 import { type Store, StoreUnavailableError } from '../store/index.ts'
 import { poolOfStore } from '../store/pool-of.ts'
 import type { PoolLike, RawClient } from './intercept-pg.ts'
+import { SPIN_MS } from './spin-watch.ts'
 
 /** What `setup` and `invariant` are given: a connection of their own, outside of every task. */
 export interface RaceDatabase {
@@ -55,6 +56,11 @@ export interface RaceOptions {
   /** A task without a step, or a statement without an answer that no task holds up, is given up after this. Default 5,000. */
   readonly stallMs?: number
   /**
+   * How long the JavaScript of a task may run without giving the event loop back, in milliseconds. `holdfast race` and the
+   * processes of `workers` then end with RACE_SPINNING; elsewhere it is said on standard error. Default 30,000.
+   */
+  readonly spinMs?: number
+  /**
    * Spreads the search over so many processes, each of which loads the file that exports the race (`module`) and has a clone
    * of the database. The report is the same for any number. Default: this process and the database itself.
    */
@@ -106,17 +112,29 @@ export type ResolvedOptions = Required<Omit<RaceOptions, 'replay' | 'workers' | 
 
 /** @throws ConfigError, all problems at once */
 export function resolveOptions(given: RaceOptions): ResolvedOptions {
-  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS } = given
+  const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS, spinMs = SPIN_MS } = given
   const { remedies = true, skipEquivalent = false, workers, replay, signal } = given
   checkOptions(
     'race options',
     given,
-    ['seed', 'schedules', 'seconds', 'replay', 'stallMs', 'remedies', 'skipEquivalent', 'workers', 'signal'],
+    [
+      'seed',
+      'schedules',
+      'seconds',
+      'replay',
+      'stallMs',
+      'spinMs',
+      'remedies',
+      'skipEquivalent',
+      'workers',
+      'signal',
+    ],
     [
       isCount('seed', seed, 0, 4_294_967_295),
       isCount('schedules', schedules, 1, 10_000_000),
       isDuration('seconds', seconds),
       isDuration('stallMs', stallMs),
+      isDuration('spinMs', spinMs),
       typeof remedies === 'boolean' || 'remedies must be true or false',
       typeof skipEquivalent === 'boolean' || 'skipEquivalent must be true or false',
       workers === undefined || isCount('workers', workers, 1, WORKERS_MAX),
@@ -124,7 +142,7 @@ export function resolveOptions(given: RaceOptions): ResolvedOptions {
       signal === undefined || signal instanceof AbortSignal || 'signal must be an AbortSignal',
     ],
   )
-  return { ...given, seed, schedules, seconds, stallMs, remedies, skipEquivalent }
+  return { ...given, seed, schedules, seconds, stallMs, spinMs, remedies, skipEquivalent }
 }
 
 /** @throws ConfigError for a store that the explorer cannot look into */

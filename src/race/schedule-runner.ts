@@ -1,8 +1,8 @@
 import { diagnose } from './anomaly.ts'
-import { type Executed, Execution } from './execution.ts'
+import { type Executed, Execution, type ExecutionOptions } from './execution.ts'
 import type { Ground } from './ground.ts'
 import { SerialOracle } from './oracle.ts'
-import type { Race, RaceOptions } from './race.ts'
+import type { Race } from './race.ts'
 import type { RaceFinding } from './report.ts'
 import { encodeSchedule, preemptions } from './schedule.ts'
 import { serially } from './search.ts'
@@ -18,17 +18,13 @@ export class ScheduleRunner implements Runner {
   #noted = 0
 
   /** Runs one schedule to begin with: connections are opened, prepared and warmed, so that later runs take the same steps. */
-  static async open(
-    race: Race,
-    options: Required<Pick<RaceOptions, 'seed' | 'stallMs'>>,
-    ground: Ground,
-  ): Promise<ScheduleRunner> {
+  static async open(race: Race, options: ExecutionOptions, ground: Ground): Promise<ScheduleRunner> {
     const runner = new ScheduleRunner(race, options, ground)
     await runner.#execution.run(chooseOf({ kind: 'walk', seed: options.seed }, runner.#names))
     return runner
   }
 
-  private constructor(race: Race, options: Required<Pick<RaceOptions, 'seed' | 'stallMs'>>, ground: Ground) {
+  private constructor(race: Race, options: ExecutionOptions, ground: Ground) {
     this.#ground = ground
     this.#execution = new Execution(race, options, ground)
     this.#names = Object.keys(race.definition.tasks)

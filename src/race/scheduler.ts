@@ -1,5 +1,6 @@
 import { isHoldfastError } from '../core/errors.ts'
 import { placeOf, UncontrolledAwaitError } from './errors.ts'
+import { runs } from './spin-watch.ts'
 import { asNobody, type Op, type Step, Task } from './task.ts'
 import { realNow, turn } from './virtual.ts'
 import { deadlockError, type Waits } from './waits.ts'
@@ -68,6 +69,7 @@ export class Scheduler {
   #limitsFired = 0
   /** Whose JavaScript runs, or ran last. */
   #running: Task | undefined
+  readonly #choices: number[] = []
 
   constructor(plan: Plan) {
     this.#plan = plan
@@ -78,7 +80,7 @@ export class Scheduler {
   }
 
   async run(choose: Choose): Promise<Run> {
-    const choices: number[] = []
+    const choices = this.#choices
     const ready: number[][] = []
     const transitions: { op: Op | undefined; shook: boolean }[] = []
     const started = new Set<Task>()
@@ -138,6 +140,11 @@ export class Scheduler {
     }
   }
 
+  /** Whose JavaScript runs or ran last, after which choices. */
+  get now(): { readonly task: string | undefined; readonly choices: readonly number[] } {
+    return { task: this.#running?.name, choices: this.#choices }
+  }
+
   /** Leads the tasks of a failed schedule to their ends, so that connections go back to their pools. */
   async #giveUp(): Promise<void> {
     const sent = this.#tasks.flatMap((task) => task.sent)
@@ -154,25 +161,28 @@ export class Scheduler {
   }
 
   /**
-   * A rejection that nobody handles is that of the task that ran last, since one runs at a time: it fails by it, as its process
-   * would. The listeners of the process, such as a test runner's, are put back by the returned function.
+   * A rejection that nobody handles, or an exception from a callback, is that of the task that ran last, since one runs at a
+   * time: it fails by it, as its process would. The listeners of the process, such as a test runner's, are put back by the
+   * returned function.
    */
   #listenForEscapes(): () => void {
-    const others = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[]
     const note = (error: unknown): void => {
       if (this.#running !== undefined) this.#running.escaped ??= { error }
     }
-    process.removeAllListeners('unhandledRejection')
-    process.on('unhandledRejection', note)
+    const undo = ESCAPES.map((event) => listenAlone(event, note))
     return () => {
-      process.off('unhandledRejection', note)
-      for (const other of others) process.on('unhandledRejection', other)
+      for (const step of undo) step()
     }
   }
 
   #begin(task: Task): void {
-    this.#running = task
+    this.#runs(task)
     task.run(this.#plan.bodies[task.index] as () => unknown)
+  }
+
+  #runs(task: Task): void {
+    this.#running = task
+    runs(task.index)
   }
 
   /** What the task would do next: the oldest statement, else the earliest timer that is a pause. */
@@ -224,7 +234,7 @@ export class Scheduler {
   async #hand(task: Task, op: Op): Promise<void> {
     const { answer, step } = op
     if (answer === undefined || step === undefined) return
-    this.#running = task
+    this.#runs(task)
     this.#waits.answered(op)
     task.sent.splice(task.sent.indexOf(op), 1)
     task.virtualMs += op.kind === 'statement' ? 1 : 0
@@ -342,6 +352,18 @@ export class Scheduler {
     await this.#waits.breakDeadlock(victim.op)
     await this.#hand(victim.task, victim.op)
     await this.#wakeOthers()
+  }
+}
+
+const ESCAPES = ['unhandledRejection', 'uncaughtException'] as const
+
+function listenAlone(event: (typeof ESCAPES)[number], listener: (error: unknown) => void): () => void {
+  const others = process.rawListeners(event) as (typeof listener)[]
+  process.removeAllListeners(event)
+  process.on(event as 'uncaughtException', listener)
+  return () => {
+    process.off(event, listener)
+    for (const other of others) process.on(event as 'uncaughtException', other)
   }
 }
 

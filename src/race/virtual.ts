@@ -18,10 +18,14 @@ export const realNow = performance.now.bind(performance)
 /** One turn of the event loop. */
 export const turn = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
 
-/** Keeps the event loop from sleeping until the function it gives is called: to be woken takes as long as many an answer. */
-export function stayAwake(): () => void {
+/**
+ * Keeps the event loop from sleeping until the function it gives is called: to be woken takes as long as many an answer.
+ * `each` turn is told.
+ */
+export function stayAwake(each: () => void): () => void {
   let over = false
   const spin = (): void => {
+    each()
     if (!over) realImmediate(spin)
   }
   spin()

