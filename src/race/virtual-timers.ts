@@ -136,7 +136,12 @@ function virtualTimer(task: Task, callback: Any, given: Any, args: Any[], again:
         currentTask.run(task, () => {
           task.virtualMs += ms
           if (again) arm()
-          callback(...args)
+          try {
+            callback(...args)
+          } catch (error) {
+            // Nobody is above the callback of a timer: in a service it ends the process.
+            task.escaped ??= { error }
+          }
         }),
       reject: () => {},
     })

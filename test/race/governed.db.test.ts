@@ -143,6 +143,18 @@ it('a rejection that nobody handles is an error of the task, and one that no ser
   )
 })
 
+it('what the callback of a timer throws is an error of its task', async () => {
+  const throws = async () => {
+    await take(1)
+    setTimeout(() => {
+      throw new Error('in a timer')
+    }, 1)
+    await sleep(5)
+  }
+  // In every order, so it is no race.
+  expect((await look({ alice: throws, bob: () => take(2) })).ok).toBe(true)
+})
+
 it('a read between two writes of another task is a dirty read, unless one transaction holds them', async () => {
   const write = (balance: number) => `update account set balance = ${balance}`
   const apart = async () => {
