@@ -1,6 +1,6 @@
 /**
  * A task that never gives the event loop back cannot be stopped by what waits in the same event loop: a thread watches from
- * outside. See docs/design/0019-a-task-that-spins.md.
+ * outside. See docs/design/0020-a-task-that-spins.md.
  */
 import { writeSync } from 'node:fs'
 import { url as debuggedAt } from 'node:inspector'
