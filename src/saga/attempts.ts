@@ -10,12 +10,12 @@ export type Tried<T> =
 
 /**
  * Tries until it works or fails for good; each failure that is followed by another try is recorded, so that the count
- * and the wait survive the process.
+ * and the wait survive the process. `unknown` in `what`: it may have had its effect before the first try.
  * @throws the signal's reason when aborted
  */
 export async function attempts<T>(
   run: SagaRun,
-  what: { readonly step: string; readonly phase: Phase },
+  what: { readonly step: string; readonly phase: Phase; readonly unknown?: boolean },
   { policy, timeoutMs, signal }: { policy: ResolvedPolicy; timeoutMs: number; signal: AbortSignal },
   work: (context: AttemptContext) => T | Promise<T>,
 ): Promise<Tried<T>> {
@@ -25,10 +25,10 @@ export async function attempts<T>(
   const again = `another try of ${phase} "${step}"`
   const about = { saga: run.id, step, phase, key: `${run.id}/${name}`, epoch: env.guard.epoch }
   const before = history.attemptsOf(name)
-  let unknown = run.row.interrupted || history.hasUnknownAttempt(name)
+  let { unknown = false } = what
   const { retryAtMs = 0 } = JSON.parse(before.at(-1)?.data ?? '{}') as { retryAtMs?: number }
   if (retryAtMs > env.nowMs()) await run.wait(retryAtMs, again, signal)
-  run.begun.add(step)
+  if (phase === 'do' || phase === 'try') run.begun.add(step)
   for (let attempt = before.length + 1; ; attempt++) {
     let error: unknown
     try {
@@ -42,7 +42,7 @@ export async function attempts<T>(
     if (run.over) return never()
     signal.throwIfAborted()
     if ((error as { code?: string } | undefined)?.code === 'STALE_EPOCH') {
-      run.stuck(step, phase, error)
+      run.stuck(step, phase, error, { unknown })
       return never()
     }
     unknown ||= !isNotApplied(error)
@@ -51,7 +51,7 @@ export async function attempts<T>(
     const failed = {
       error: describeThrown(error),
       retryAtMs: untilMs,
-      unknown: !isNotApplied(error),
+      unknown,
       phase,
     }
     run.append('attempt', name, -1, JSON.stringify(failed))

@@ -43,7 +43,7 @@ export class Branch {
 
   /** The one that the code of a saga is given. */
   static root(run: SagaRun, at: Pick<PlaceOptions, 'lastMs'>): Branch {
-    return new Branch(new Place(run, { path: '', signal: run.abort, forward: false, ...at }))
+    return new Branch(new Place(run, { path: '', signal: run.abort, forward: false, lastSeq: 0, ...at }))
   }
 
   get sagaId(): string {

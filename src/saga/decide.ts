@@ -6,6 +6,7 @@ import type { OwnTransaction } from '../store/transaction.ts'
 import { readEntries } from './claim.ts'
 import { type Entry, type EntryKind, ID_MAX, type SagaState } from './entry.ts'
 import { type ErrorRecord, SagaNotFoundError, SagaStateError } from './errors.ts'
+import type { StuckData } from './history.ts'
 import { insertSagas } from './journal-statements.ts'
 import { encodeValue } from './value.ts'
 
@@ -109,7 +110,7 @@ async function lockStuck(
   if (row.state !== 'stuck') throw new SagaStateError(`saga "${id}" is ${row.state}, not stuck`)
   const entries = (await readEntries(tx, [id])).get(id) ?? []
   const last = entries.filter((entry) => entry.kind === 'stuck').at(-1)
-  const data = JSON.parse(last?.data ?? '{}') as Omit<StuckAt, 'step'>
+  const data = JSON.parse(last?.data ?? '{}') as Partial<StuckData>
   return { entries, stuck: { ...data, step: last?.step ?? '' } }
 }
 
@@ -135,12 +136,7 @@ async function resume(tx: OwnTransaction, id: string, state: 'running' | 'undoin
   )
 }
 
-interface StuckAt {
-  readonly step: string
-  readonly phase?: string
-  readonly pos?: number
-  readonly hash?: string | null
-}
+type StuckAt = Partial<StuckData> & { readonly step: string }
 
 function noStep(id: string, step: string, entries: readonly Entry[]): SagaStateError {
   const named = entries.filter((entry) => entry.pos >= 0 || TRIED.includes(entry.kind))

@@ -24,7 +24,7 @@ export async function execute(run: SagaRun, root: Branch, code: () => Promise<un
   } catch (error) {
     if (run.over) return
     run.env.log.error('a saga could not be carried on', { saga: run.id, error })
-    run.lose(error)
+    run.stuck('', 'do', error)
   }
 }
 
@@ -37,7 +37,7 @@ function prepare(run: SagaRun): boolean {
       run.stuck('', 'do', new Error(died))
       return false
     }
-    run.append('interrupted', '', -1, null)
+    history.interrupt(run.append('interrupted', '', -1, null).seq)
   }
   if (row.cancel) run.cancel('it was cancelled')
   if (row.deadlineAtMs !== null) run.armDeadline(row.deadlineAtMs)

@@ -1,3 +1,4 @@
+import type { Phase } from './attempt.ts'
 import type { Entry } from './entry.ts'
 import type { ErrorRecord } from './errors.ts'
 
@@ -29,6 +30,10 @@ export class SagaHistory {
   pivotPassed = false
   /** How often in a row its process went away while nothing was added. */
   interruptions = 0
+  /** Up to this entry its process went away while it went forwards: 0 for never. */
+  #interruptedSeq = 0
+  /** Steps and undos of which a try may have had its effect: what a person decides changes nothing about that. */
+  readonly #unknown = new Set<string>()
   readonly #answers = new Map<string, Entry[]>()
   readonly #attempts = new Map<string, Entry[]>()
   #seq = 0
@@ -64,13 +69,19 @@ export class SagaHistory {
         this.pivotPassed = true
         return
       case 'attempt':
+        if (dataOf<{ unknown?: boolean }>(entry).unknown === true) this.#unknown.add(entry.step)
         push(this.#attempts, entry.step, entry)
         return
       case 'retried':
         this.#attempts.clear()
         return
-      case 'stuck':
+      case 'stuck': {
+        const { phase, unknown = isForward(phase), open = [] } = dataOf<StuckData>(entry)
+        for (const step of unknown ? [entry.step, ...open] : open) this.#unknown.add(step)
+        return
+      }
       case 'interrupted':
+        this.interrupt(entry.seq)
         return
       case 'signal':
         this.received.add(Number(entry.hash))
@@ -110,12 +121,41 @@ export class SagaHistory {
     return this.#attempts.get(name) ?? NONE
   }
 
-  /** True when a failed try may have had its effect. */
-  hasUnknownAttempt(name: string): boolean {
-    return this.attemptsOf(name).some(
-      ({ data }) => (JSON.parse(data ?? '{}') as { unknown?: boolean }).unknown === true,
-    )
+  /** Its process went away. What runs once it goes back is not forwards, and begins no step. */
+  interrupt(seq: number): void {
+    if (this.turn === undefined) this.#interruptedSeq = seq
   }
+
+  /**
+   * True when a call that no entry answers may have had an effect: a try of it was left without an answer, or a process
+   * that died may have been at it. It cannot have been when something that comes before the call in its branch was
+   * recorded only after that death.
+   */
+  mayHaveBegun({ step, after }: { readonly step: string; readonly after: number }): boolean {
+    if (this.turn?.unknown.includes(step)) return true
+    return this.#interruptedSeq > after || this.#unknown.has(step)
+  }
+}
+
+/** What the journal says of a saga that got stuck. */
+export interface StuckData {
+  readonly phase: Phase
+  readonly error: ErrorRecord
+  /** Whether the step may have had its effect; where nothing is said, one that goes forwards may. */
+  readonly unknown?: boolean
+  /** Other steps that were under way. */
+  readonly open?: readonly string[]
+  /** The place of the step, where it may be skipped. */
+  readonly pos?: number
+  readonly hash?: string | null
+}
+
+function isForward(phase: Phase): boolean {
+  return phase === 'do' || phase === 'try'
+}
+
+function dataOf<T>({ data }: Entry): T {
+  return JSON.parse(data ?? '{}') as T
 }
 
 function branchOf(step: string): string {

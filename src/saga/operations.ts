@@ -12,7 +12,7 @@ import {
   type SagaInfo,
   showSaga,
 } from './look.ts'
-import { purgeEnded, removeSagas } from './retention.ts'
+import { isUnasked, purgeEnded, removeSagas } from './retention.ts'
 import { requestCancel } from './signals.ts'
 
 export type { SagaCounts, SagaDetails, SagaFilter, SagaInfo }
@@ -59,7 +59,7 @@ export function sagaOperations(store: Store): SagaOperations {
       for (;;) {
         const count = await store.transaction(async (tx) => {
           const rows = await tx.query<{ id: string }>(
-            sql`select id from ${store.table('saga')} where ended_at_ms is not null and ${filterSql(store, filter)} limit 1000`,
+            sql`select id from ${store.table('saga')} as ended where ended_at_ms is not null and ${isUnasked(store)} and ${filterSql(store, filter)} limit 1000`,
           )
           await removeSagas(
             tx,

@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts'
-import { sql } from '../store/sql.ts'
+import { type Sql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
 
@@ -54,7 +54,7 @@ export async function purgeEnded(
       async (tx) => {
         const { dialect } = store
         const rows = await tx.query<{ id: string }>(
-          sql`select id from ${store.table('saga')} where ended_at_ms < ${dialect.nowMs} - ${Math.floor(olderThanMs)}
+          sql`select id from ${store.table('saga')} as ended where ended_at_ms < ${dialect.nowMs} - ${Math.floor(olderThanMs)} and ${isUnasked(store)}
             ${group === undefined ? sql`` : sql` and substr(partition, 1, ${[...group].length + 1}) = ${`${group}/`}`}
             ${name === undefined ? sql`` : sql` and name = ${name}`} limit ${BATCH}`,
         )
@@ -69,6 +69,12 @@ export async function purgeEnded(
     removed += count
     if (count < BATCH) return removed
   }
+}
+
+/** Of `ended`: not the child of a saga that may not have seen its end yet. */
+export function isUnasked(store: Store): Sql {
+  return sql`not exists (select 1 from ${store.table('saga')} as parent
+    where parent.id = ended.parent_id and parent.ended_at_ms is null)`
 }
 
 export async function removeSagas(tx: OwnTransaction, ids: readonly string[]): Promise<void> {

@@ -7,7 +7,7 @@ import { Activity, never, nextTurn } from './activity.ts'
 import type { Phase } from './attempt.ts'
 import { type Change, type Entry, type EntryKind, IN_HAND, type SagaRow, type SagaState } from './entry.ts'
 import { describeThrown, SagaCancelledError, type SagaChangedError } from './errors.ts'
-import { type Cause, SagaHistory, type Turn } from './history.ts'
+import { type Cause, SagaHistory, type StuckData, type Turn } from './history.ts'
 import type { Pending } from './journal.ts'
 import type { Ended } from './local.ts'
 import { Mailbox } from './mailbox.ts'
@@ -23,13 +23,15 @@ export class SagaRun {
   readonly confirms: Confirm[] = []
   /** Steps that were aborted while they may have had an effect. */
   readonly unknown: string[] = []
-  /** Steps whose work was begun here. */
+  /** Steps whose work was begun here, and has no entry yet. */
   readonly begun = new Set<string>()
   readonly #activity: Activity
   readonly mail: Mailbox
   #root = new AbortController()
   #cancel: Cause | undefined
   #pivoting = false
+  /** Why it was to be cancelled while the pivot was under way. */
+  #afterPivot: string | undefined
   #loaded: boolean
   #claimed: boolean
   #settled = false
@@ -165,13 +167,6 @@ export class SagaRun {
     }
   }
 
-  /** True when the step may have had an effect that no entry tells of. */
-  mayHaveBegun(step: string): boolean {
-    const { history } = this
-    if (history.turn !== undefined) return history.turn.unknown.includes(step)
-    return this.row.interrupted || history.hasUnknownAttempt(step)
-  }
-
   /** Waits until then, or until woken; rejects with the signal's reason. Counts as doing nothing. */
   async wait(untilMs: number | undefined, what: string, signal: AbortSignal): Promise<void> {
     if (this.#over) return never()
@@ -296,6 +291,7 @@ export class SagaRun {
   /** Cancels, unless the saga is past its pivot or goes back already. */
   cancel(why: string): void {
     const { pivotPassed, turn } = this.history
+    if (this.#pivoting) this.#afterPivot ??= why
     const tooLate = pivotPassed || this.#pivoting || turn !== undefined || this.#settled
     if (tooLate || this.#cancel !== undefined) return
     const error = new SagaCancelledError(this.id, why)
@@ -314,8 +310,10 @@ export class SagaRun {
     return CALM
   }
 
+  /** What came meanwhile holds when the pivot has failed. */
   endPivot(): void {
     this.#pivoting = false
+    if (this.#afterPivot !== undefined) this.cancel(this.#afterPivot)
   }
 
   passPivot(step: string): void {
@@ -379,12 +377,14 @@ export class SagaRun {
   }
 
   /** Gives the saga to a person: nothing is done until one says how to go on. */
-  stuck(step: string, phase: Phase, error: unknown, place?: { pos: number; hash: string | null }): void {
+  stuck(step: string, phase: Phase, error: unknown, about: Partial<StuckData> = {}): void {
     if (this.#over) return
     const record = describeThrown(error)
     const at = step === '' ? '' : `${phase} of step "${step}": `
     const reason = JSON.stringify({ ...record, message: `${at}${record.message}` })
-    this.append('stuck', step, -1, JSON.stringify({ phase, error: record, ...place }))
+    const open = [...this.begun].filter((begun) => begun !== step)
+    const data: StuckData = { phase, error: record, ...(open.length > 0 && { open }), ...about }
+    this.append('stuck', step, -1, JSON.stringify(data))
     const share = this.share()
     share.change = this.#change({ state: 'stuck', wakeAtMs: null, held: 0, reason })
     this.#stop()

@@ -1,5 +1,6 @@
 /** Branches that run at the same time, each with names and positions of its own. */
 import { anySignal } from '../../core/abort.ts'
+import { ConfigError } from '../../core/errors.ts'
 import { never } from '../activity.ts'
 import type { SagaRun } from '../run.ts'
 import { undoAll } from '../settle.ts'
@@ -37,6 +38,7 @@ export function callRace(place: Place, name: string, branches: Branches): Promis
   return place.begin('race', name, async (call) => {
     const { run } = place
     const recorded = call.answers[0]
+    if (Object.keys(branches).length === 0) throw new ConfigError(`race "${name}"`, ['it has no branches'])
     const controllers = new Map<string, AbortController>()
     const parts = Object.keys(branches).map((key) => {
       const controller = new AbortController()
@@ -57,12 +59,13 @@ export function callRace(place: Place, name: string, branches: Branches): Promis
       if (winner === undefined && !run.abort.aborted) {
         winner = part.key
         const entry = run.append('race', call.step, call.pos, JSON.stringify(part.key))
-        place.lastMs = entry.atMs
+        place.reach(entry)
         stopOthers()
       } else if (winner === part.key) stopOthers()
       return [part.key, result] as const
     })
     const results = new Map(await whileBranchesRun(run, Promise.all(settled)))
+    if (recorded !== undefined) place.reach(recorded)
     if (winner === undefined) throw run.abort.reason
     const lost = run.undos.filter((undo) =>
       parts.some(({ key }) => key !== winner && undo.branch.startsWith(`${call.step}/${key}/`)),
@@ -92,6 +95,7 @@ function open(parent: Place, call: Call, branches: Branches, key: string, signal
     signal: anySignal(parent.signal, signal) as AbortSignal,
     forward: parent.forward,
     lastMs: parent.lastMs,
+    lastSeq: parent.lastSeq,
   })
   return { key, place, run: async () => branches[key]?.(place) }
 }

@@ -30,7 +30,7 @@ export function callChild(
     const [started] = call.answers
     const ended = call.answers.find((entry) => entry.kind === 'step' || entry.kind === 'failed')
     if (started !== undefined) place.compareInput(call, started, hashOf(text))
-    const register = (order: number, result: unknown, completed: boolean): void => {
+    const register = (order: number, known?: { readonly result: unknown }): void => {
       run.undos.push({
         step: call.step,
         order,
@@ -38,14 +38,18 @@ export function callChild(
         phase: 'undo',
         policy: resolvePolicy(options.undoRetry, UNDO_ATTEMPTS),
         timeoutMs: STEP_TIMEOUT_MS,
-        run: (context) => undoChild(run, childId, context, completed ? (c) => undo?.(c, result) : undefined),
+        run: async (context) => {
+          const end = known ?? (await giveBack(run, childId, context))
+          if (end !== undefined) await undo?.(context, end.result)
+          return undefined
+        },
       })
     }
     if (ended !== undefined) {
       if (ended.kind === 'failed') throw place.failure(call, ended)
       const result = decodeValue(ended.data)
-      register(ended.seq, result, true)
-      place.lastMs = ended.atMs
+      register(ended.seq, { result })
+      place.reach(ended)
       return result
     }
     let end: ChildEnd
@@ -54,17 +58,17 @@ export function callChild(
       if (started === undefined) await startChild(run, call, child, childId, text)
       end = await awaitEnd(place, childId)
     } catch (error) {
-      if (started !== undefined || run.mayHaveBegun(call.step) || run.abort.aborted) {
+      if (started !== undefined || run.history.mayHaveBegun(call) || run.abort.aborted) {
         run.unknown.push(call.step)
-        register(Number.MAX_SAFE_INTEGER, undefined, false)
+        register(Number.MAX_SAFE_INTEGER)
       }
       throw error
     }
     if (end.state === 'completed') {
       const entry = run.append('step', call.step, call.pos, end.output)
       const result = decodeValue(end.output)
-      register(entry.seq, result, true)
-      place.lastMs = entry.atMs
+      register(entry.seq, { result })
+      place.reach(entry)
       return result
     }
     const error = JSON.parse(end.reason ?? '{}') as ErrorRecord
@@ -97,12 +101,12 @@ async function startChild(
 async function awaitEnd({ run, signal }: Place, childId: string): Promise<ChildEnd> {
   for (;;) {
     const end = await readChild(run, childId)
-    if (end !== 'running') return end
+    if (end !== 'running' && end !== 'stuck') return end
     await run.wait(undefined, `saga "${childId}"`, signal)
   }
 }
 
-async function readChild(run: SagaRun, childId: string): Promise<ChildEnd | 'running'> {
+async function readChild(run: SagaRun, childId: string): Promise<ChildEnd | 'running' | 'stuck'> {
   const { store } = run.env
   const [row] = await store.read<ChildEnd & { ended_at_ms: unknown }>(
     sql`select state, output, reason, ended_at_ms from ${store.table('saga')} where id = ${childId}`,
@@ -114,29 +118,32 @@ async function readChild(run: SagaRun, childId: string): Promise<ChildEnd | 'run
       reason: JSON.stringify({ name: 'Error', message: 'the child is gone' }),
     }
   }
-  return row.ended_at_ms === null ? 'running' : row
+  if (row.ended_at_ms !== null) return row
+  return row.state === 'stuck' ? 'stuck' : 'running'
 }
 
 /**
- * Gives a child back: one that runs is cancelled, and its end waited for; one that had completed is undone by `undo`, if
- * there is one.
+ * Gives a child back that has not completed as far as is known: it is cancelled, and its end waited for. One that has
+ * completed all the same (its end was not seen, or it is past its pivot) is left to the step's `undo`, with its output.
+ * @throws an error that is final when the child is stuck, since a person has to decide about that one first
  */
-async function undoChild(
+async function giveBack(
   run: SagaRun,
   childId: string,
-  context: AttemptContext,
-  undo: ((context: AttemptContext) => unknown) | undefined,
-): Promise<undefined> {
-  if (undo !== undefined) {
-    await undo(context)
-    return undefined
-  }
+  { signal }: AttemptContext,
+): Promise<{ readonly result: unknown } | undefined> {
   const { store } = run.env
   await store.transaction((tx) => requestCancel(tx, childId))
   for (const runner of runnersOf(store)) runner.poke(childId)
   for (;;) {
     const end = await readChild(run, childId)
-    if (end !== 'running') return undefined
-    await store.clock.sleep(100, context.signal)
+    if (end === 'stuck') {
+      const error = new Error(
+        `saga "${childId}" is stuck, and is to be settled before this one is tried again`,
+      )
+      throw Object.assign(error, { final: true })
+    }
+    if (end !== 'running') return end.state === 'completed' ? { result: decodeValue(end.output) } : undefined
+    await store.clock.sleep(100, signal)
   }
 }

@@ -32,7 +32,7 @@ export function callMessage(place: Place, name: string, message: MessageCall<unk
       run.share().beside.push((tx) => message.outbox.publish(tx, forth))
     }
     registerUndo(place, sent, message)
-    place.lastMs = sent.atMs
+    place.reach(sent)
     if (message.reply === undefined) return undefined
     const { schema, timeoutMs } = message.reply
     const untilMs = timeoutMs === undefined ? undefined : sent.atMs + timeoutMs
@@ -59,7 +59,7 @@ async function refusalOf(
 function fail(place: Place, call: Call, hash: string | null, error: unknown): Promise<never> {
   const { run } = place
   if (place.forward) {
-    run.stuck(call.step, 'do', error, { pos: call.pos, hash })
+    run.stuck(call.step, 'do', error, { pos: call.pos, hash, unknown: false })
     return never()
   }
   const data = JSON.stringify({ error: describeThrown(error), unknown: false })

@@ -94,6 +94,7 @@ export async function perform(place: Place, call: Call, spec: StepSpec<unknown>)
   }
   const { value, written, text } = tried.value
   const entry = written ?? run.append('step', call.step, call.pos, text, spec.hash)
+  run.begun.delete(call.step)
   if (spec.pivot) {
     run.passPivot(call.step)
     run.endPivot()
@@ -111,14 +112,14 @@ async function tryUntilKnown(place: Place, call: Call, spec: StepSpec<unknown>):
     else await run.frontier(place.signal)
     const { policy, timeoutMs } = spec
     const signal = spec.pivot ? run.beginPivot() : place.signal
-    const what = { step: call.step, phase: spec.phase }
+    const what = { step: call.step, phase: spec.phase, unknown: run.history.mayHaveBegun(call) }
     return await attempts(run, what, { policy, timeoutMs, signal }, async (context) => {
       const attempted = await spec.attempt(context)
       const { written, value } = attempted
       return { ...attempted, text: written === undefined ? encodeResult(call.step, value) : written.data }
     })
   } catch (error) {
-    const mayStand = spec.isLost?.() ?? (run.begun.has(call.step) || run.mayHaveBegun(call.step))
+    const mayStand = spec.isLost?.() ?? (run.begun.has(call.step) || run.history.mayHaveBegun(call))
     if (mayStand) {
       run.unknown.push(call.step)
       register(place, call, spec, UNKNOWN_ORDER, undefined)
@@ -132,7 +133,7 @@ async function enterPivot({ run, signal }: Place, call: Call): Promise<void> {
   try {
     await run.frontier(signal)
   } catch (error) {
-    if (run.history.turn !== undefined || !run.mayHaveBegun(call.step)) throw error
+    if (run.history.turn !== undefined || !run.history.mayHaveBegun(call)) throw error
     run.beginPivot()
     await run.durable()
   }
@@ -147,12 +148,13 @@ function giveUp(
 ): Promise<never> {
   const { run } = place
   if (place.forward || (spec.pivot && unknown)) {
-    run.stuck(call.step, spec.phase, error, { pos: call.pos, hash: spec.hash })
+    run.stuck(call.step, spec.phase, error, { pos: call.pos, hash: spec.hash, unknown })
     return never()
   }
   if (spec.pivot) run.endPivot()
   const data = JSON.stringify({ error: describeThrown(error), unknown })
   const entry = run.append('failed', call.step, call.pos, data, spec.hash)
+  run.begun.delete(call.step)
   throw failed(place, call, spec, entry, error)
 }
 
@@ -169,7 +171,7 @@ function failed(
 }
 
 function done(place: Place, call: Call, spec: StepSpec<unknown>, entry: Entry, result: unknown): unknown {
-  place.lastMs = entry.atMs
+  place.reach(entry)
   register(place, call, spec, entry.seq, result)
   const { confirm } = spec
   if (confirm !== undefined) {

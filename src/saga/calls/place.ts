@@ -10,6 +10,8 @@ export interface Call {
   readonly kind: CallKind
   readonly step: string
   readonly pos: number
+  /** The last entry that its branch had met when it was called. */
+  readonly after: number
   readonly answers: readonly Entry[]
 }
 
@@ -35,6 +37,7 @@ export interface PlaceOptions {
   /** Behind the pivot. */
   readonly forward: boolean
   readonly lastMs: number
+  readonly lastSeq: number
 }
 
 /** Where the code of one branch has come to: the position and the name of its next call, and the time there. */
@@ -45,27 +48,41 @@ export class Place {
   readonly forward: boolean
   /** The time of the last entry. */
   lastMs: number
+  /** The number of the last entry. */
+  lastSeq: number
   /** How many values were derived here. */
   derived = 0
   readonly #names = new Map<string, number>()
   #pos = 0
   #closed: 'pivot' | 'ended' | undefined
 
-  constructor(run: SagaRun, { path, signal, forward, lastMs }: PlaceOptions) {
+  constructor(run: SagaRun, { path, signal, forward, lastMs, lastSeq }: PlaceOptions) {
     this.run = run
     this.path = path
     this.signal = signal
     this.forward = forward
     this.lastMs = lastMs
+    this.lastSeq = lastSeq
   }
 
   /** The place behind the pivot, which goes on from here. */
   behindPivot(signal: AbortSignal): Place {
-    const next = new Place(this.run, { path: this.path, signal, forward: true, lastMs: this.lastMs })
+    const { path, lastMs, lastSeq } = this
+    const next = new Place(this.run, { path, signal, forward: true, lastMs, lastSeq })
     next.#pos = this.#pos
     next.derived = this.derived
     for (const [name, count] of this.#names) next.#names.set(name, count)
     return next
+  }
+
+  /** The code has come behind this entry. */
+  reach({ seq, atMs }: Entry): void {
+    this.lastMs = atMs
+    this.met(seq)
+  }
+
+  met(seq: number): void {
+    this.lastSeq = Math.max(this.lastSeq, seq)
   }
 
   /** Nothing can be called here any more. */
@@ -109,10 +126,11 @@ export class Place {
     const count = (this.#names.get(name) ?? 0) + 1
     this.#names.set(name, count)
     const step = `${this.path}${count === 1 ? name : `${name}#${count}`}`
-    if (kind === 'all') return { kind, step, pos: -1, answers: [] }
+    const after = this.lastSeq
+    if (kind === 'all') return { kind, step, pos: -1, after, answers: [] }
     const pos = this.#pos
     this.#pos += 1
-    return { kind, step, pos, answers: this.run.history.answers(this.path, pos) }
+    return { kind, step, pos, after, answers: this.run.history.answers(this.path, pos) }
   }
 
   #fits(call: Call, entry: Entry): boolean {
@@ -139,7 +157,7 @@ export class Place {
 
   /** What a call that failed for good throws, now or on replay. */
   failure(call: Call, entry: Entry, cause?: unknown): StepFailedError {
-    this.lastMs = entry.atMs
+    this.reach(entry)
     const { error } = JSON.parse(entry.data ?? '{}') as { error: ErrorRecord }
     return new StepFailedError(call.step, error, cause === undefined ? undefined : { cause })
   }

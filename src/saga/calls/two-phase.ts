@@ -28,7 +28,7 @@ export function callTwoPhase(
   return place.begin('step', name, async (call) => {
     const { undo, isolation } = options
     const run = async (phase: Phase, context: AttemptContext, once: Work): Promise<unknown> => {
-      const mayNotBeFirst = phase === 'undo' || context.attempt > 1 || place.run.row.interrupted
+      const mayNotBeFirst = phase === 'undo' || context.attempt > 1 || place.run.history.mayHaveBegun(call)
       if (mayNotBeFirst) await takeOver(twoPhase, stores, phase, context)
       return decideOnce(twoPhase, stores, { phase, context, isolation }, once)
     }

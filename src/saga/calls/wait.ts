@@ -48,6 +48,7 @@ async function deadline(place: Place, call: Call, ms: number): Promise<number> {
     const data = JSON.stringify({ untilMs: Math.ceil(run.env.nowMs() + ms) })
     timer = run.append('timer', call.step, call.pos, data)
   }
+  place.met(timer.seq)
   return (JSON.parse(timer.data ?? '{}') as { untilMs: number }).untilMs
 }
 
@@ -79,7 +80,7 @@ export async function awaitSignal(
       await run.wait(how.untilMs, `signal "${signalName}"`, place.signal)
     }
   }
-  place.lastMs = answer.atMs
+  place.reach(answer)
   if (answer.kind === 'timeout') throw new WaitTimeoutError(`"${signalName}"`, how.timeoutMs ?? 0)
   const payload = decodeValue(answer.data)
   return how.schema === undefined ? payload : checkSchema(`"${signalName}"`, how.schema, payload)
