@@ -10,6 +10,12 @@ const refused = () => Object.assign(new Error('no connection'), { outcome: 'not-
 const notApplied = () => Object.assign(new Error('the bank says no'), { outcome: 'not-applied', final: true })
 const never = () => new Promise<void>(() => {})
 
+/** Says that it has begun. */
+function telling(begun: { resolve(): void }, work: () => Promise<void>): Promise<void> {
+  begun.resolve()
+  return work()
+}
+
 describe.each(stores)('what may stand, on $name', ({ open }) => {
   it('a step that was under way in a crash is undone, though each try after that was not applied', async () => {
     await using opened = await open()
@@ -18,7 +24,7 @@ describe.each(stores)('what may stand, on $name', ({ open }) => {
     let charge = never
     const begun = deferred<void>()
     const pay = saga('pay', async (s) => {
-      await s.step('charge', () => (begun.resolve(), charge()), {
+      await s.step('charge', () => telling(begun, charge), {
         retry: { attemptsMax: 3, baseMs: 30, capMs: 30 },
         undo: ({ result }) => void undone.push(result ?? 'unknown'),
       })
@@ -44,7 +50,7 @@ describe.each(stores)('what may stand, on $name', ({ open }) => {
     const code = (name: string) =>
       saga('pay', async (s) => {
         await s.step(name, () => 1, { undo: () => void undone.push('first') })
-        await s.step('charge', () => (begun.resolve(), never()), { undo: () => void undone.push('charge') })
+        await s.step('charge', () => telling(begun, never), { undo: () => void undone.push('charge') })
       })
     const first = await startRunner(store, [code('reserve')])
     await code('reserve').start(store, undefined, { id: 'p' })
@@ -67,7 +73,7 @@ describe.each(stores)('what may stand, on $name', ({ open }) => {
     const pay = saga('pay', async (s) => {
       await s.all('both', {
         charge: (b) =>
-          b.step('charge', () => (begun.resolve(), never()), { undo: () => void undone.push('charge') }),
+          b.step('charge', () => telling(begun, never), { undo: () => void undone.push('charge') }),
         ship: (b) =>
           b.step('ship', async () => {
             await begun.promise
@@ -115,7 +121,7 @@ describe.each(stores)('what may stand, on $name', ({ open }) => {
     let one = never
     const begun = deferred<void>()
     const pay = saga('pay', async (s) => {
-      await s.step('one', () => (begun.resolve(), one()), { undo: () => void undone.push('one') })
+      await s.step('one', () => telling(begun, one), { undo: () => void undone.push('one') })
       try {
         await s.receive('never')
       } catch {
@@ -245,45 +251,48 @@ describe.each(stores)('branches, on $name', ({ open }) => {
     const gate = deferred<never>()
     gate.promise.catch(() => {})
     const once = { retry: { attemptsMax: 1 } }
+    const ready = deferred<void>()
     const both = saga('both', async (s) => {
       let first = ''
       try {
         await s.all('both', {
           long: async (b) => {
-            await b.step('ready', () => 1)
-            await b.step('long', () => gate.promise, once)
+            await b.step('one', () => 1)
+            await b.step('two', () => telling(ready, () => gate.promise), once)
           },
-          short: (b) => b.step('short', () => gate.promise, once),
+          short: (b) => b.step('only', () => ready.promise.then(() => gate.promise), once),
         })
       } catch (error) {
         first = (error as { step: string }).step
       }
+      const said = await s.step('say', first, ({ input }) => input)
       await s.receive('go')
-      return s.step('say', first, ({ input }) => input)
+      return said
     })
     await using runner = await startRunner(store, [both])
     const handle = await both.start(store, undefined, { id: 'b' })
-    await until(async () =>
-      (await sagaOperations(store).show('b')).entries.some((entry) => entry.step === 'both/long/ready'),
-    )
+    await ready.promise
+    await new Promise((resolve) => setImmediate(resolve))
     gate.reject(Object.assign(new Error('the connection is gone'), { final: true }))
-    const shown = async () => (await sagaOperations(store).show('b')).entries
-    await until(async () => (await shown()).filter((entry) => entry.kind === 'failed').length === 2)
-    const earliest = (await shown()).find((entry) => entry.kind === 'failed')?.step
+    await until(async () =>
+      (await sagaOperations(store).show('b')).entries.some(({ step }) => step === 'say'),
+    )
     await until(() => runner.figures().inMemory === 0)
     await handle.signal('go')
-    expect(await handle.result()).toBe(earliest)
+    expect(await handle.result()).toBe('both/long/two')
+    const { entries } = await sagaOperations(store).show('b')
+    expect(entries.filter((entry) => entry.kind === 'failed')).toHaveLength(2)
   })
 
   it('the time after a race is the same on replay', async () => {
     await using opened = await open()
     const { store } = opened
     const racing = saga('racing', async (s) => {
-      await s.race('first', { a: (b) => b.step('a', () => 1) })
+      await s.race('first', { a: (b) => b.sleep('a', 5) })
       await s.step('at', s.now(), () => 1)
-      await s.sleep('a moment', 1)
+      await s.sleep('a moment', 50) // laid down meanwhile
     })
-    await using _runner = await startRunner(store, [racing], { alwaysReplay: true })
+    await using _runner = await startRunner(store, [racing])
     await racing.run(store, undefined)
   })
 

@@ -19,19 +19,40 @@ export function callAll(place: Place, name: string, branches: Branches): Promise
   return place.begin('all', name, async (call) => {
     const controller = new AbortController()
     const parts = Object.keys(branches).map((key) => open(place, call, branches, key, controller.signal))
-    let first: { error: unknown } | undefined
-    const settled = parts.map((part) =>
-      part.run().catch((error: unknown) => {
-        first ??= { error }
+    const settled = parts.map(async (part): Promise<Outcome> => {
+      try {
+        return { ok: true, value: await part.run() }
+      } catch (error) {
         controller.abort(error)
-        return undefined
-      }),
-    )
-    const results = await whileBranchesRun(place.run, Promise.all(settled))
-    for (const part of parts) place.lastMs = Math.max(place.lastMs, part.place.lastMs)
-    if (first !== undefined) throw first.error
+        return { ok: false, error, place: part.place }
+      }
+    })
+    const outcomes = await whileBranchesRun(place.run, Promise.all(settled))
+    for (const part of parts) {
+      place.lastMs = Math.max(place.lastMs, part.place.lastMs)
+      place.met(part.place.lastSeq)
+    }
+    const failed = firstFailed(outcomes)
+    if (failed !== undefined) throw failed.error
+    const results = outcomes.map((outcome) => outcome.ok && outcome.value)
     return Object.fromEntries(parts.map(({ key }, i) => [key, results[i]]))
   })
+}
+
+type Outcome =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: unknown; readonly place: Place }
+
+/**
+ * Of the branches that failed, the one that did first by the journal; those that were only stopped come last. When two
+ * fail in the same moment a replay may run them in another order, and must throw the same error.
+ */
+function firstFailed(outcomes: readonly Outcome[]): { readonly error: unknown } | undefined {
+  const failed = outcomes.filter((outcome) => !outcome.ok)
+  failed.sort(
+    (a, b) => Number(a.place.aborted) - Number(b.place.aborted) || a.place.lastSeq - b.place.lastSeq,
+  )
+  return failed[0]
 }
 
 export function callRace(place: Place, name: string, branches: Branches): Promise<unknown> {

@@ -50,6 +50,8 @@ export class Place {
   lastMs: number
   /** The number of the last entry. */
   lastSeq: number
+  /** A call was stopped here, since the saga goes back or another branch has decided. */
+  aborted = false
   /** How many values were derived here. */
   derived = 0
   readonly #names = new Map<string, number>()
@@ -107,7 +109,9 @@ export class Place {
     if (call.answers[0] !== undefined && !this.#fits(call, call.answers[0])) return never()
     run.enter()
     const done = work(call).finally(() => run.leave())
-    done.catch(() => {})
+    done.catch((error: unknown) => {
+      if (this.signal.aborted && error === this.signal.reason) this.aborted = true
+    })
     return done
   }
 
