@@ -11,7 +11,7 @@ type Any = any
 export interface ForeignWork {
   /** Where it began. */
   readonly began: Error
-  /** False for a resource that idles, or whose work was done in the call that made it. */
+  /** False for a resource that idles. */
   isUnderWay(): boolean
 }
 
@@ -20,7 +20,7 @@ const NETWORK = /^(TCPCONNECTWRAP|PIPECONNECTWRAP|UDPSENDWRAP|QUERYWRAP|HTTPCLIE
 /** Ends with one callback. */
 const ONCE =
   /^(FSREQCALLBACK|FSREQPROMISE|FILEHANDLECLOSEREQ|PROCESSWRAP|GETADDRINFOREQWRAP|GETNAMEINFOREQWRAP)$/
-/** The same class stands behind `randomBytes(8)` and `randomBytes(8, callback)`; only the latter is told its end. */
+/** The same class stands behind `randomBytes(8)` and `randomBytes(8, callback)`; only the former gives its answer at once. */
 const CRYPTO =
   /^(ARGON2|CHECKPRIME|CIPHER|DERIVEBITS|HASH|KEYEXPORT|KEYGEN|KEYPAIRGEN|PBKDF2|RANDOMBYTES|RANDOMPRIME|SCRYPT|SIGN|VERIFY)REQUEST$/
 /** Node's own resources have names in capitals, or these. */
@@ -54,10 +54,15 @@ export function watchForeignWork(): { disable(): unknown } {
       else if (NETWORK.test(type)) noteNetwork(task, type, resource, sockets.get(trigger))
       // A handle outlives its pieces of work, and holds one while it is at it.
       else if (type === 'ZLIB') note(() => resource.buffer != null)
-      // Node sets `ondone` after the resource is made, and only where it goes on elsewhere.
       else if (CRYPTO.test(type)) {
-        note(() => resource.ondone !== undefined)
-        owners.set(id, task)
+        const { run } = resource
+        resource.run = (): unknown => {
+          const answer = run.call(resource)
+          if (Array.isArray(answer)) return answer
+          note(() => true)
+          owners.set(id, task)
+          return answer
+        }
       } else if (ONCE.test(type) || isNative(type, resource)) {
         note(() => true)
         owners.set(id, task)

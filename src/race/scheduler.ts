@@ -5,8 +5,17 @@ import { asNobody, type Op, type Step, Task } from './task.ts'
 import { realNow, turn } from './virtual.ts'
 import { deadlockError, type Waits } from './waits.ts'
 
-/** Chooses among the tasks that are ready; `last` is the one that took the step before. */
-export type Choose = (ready: readonly number[], last: number | undefined, at: number) => number
+/**
+ * Chooses among the tasks that are ready; `last` is the one that took the step before, `unended` are all that have not ended, or
+ * left a statement behind.
+ * Undefined when whose turn it is cannot go on.
+ */
+export type Choose = (
+  ready: readonly number[],
+  last: number | undefined,
+  at: number,
+  unended: readonly number[],
+) => number | undefined
 
 export interface WaitEdge {
   readonly task: string
@@ -70,6 +79,7 @@ export class Scheduler {
   /** Whose JavaScript runs, or ran last. */
   #running: Task | undefined
   readonly #choices: number[] = []
+  readonly #started = new Set<Task>()
 
   constructor(plan: Plan) {
     this.#plan = plan
@@ -83,7 +93,7 @@ export class Scheduler {
     const choices = this.#choices
     const ready: number[][] = []
     const transitions: { op: Op | undefined; shook: boolean }[] = []
-    const started = new Set<Task>()
+    const started = this.#started
     const listenAgain = this.#listenForEscapes()
     try {
       for (;;) {
@@ -91,15 +101,17 @@ export class Scheduler {
           throw new UncontrolledAwaitError(`no end after ${STEPS_MAX} steps: does a task retry for ever?`)
         }
         const can = this.#tasks.filter((task) => !started.has(task) || this.#nextOp(task) !== undefined)
-        if (can.length === 0) {
-          if (this.#tasks.every((task) => task.ended !== undefined)) break
+        const unended = this.#tasks.filter((task) => task.ended === undefined || can.includes(task))
+        if (unended.length === 0) break
+        const indices = can.map(indexOf)
+        const index =
+          can.length === 0 ? undefined : choose(indices, choices.at(-1), choices.length, unended.map(indexOf))
+        if (index === undefined) {
           for (const last of transitions.slice(-1)) last.shook = true
           if (await this.#fireLimit()) continue
           await this.#breakDeadlock()
           continue
         }
-        const indices = can.map((task) => task.index)
-        const index = choose(indices, choices.at(-1), choices.length)
         choices.push(index)
         ready.push(indices)
         const task = this.#tasks[index] as Task
@@ -316,7 +328,7 @@ export class Scheduler {
    */
   async #breakDeadlock(): Promise<void> {
     const blocked = this.#tasks.flatMap((task) => task.sent.map((op) => ({ task, op })))
-    const stuck = this.#tasks.filter((task) => task.ended === undefined)
+    const stuck = [...this.#started].filter((task) => task.ended === undefined)
     if (blocked.length === 0) {
       const waiting = stuck.flatMap((task) =>
         task.pending.map((op) => ({
@@ -365,6 +377,10 @@ function listenAlone(event: (typeof ESCAPES)[number], listener: (error: unknown)
     process.off(event, listener)
     for (const other of others) process.on(event as 'uncaughtException', other)
   }
+}
+
+function indexOf({ index }: Task): number {
+  return index
 }
 
 function earliest(task: Task): Op | undefined {

@@ -243,8 +243,16 @@ export function follow(choices: readonly number[], whyNotReady: (task: number) =
   }
 }
 
+/**
+ * One after the other: nobody begins before the one before has ended, also while that one waits for what is not governed. The
+ * tasks that the order leaves out do nothing, and come last.
+ */
 export function serially(order: readonly number[]): Choose {
-  return (ready) => order.find((index) => ready.includes(index)) ?? (ready[0] as number)
+  return (ready, _last, _at, unended) => {
+    const due = order.find((index) => unended.includes(index))
+    if (due === undefined) return ready[0]
+    return ready.includes(due) ? due : undefined
+  }
 }
 
 export function randomWalk(random: () => number): Choose {

@@ -16,6 +16,7 @@ import { promisify } from 'node:util'
 import { gunzipSync, gzip, gzipSync } from 'node:zlib'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { deferred } from '../../src/core/deferred.ts'
 import { explore, type RaceDatabase, type RaceDefinition, race } from '../../src/race/index.ts'
 import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
@@ -106,6 +107,29 @@ it('a timer that was taken before the search is named, with its place', async ()
   const wait = () => new Promise((resolve) => taken(resolve, 60_000))
   await expect(look({ alice: wait, bob: wait })).rejects.toThrow(
     /a timer taken before the search, begun by task \w+, at .*governed\.db\.test\.ts:\d+/,
+  )
+})
+
+it('a task that waits for what only another one sends has an order in which it cannot run alone, and is refused', async () => {
+  let sent = deferred<void>()
+  const careless = async (amount: number, between?: () => unknown) => {
+    const { rows } = await db.pool.query('select balance from account')
+    await between?.()
+    await db.pool.query('update account set balance = $1', [rows[0].balance - amount])
+  }
+  const definition = {
+    store: db.pool,
+    setup: (on: RaceDatabase) => {
+      sent = deferred()
+      return setup(on)
+    },
+    tasks: {
+      alice: () => careless(1, () => sent.promise),
+      bob: () => careless(2).then(() => sent.resolve()),
+    },
+  }
+  await expect(explore(race('governed', definition), { schedules: 25 })).rejects.toThrow(
+    'task alice waits for something that no task and no statement will give',
   )
 })
 

@@ -20,7 +20,7 @@ function runOf({ steps }: Program, choices: readonly number[]) {
   const run = { choices: [] as number[], ready: [] as number[][], footprints: [] as Footprint[] }
   while (left.some((count) => count > 0)) {
     const ready = left.flatMap((count, task) => (count > 0 ? [task] : []))
-    const choice = choose(ready, run.choices.at(-1), run.choices.length)
+    const choice = choose(ready, run.choices.at(-1), run.choices.length, ready) as number
     const table = `t${((left[choice] as number) + choice) % 2}`
     left[choice] = (left[choice] as number) - 1
     run.choices.push(choice)

@@ -12,9 +12,10 @@ function scheduleOf(choose: Choose): string {
   let text = ''
   for (let last: number | undefined; left.some((steps) => steps > 0); ) {
     const ready = left.flatMap((steps, task) => (steps > 0 ? [task] : []))
-    last = choose(ready, last, text.length)
-    left[last] = (left[last] as number) - 1
-    text += 'ab'[last]
+    const choice = choose(ready, last, text.length, ready) as number
+    left[choice] = (left[choice] as number) - 1
+    text += 'ab'[choice]
+    last = choice
   }
   return text
 }
