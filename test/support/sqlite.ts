@@ -25,8 +25,11 @@ if (drivers) {
 /** The drivers that this Node can load: `describe.each(sqliteDrivers)('%s', (driver) => …)`. */
 export const sqliteDrivers: readonly SqliteDriver[] = [...openers.keys()]
 
+/** The one that the command line takes: it runs in the process of a test, where one file must have one library. */
+const usual: SqliteDriver = builtin === undefined ? 'libsql' : 'node:sqlite'
+
 /** Opens (and creates) a database file. The caller closes the handle. */
-export function openSqlite(path: string, driver: SqliteDriver = 'libsql'): SqliteDatabaseLike {
+export function openSqlite(path: string, driver = usual): SqliteDatabaseLike {
   const open = openers.get(driver)
   if (open === undefined) throw new Error(`${driver} is not available in Node ${process.versions.node}`)
   return open(path)
