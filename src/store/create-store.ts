@@ -80,11 +80,11 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     autocommit: (statement, given = {}) => autocommit(ground, statement, given),
 
     async query(statement, values) {
-      refuseLoneLock(textOf(statement))
+      refuseLoneLock(textOf(statement), engine.dialect.name)
       return store.transaction((tx) => tx.query(statement, values))
     },
     async execute(statement, values) {
-      refuseLoneLock(textOf(statement))
+      refuseLoneLock(textOf(statement), engine.dialect.name)
       return store.transaction((tx) => tx.execute(statement, values))
     },
     lockRows: () => Promise.reject(noTransactionToLockIn()),

@@ -1,10 +1,6 @@
 import { UnsupportedError } from '../core/errors.ts'
-
-/**
- * Text in which a word is no keyword: strings, quoted names, comments, dollar quotes. A quote doubled within a string
- * ends one match and begins the next, so that no match grows a stack with the length of the text.
- */
-const OPAQUE = /'[^']*'|"[^"]*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$/g
+import type { DialectName } from './dialect.ts'
+import { ownWords } from './own-words.ts'
 
 const LOCK =
   /\bfor\s+(?:no\s+key\s+update|update|key\s+share|share)\b|\block\s+in\s+share\s+mode\b|^\s*lock\s|\bpg_(?:try_)?advisory_xact_lock/gi
@@ -19,17 +15,12 @@ const WRITE = /\b(?:insert|update|delete|merge)\b/i
  * statement that locks and writes at once (`with t as (select … for update skip locked) delete …`) is fine.
  * @throws UnsupportedError
  */
-export function refuseLoneLock(text: string): void {
+export function refuseLoneLock(text: string, dialect: DialectName): void {
   if (!/\b(?:for|lock|pg_\w*lock)\b/i.test(text)) return
-  const bare = withoutQuoted(text)
+  const bare = ownWords(text, dialect)
   const rest = bare.replace(LOCK, ' ')
   if (rest === bare || WRITE.test(rest)) return
   throw noTransactionToLockIn()
-}
-
-/** The statement's own words: a blank for each string, quoted name and comment. */
-export function withoutQuoted(text: string): string {
-  return text.replace(OPAQUE, ' ')
 }
 
 export function noTransactionToLockIn(): UnsupportedError {

@@ -1,6 +1,6 @@
 import { UnsupportedError } from '../core/errors.ts'
 import type { DialectName } from './dialect.ts'
-import { withoutQuoted } from './lock-clause.ts'
+import { ownWords } from './own-words.ts'
 
 /** `rollback to` and savepoints stay within the transaction; `commit prepared` ends another one. */
 const CONTROL =
@@ -39,7 +39,7 @@ function look(text: string, dialect: DialectName): void {
     refuseControl(text)
     return
   }
-  const parts = withoutQuoted(text).split(';')
+  const parts = ownWords(text, dialect).split(';')
   const [first = '', ...more] = parts.filter((part) => part.trim() !== '')
   refuseControl(first)
   const hasBody = WITH_BODY.test(first)

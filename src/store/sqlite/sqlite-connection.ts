@@ -1,7 +1,7 @@
 import { isHoldfastError, PayloadError } from '../../core/errors.ts'
 import type { Statement, StatementResult } from '../engine.ts'
 import { StatementError } from '../errors.ts'
-import { withoutQuoted } from '../lock-clause.ts'
+import { ownWords } from '../own-words.ts'
 import type { SqlValue } from '../sql.ts'
 import type { Row } from '../transaction.ts'
 import type { SqliteDatabaseLike, SqliteStatementLike } from './sqlite-client.ts'
@@ -83,7 +83,7 @@ function givesRows(statement: SqliteStatementLike, text: string): boolean {
   if (statement.reader !== undefined) return statement.reader
   if (statement.columns !== undefined) return statement.columns().length > 0
   // node:sqlite before Node 22.16 does not tell.
-  const bare = withoutQuoted(text).trimStart()
+  const bare = ownWords(text, 'sqlite').trimStart()
   if (/\breturning\b/i.test(bare)) return true
   if (/^with\b/i.test(bare))
     return !/\b(?:insert\s+(?:or|into)|replace\s+into|update|delete\s+from)\b/i.test(bare)
