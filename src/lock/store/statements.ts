@@ -79,13 +79,13 @@ export function renewStatement(store: Store, { name, holder, ttlMs }: LockReques
   const { nowMs } = store.dialect
   if (store.dialect.name === 'sqlite') {
     return sql`update ${table} as l set queue = (
-        select json_group_array(json(case when value ->> 'h' = ${holder} then json_set(value, '$.u', ${nowMs} + ${ttlMs}) else value end))
+        select json_group_array(json(case when value ->> 'h' = ${holder} then json_set(value, '$.u', max(l.changed_ms, ${nowMs}) + ${ttlMs}) else value end))
         from json_each(l.queue))
       where name = ${name} and exists (select 1 from json_each(l.queue)
         where value ->> 'h' = ${holder} and value ->> 'u' > max(l.changed_ms, ${nowMs}))`
   }
   return sql`update ${table} as l set queue = (
-      select jsonb_agg(case when value ->> 'h' = ${holder} then jsonb_set(value, '{u}', to_jsonb(${nowMs} + ${ttlMs}::bigint)) else value end order by place)
+      select jsonb_agg(case when value ->> 'h' = ${holder} then jsonb_set(value, '{u}', to_jsonb(greatest(l.changed_ms, ${nowMs}) + ${ttlMs}::bigint)) else value end order by place)
       from jsonb_array_elements(l.queue) with ordinality as e (value, place))
     where name = ${name} and exists (select 1 from jsonb_array_elements(l.queue) as e (value)
       where value ->> 'h' = ${holder} and (value ->> 'u')::bigint > greatest(l.changed_ms, ${nowMs}))`
