@@ -27,6 +27,8 @@ export interface Command {
   readonly summary: string
   /** More than the summary says, in sentences; lines are kept as they are. */
   readonly description?: string
+  /** The last line of its help, where the codes mean more than they do everywhere. */
+  readonly exitCodes?: string
   /** Names of what follows the command; a trailing `?` marks one that may be left out, `...?` any number. */
   readonly positionals?: readonly string[]
   readonly options: Readonly<Record<string, OptionSpec>>

@@ -39,7 +39,7 @@ export function commandHelp(command: Command): string {
     'Examples:',
     ...command.examples.flatMap(({ line, does }) => [`  # ${does}`, `  ${line}`]),
     '',
-    EXIT_CODES,
+    command.exitCodes ?? EXIT_CODES,
     '',
   ].join('\n')
 }

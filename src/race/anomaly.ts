@@ -216,6 +216,14 @@ export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] |
       remedy: 'REPEATABLE READ or SERIALIZABLE with retry, so that both reads see one snapshot',
     }
   }
+  if (steps.every(({ kind }) => kind !== 'statement')) {
+    return {
+      anomaly: 'not serializable',
+      responsible: [],
+      remedy:
+        'no statement takes part: keep what the tasks share in the database, or let one task at a time read and write it (a lock)',
+    }
+  }
   return {
     anomaly: 'not serializable',
     responsible: stale.slice(0, 1).flatMap(({ read, w, own }) => [read.step, w.step, own.step]),

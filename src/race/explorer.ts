@@ -177,6 +177,7 @@ export class Explorer {
         schedules: this.#schedules,
         outcomes: this.#outcomes.size,
         estimatedSpace: this.#space,
+        replayed: this.#options.replay !== undefined,
         exhaustive: this.#search.extent === 'every schedule',
         upToEquivalence: this.#search.extent !== 'bounded',
         preemptionBound: this.#search.bound,

@@ -67,16 +67,22 @@ function countOf(rows: readonly string[]): Map<string, number> {
 }
 
 export function preemptionsText(count: number): string {
-  return `${count} preemption${count === 1 ? '' : 's'}`
+  return counted(count, 'preemption')
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 export function coverageText({ coverage: c }: RaceReport): string {
-  const extent = c.exhaustive
-    ? 'every schedule was run'
-    : c.upToEquivalence
-      ? 'every schedule was run, or one that differs only by the order of statements that are independent in the database'
-      : `every schedule with at most ${c.preemptionBound} preemptions was run, and random ones${missed(c)}`
-  return `${c.schedules} runs (serial orders twice included), ${c.outcomes} outcomes, an estimated ${c.estimatedSpace} schedules in all, ${c.seconds.toFixed(2)} s; ${extent}`
+  const extent = c.replayed
+    ? 'a replay, so no other schedule was run'
+    : c.exhaustive
+      ? 'every schedule was run'
+      : c.upToEquivalence
+        ? 'every schedule was run, or one that differs only by the order of statements that are independent in the database'
+        : `every schedule with at most ${preemptionsText(c.preemptionBound)} was run, and random ones${missed(c)}`
+  return `${c.schedules} runs (serial orders twice included), ${counted(c.outcomes, 'outcome')}, an estimated ${counted(c.estimatedSpace, 'schedule')} in all, ${c.seconds.toFixed(2)} s; ${extent}`
 }
 
 /** What random priorities say of the rest; nothing where the bound is so weak that it says nothing. */

@@ -34,6 +34,8 @@ export interface RaceReport {
     readonly outcomes: number
     /** The most interleavings that the steps of one run have: blocking leaves fewer, a task that takes other steps when it is refused has more. */
     readonly estimatedSpace: number
+    /** True when one schedule was replayed, and no other run beside the serial orders. */
+    readonly replayed: boolean
     /** True when every schedule was run. */
     readonly exhaustive: boolean
     /**

@@ -65,6 +65,10 @@ it('prints the race as a table, ends with 1, and replays it', async () => {
   const again = await run(file('again.mjs', 'select balance from account'), { replay: schedule })
   expect(again.exitCode).toBe(1)
   expect(again.report.finding?.steps).toEqual(found.report.finding?.steps)
+  expect(again.text).toContain('; a replay, so no other schedule was run\n')
+  await expect(run(file('not.mjs', 'select 1'), { replay: 'r1:abc' })).rejects.toMatchObject({
+    message: expect.stringContaining('names task c, and there are 2 tasks'),
+  })
 })
 
 it('ends with 0 once the row is locked', async () => {

@@ -114,6 +114,7 @@ describe('yieldPoint', () => {
     const { finding } = await look(() => yieldPoint('count the visit'))
     expect(finding?.explanation).toContain('no serial order')
     expect(finding?.steps.map(({ kind, text }) => [kind, text])).toContainEqual(['yield', 'count the visit'])
+    expect(finding?.remedy).toMatch(/^no statement takes part: /)
   })
 
   it('without one the same code is not interleaved', async () => {

@@ -148,6 +148,16 @@ describe('with a database', () => {
     expect(run(user, 'race.mjs', '--store', 'sqlite:x.db').status).toBe(64)
   })
 
+  it('DATABASE_URL alone leads a pool there that names nothing', () => {
+    const user = project('url', ['pg', ...EMBEDDED], { 'race.mjs': esModule('new pg.Pool()') })
+    const { stdout, stderr } = run({ ...user, env: { ...user.env, DATABASE_URL: db.url } }, 'race.mjs')
+    expect(stdout, stderr).toContain(LOST)
+    expect(stderr).toBe('')
+    // What the driver reads itself has the last word.
+    const elsewhere = { ...user.env, DATABASE_URL: db.url, PGHOST: '127.0.0.1', PGPORT: '1' }
+    expect(run({ ...user, env: elsewhere }, 'race.mjs').stderr).toContain('127.0.0.1:1')
+  })
+
   it('a file .env that names one counts, whoever loads it', () => {
     const user = project('dotenv', ['pg', ...EMBEDDED], {
       '.env': `DATABASE_URL=${db.url}\n`,

