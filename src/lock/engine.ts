@@ -69,7 +69,7 @@ export interface LockEngine {
   release(request: Pick<LockRequest, 'name' | 'holder'>): Promise<boolean>
   /**
    * Calls `wake` when asking again is worth it; with a grant where the engine handed the lock over by the same message.
-   * Registered before the first `ask`, ended by the function it gives. A wake-up may get lost: asking is the safety net.
+   * Registered in the turn of the first `ask`, ended by the function it gives. A wake-up may get lost: asking is the safety net.
    */
   watch(request: LockRequest, wake: (grant?: Grant) => void): () => void
   /** What is held or waited for, ascending by name. */

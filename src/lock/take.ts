@@ -40,12 +40,7 @@ export async function take(
   const endMs = clock.monotonic() + waitMs
   const bell = new Bell()
   let handed: Grant | undefined
-  const unwatch = how.wait
-    ? engine.watch(request, (grant) => {
-        handed = grant ?? handed
-        bell.ring()
-      })
-    : undefined
+  let unwatch: (() => void) | undefined
   let failure: unknown
   let failures = 0
   let asking: Promise<LockAnswer> | undefined
@@ -60,6 +55,13 @@ export async function take(
         } else {
           const leftMs = how.wait ? Math.max(endMs - clock.monotonic(), ANSWER_LEAST_MS) : ANSWER_MS
           asking = engine.ask(request, how)
+          // While the question is on its way: no answer to it is heard before this turn ends.
+          if (how.wait) {
+            unwatch ??= engine.watch(request, (grant) => {
+              handed = grant ?? handed
+              bell.ring()
+            })
+          }
           answer = await orAbort(within(clock, Math.min(ANSWER_MS, leftMs), asking), signal)
           asking = undefined
         }

@@ -11,24 +11,30 @@ import { until } from '../support/wait.ts'
 const kit = { describe, it, expect, beforeEach, afterEach }
 
 describeWith(await redisServer(), 'Redis', (url) => {
-  describeLockContract(
-    kit,
-    'redis',
-    async () => {
-      const clients: Redis[] = []
-      return {
-        async open() {
-          const client = new Redis(url)
-          clients.push(client)
-          return redisLocks(client)
-        },
-        async dispose() {
-          for (const client of clients) client.disconnect()
-        },
-      }
-    },
-    { ttlMs: 1_000, tooShortMs: 49, rounds: 25 },
-  )
+  const clientOptions = {
+    redis: {},
+    'redis, numbers as text and keys with a prefix': { stringNumbers: true, keyPrefix: 'app[1]:' },
+  }
+  for (const [title, options] of Object.entries(clientOptions)) {
+    describeLockContract(
+      kit,
+      title,
+      async () => {
+        const clients: Redis[] = []
+        return {
+          async open() {
+            const client = new Redis(url, options)
+            clients.push(client)
+            return redisLocks(client)
+          },
+          async dispose() {
+            for (const client of clients) client.disconnect()
+          },
+        }
+      },
+      { ttlMs: 1_000, tooShortMs: 49, rounds: 25 },
+    )
+  }
 
   const ends: (() => unknown)[] = []
   afterEach(async () => {

@@ -1,5 +1,6 @@
 /** The part of an `ioredis` client that the engine calls. The application brings it. */
 export interface RedisLike {
+  readonly options?: { readonly keyPrefix?: string | undefined }
   evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>
   scan(

@@ -45,8 +45,10 @@ interface Waiter {
   seen: { readonly localMs: number; readonly redisMs: number } | undefined
 }
 
+/** A whole number as the client gives it: text with ioredis's option `stringNumbers`. */
+type Whole = number | string
 /** How many were removed, and the grants of who listens on this process's channel. */
-type Removed = number | [number, ...string[]]
+type Removed = Whole | [Whole, ...string[]]
 
 class RedisEngine implements LockEngine {
   readonly name = 'Redis locks'
@@ -85,9 +87,9 @@ class RedisEngine implements LockEngine {
     const args = [this.#prefix + name, this.#tokenKey, entry, ttlMs]
     if (!wait) args.push('try')
     const answer = (await ASK.run(this.#client, args)) as
-      | string
-      | [LockAnswer['kind'], number, string, number, number]
-    if (typeof answer === 'string') {
+      | Whole
+      | [LockAnswer['kind'], Whole, string, Whole, Whole]
+    if (!Array.isArray(answer)) {
       return { kind: 'held', token: BigInt(answer), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
     }
     const [kind, ahead, token, nowMs, firstEndsMs] = answer
@@ -96,10 +98,10 @@ class RedisEngine implements LockEngine {
         return { kind, token: BigInt(token), ttlMs, validUntilMs: sentAtMs + ttlMs - ROUNDING_MS }
       case 'waiting': {
         const waiter = this.#waiters.get(holder)
-        if (waiter !== undefined) waiter.seen = { localMs: sentAtMs, redisMs: nowMs }
+        if (waiter !== undefined) waiter.seen = { localMs: sentAtMs, redisMs: Number(nowMs) }
         // What was released before the subscription stood is found by asking at once.
-        const lookInMs = (await this.#subscribe()) ? 0 : firstEndsMs - nowMs + 1
-        return { kind, ahead, lookInMs }
+        const lookInMs = (await this.#subscribe()) ? 0 : Number(firstEndsMs) - Number(nowMs) + 1
+        return { kind, ahead: Number(ahead), lookInMs }
       }
       case 'full':
         return { kind, entriesMax: ENTRIES_MAX }
@@ -111,7 +113,7 @@ class RedisEngine implements LockEngine {
   async renew({ name, holder, ttlMs }: LockRequest): Promise<{ validUntilMs: number } | undefined> {
     const sentAtMs = this.clock.monotonic()
     const renewed = await RENEW.run(this.#client, [this.#prefix + name, wire(holder), ttlMs])
-    return renewed === 1 ? { validUntilMs: sentAtMs + ttlMs - ROUNDING_MS } : undefined
+    return Number(renewed) === 1 ? { validUntilMs: sentAtMs + ttlMs - ROUNDING_MS } : undefined
   }
 
   async release({ name, holder }: Pick<LockRequest, 'name' | 'holder'>): Promise<boolean> {
@@ -125,13 +127,15 @@ class RedisEngine implements LockEngine {
 
   async list({ limit }: { readonly limit: number }): Promise<LockInfo[]> {
     const keys = new Set<string>()
-    const pattern = `${this.#prefix.replaceAll(/[*?[\]\\]/g, '\\$&')}*`
+    // The client puts its own prefix before keys, but neither before a pattern nor away from what is found.
+    const begin = (this.#client.options?.keyPrefix ?? '') + this.#prefix
+    const pattern = `${begin.replaceAll(/[*?[\]\\]/g, '\\$&')}*`
     for (let cursor = ''; cursor !== '0'; ) {
       const [next, found] = await this.#client.scan(cursor || '0', 'MATCH', pattern, 'COUNT', 1_000)
       for (const key of found) keys.add(key)
       cursor = next
     }
-    const names = [...keys].map((key) => key.slice(this.#prefix.length)).sort()
+    const names = [...keys].map((key) => key.slice(begin.length)).sort()
     const infos: LockInfo[] = []
     for (let from = 0; from < names.length && infos.length < limit; from += READ_AT_ONCE) {
       infos.push(...(await this.#read(names.slice(from, from + READ_AT_ONCE))))
@@ -171,7 +175,8 @@ class RedisEngine implements LockEngine {
   }
 
   #removed(answer: Removed): number {
-    const [removed, ...grants] = typeof answer === 'number' ? [answer] : answer
+    const [count, ...grants] = Array.isArray(answer) ? answer : [answer]
+    const removed = Number(count)
     for (const grant of grants) this.#hear(grant)
     if (removed === 0) this.#wakeAll() // perhaps the driver sent it again, and the first answer is the one that was lost
     return removed
@@ -180,10 +185,10 @@ class RedisEngine implements LockEngine {
   async #read(names: readonly string[]): Promise<LockInfo[]> {
     const read = await Promise.all(names.map((name) => READ.run(this.#client, [this.#prefix + name])))
     return names.flatMap((name, i) => {
-      const [nowMs, ...texts] = read[i] as [number, ...string[]]
+      const [nowMs, ...texts] = read[i] as [Whole, ...string[]]
       const info = describeQueue(
         name,
-        texts.flatMap((text) => toInfo(text, nowMs) ?? []),
+        texts.flatMap((text) => toInfo(text, Number(nowMs)) ?? []),
       )
       return info.holders.length > 0 ? [info] : []
     })
@@ -237,7 +242,9 @@ class RedisEngine implements LockEngine {
 
 /** A holder as it stands at the end of an entry: without spaces. */
 function wire(holder: string): string {
-  return /[ %]/.test(holder) ? holder.replaceAll('%', '%25').replaceAll(' ', '%20') : holder
+  return holder.includes(' ') || holder.includes('%')
+    ? holder.replaceAll('%', '%25').replaceAll(' ', '%20')
+    : holder
 }
 
 function unwired(text: string): string {

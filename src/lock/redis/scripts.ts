@@ -98,8 +98,9 @@ if token == 1 then
   token = t[1] * 1000000 + t[2]
   redis.call('SET', KEYS[2], string.format('%.0f', token))
 end
+if redis.call('SET', KEYS[1], string.format('%.0f', token) .. ARGV[1], 'NX', 'PX', ARGV[2]) then return token end
+local number = token
 token = string.format('%.0f', token)
-if redis.call('SET', KEYS[1], token .. ARGV[1], 'NX', 'PX', ARGV[2]) then return token end
 ${ALONE}
 ${SHARED}
 local key, ttl, now, waits = KEYS[1], tonumber(ARGV[2]), clock(), ARGV[3] == nil
@@ -128,7 +129,7 @@ if mode == 'exclusive' and is_new() then
   if not head then
     join()
     redis.call('PEXPIRE', key, ttl)
-    return token
+    return number
   end
   if not waits then return {'refused'} end
   local ahead = redis.call('LLEN', key)
