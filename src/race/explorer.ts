@@ -126,7 +126,8 @@ export class Explorer {
   async #shrink(found: RaceFinding, count: number): Promise<RaceFinding> {
     let tries = 0
     const smaller = await this.#until(() => {
-      const prefix = tries < SHRINK_TRIES ? this.#search.takeBelow(count) : undefined
+      const isLeft = tries < SHRINK_TRIES && this.#seconds() < this.#options.seconds
+      const prefix = isLeft ? this.#search.takeBelow(count) : undefined
       if (prefix === undefined) return undefined
       tries += 1
       return planOf(prefix)

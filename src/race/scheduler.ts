@@ -108,7 +108,7 @@ export class Scheduler {
           can.length === 0 ? undefined : choose(indices, choices.at(-1), choices.length, unended.map(indexOf))
         if (index === undefined) {
           for (const last of transitions.slice(-1)) last.shook = true
-          if (await this.#fireLimit()) continue
+          if ((await this.#fireLimit()) || (await this.#outwait())) continue
           await this.#breakDeadlock()
           continue
         }
@@ -323,6 +323,24 @@ export class Scheduler {
   }
 
   /**
+   * All that is left may be an await that Node says nothing of, such as a message from a thread, under a lock that the others
+   * wait for. True once a task that waits for no statement has gone on by itself.
+   *
+   * @throws UncontrolledAwaitError for a real timer: when it fires, no schedule says
+   */
+  async #outwait(): Promise<boolean> {
+    const idle = [...this.#started].filter((task) => this.#isIdle(task))
+    for (const task of idle) if (task.realTimer !== undefined) throw uncontrolled(task, task.realTimer)
+    const began = realNow()
+    while (idle.every((task) => this.#isIdle(task))) {
+      if (idle.length === 0 || realNow() - began > this.#plan.stallMs) return false
+      await turn()
+    }
+    for (const task of idle) if (!this.#isIdle(task)) await this.#settle(task)
+    return true
+  }
+
+  /**
    * No task is ready and some are blocked: a deadlock. It is recorded, and the last one that began to wait gets the error
    * that the server's own detector gives after `deadlock_timeout`, at once.
    */
@@ -339,8 +357,6 @@ export class Scheduler {
       )
       const names = stuck.map((task) => task.name).join(', ')
       if (waiting.length === 0) {
-        const timer = stuck.find((task) => task.realTimer !== undefined)
-        if (timer?.realTimer !== undefined) throw uncontrolled(timer, timer.realTimer)
         throw new UncontrolledAwaitError(
           `task ${names} waits for something that no task and no statement will give`,
         )
@@ -358,7 +374,15 @@ export class Scheduler {
       waitsFor: op.step?.waitedFor ?? [],
       statement: op.text,
     }))
-    this.#deadlock ??= edges
+    // Under a lock of the process, for example, that who is blocked in the database holds.
+    const inMemory = stuck
+      .filter((task) => this.#isIdle(task))
+      .map((task) => ({
+        task: task.name,
+        waitsFor: edges.map((edge) => edge.task),
+        statement: 'no statement: what it awaits is in memory, or the explorer does not govern it',
+      }))
+    this.#deadlock ??= [...edges, ...inMemory]
     const victim = blocked.sort((a, b) => (b.op.step?.number ?? 0) - (a.op.step?.number ?? 0))[0]
     if (victim === undefined) return
     await this.#waits.breakDeadlock(victim.op)

@@ -113,16 +113,25 @@ const main = join(root, 'dist/cli/main.js')
 const strips = Boolean((process.features as { typescript?: unknown }).typescript)
 
 /** A project of a user with the README's race, run as a user does. */
-function runInProject({ type, packages }: { type: string; packages: readonly string[] }) {
+function runInProject({
+  type,
+  packages,
+  withdraw = '',
+}: {
+  type: string
+  packages: readonly string[]
+  withdraw?: string
+}) {
   expect(existsSync(main), 'dist is built: npm run build').toBe(true)
-  const user = folder.file([type, ...packages].join('-'))
+  const user = folder.file([type, ...packages, withdraw.length].join('-'))
   mkdirSync(join(user, 'node_modules'), { recursive: true })
   symlinkSync(root, join(user, 'node_modules/holdfast'))
   for (const name of packages) symlinkSync(join(root, 'node_modules', name), join(user, 'node_modules', name))
   writeFileSync(join(user, 'package.json'), JSON.stringify({ type }))
   writeFileSync(
     join(user, 'withdraw.ts'),
-    `import pg from 'pg'
+    withdraw ||
+      `import pg from 'pg'
      export const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL })
      export async function withdraw(account: string, amount: number): Promise<void> {
        const { rows } = await pool.query('select balance from wallet where id = $1', [account])
@@ -155,6 +164,24 @@ it.each(['module', 'commonjs'])('runs TypeScript with tsx in the folder of a "%s
   const { status, text } = runInProject({ type, packages: ['pg', 'tsx'] })
   expect(text).toContain('two withdrawals: LOST UPDATE')
   expect(status).toBe(1)
+})
+
+it('a module that a task loads under a row lock is waited for', () => {
+  const withdraw = `import pg from 'pg'
+    export const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL })
+    let loads = 0
+    export async function withdraw(account: string, amount: number): Promise<void> {
+      const client = await pool.connect()
+      await client.query('begin')
+      const { rows } = await client.query('select balance from wallet where id = $1 for update', [account])
+      await import('./withdraw.ts?' + loads++)
+      await client.query('update wallet set balance = $1 where id = $2', [rows[0].balance - amount, account])
+      await client.query('commit')
+      client.release()
+    }`
+  const { status, text } = runInProject({ type: 'module', packages: ['pg', 'tsx'], withdraw })
+  expect(text).toMatch(/two withdrawals: no race found\n.* 1 outcome,.* every schedule was run/)
+  expect(status).toBe(0)
 })
 
 it('runs TypeScript without tsx where Node strips types, and names tsx elsewhere', () => {

@@ -17,7 +17,13 @@ import { gunzipSync, gzip, gzipSync } from 'node:zlib'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { deferred } from '../../src/core/deferred.ts'
-import { explore, type RaceDatabase, type RaceDefinition, race } from '../../src/race/index.ts'
+import {
+  explore,
+  type RaceDatabase,
+  type RaceDefinition,
+  type RaceOptions,
+  race,
+} from '../../src/race/index.ts'
 import { type FreshPool, freshPool, inTransaction } from '../support/postgres.ts'
 
 let db: FreshPool
@@ -29,13 +35,18 @@ afterAll(() => db.drop())
 
 const setup = (on: RaceDatabase) => on.query('delete from account; insert into account values (100)')
 
-function look(tasks: RaceDefinition['tasks'], schedules = 25) {
-  return explore(race('governed', { store: db.pool, setup, tasks }), { schedules, remedies: false })
+function look(tasks: RaceDefinition['tasks'], schedules = 25, options: RaceOptions = {}) {
+  return explore(race('governed', { store: db.pool, setup, tasks }), {
+    schedules,
+    remedies: false,
+    ...options,
+  })
 }
 
-const take = (amount: number) =>
+const take = (amount: number, held?: () => unknown) =>
   inTransaction(db.pool, async (client) => {
     const { rows } = await client.query('select balance from account for update')
+    await held?.()
     await client.query('update account set balance = $1', [rows[0].balance - amount])
   })
 
@@ -110,6 +121,41 @@ it('a timer that was taken before the search is named, with its place', async ()
   )
 })
 
+/** A moment of which Node tells nobody: nothing but the engine knows of it. */
+const unseen = () => {
+  const { waitAsync } = Atomics as unknown as {
+    waitAsync(on: Int32Array, index: number, value: number, ms: number): { value: Promise<string> }
+  }
+  return waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100).value
+}
+
+it('under a row lock, what nothing here sees is waited for before a deadlock is said', async () => {
+  const { ok, coverage } = await look({ alice: () => take(1, unseen), bob: () => take(2, unseen) })
+  expect({ ok, exhaustive: coverage.exhaustive, outcomes: coverage.outcomes }).toEqual({
+    ok: true,
+    exhaustive: true,
+    outcomes: 1,
+  })
+})
+
+it('a circle of a row lock and a lock of the process is a deadlock, with both waits', async () => {
+  let held: Promise<unknown> = Promise.resolve()
+  const alone = <T>(use: () => Promise<T>): Promise<T> => {
+    const result = held.then(use)
+    held = result.catch(() => {})
+    return result
+  }
+  const tasks = {
+    alice: () => take(1, () => alone(async () => {})),
+    bob: () => alone(() => take(2)),
+  }
+  const { finding } = await look(tasks, 25, { stallMs: 200 })
+  expect(finding?.deadlock).toEqual([
+    { task: 'bob', waitsFor: ['alice'], statement: 'select balance from account for update' },
+    { task: 'alice', waitsFor: ['bob'], statement: expect.stringMatching(/^no statement: .* in memory/) },
+  ])
+})
+
 it('a task that waits for what only another one sends has an order in which it cannot run alone, and is refused', async () => {
   let sent = deferred<void>()
   const careless = async (amount: number, between?: () => unknown) => {
@@ -128,7 +174,7 @@ it('a task that waits for what only another one sends has an order in which it c
       bob: () => careless(2).then(() => sent.resolve()),
     },
   }
-  await expect(explore(race('governed', definition), { schedules: 25 })).rejects.toThrow(
+  await expect(explore(race('governed', definition), { schedules: 25, stallMs: 200 })).rejects.toThrow(
     'task alice waits for something that no task and no statement will give',
   )
 })

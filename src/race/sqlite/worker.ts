@@ -20,6 +20,11 @@ const post = (message: FromWorker): void => parentPort?.postMessage(message)
 /** Turns of the event loop without anything under way, after which the task waits for a timer or for ever. */
 const IDLE_TURNS = 8
 
+/** Each ends the one before. */
+let reports = 0
+/** How often the thread has stopped for a word of the scheduler's, who waits for one of its own after that. */
+let stops = 0
+
 let task = new Task(start.task, start.index, Math.random)
 
 try {
@@ -101,10 +106,17 @@ function patchDrivers(gate: Gate, module: string): void {
   process.emitWarning = emitWarning
 }
 
-/** Lets the task's code run until it ends or waits, and says which. A statement stops the thread meanwhile. */
+/**
+ * Lets the task's code run until it ends or waits, and says which. A statement stops the thread meanwhile. One that waits and has
+ * set no timer may still go on by itself, so it is watched until the thread is told something else.
+ */
 async function report(): Promise<void> {
+  reports += 1
+  const mine = reports
+  let saidAfter: number | undefined
   for (let idle = 0; ; idle += 1) {
     await turn()
+    if (reports !== mine) return
     const { pending } = task
     const stray = task.strayed()
     if (stray !== undefined) throw stray
@@ -114,12 +126,13 @@ async function report(): Promise<void> {
       return
     }
     if (task.working() !== undefined) idle = 0
-    else if (pending.length > 0 || idle > IDLE_TURNS) {
+    else if (pending.length > 0 || (idle > IDLE_TURNS && saidAfter !== stops)) {
+      saidAfter = stops
       post({
         kind: 'idle',
         timers: pending.map(({ text, dueMs = 0, again = false }) => ({ text, dueMs, again })),
       })
-      return
+      if (pending.length > 0) return
     }
   }
 }
@@ -134,6 +147,7 @@ function endedWith(value: unknown): FromWorker {
 }
 
 function wait(): number {
+  stops += 1
   for (;;) {
     const signal = Atomics.exchange(start.signal, 0, 0)
     if (signal !== 0) {

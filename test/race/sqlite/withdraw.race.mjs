@@ -31,6 +31,8 @@ function inTransaction(begin, work) {
   }
 }
 
+const unseen = () => Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50).value
+
 const setup = (on) =>
   on.query(`delete from account; delete from slip; insert into account values ('acct', 100), ('b', 100)`)
 const two = (name, task, other = task) =>
@@ -67,6 +69,13 @@ const all = [
   two('rejections that nobody handles', (amount) => {
     void Promise.reject(new Error(`gone: ${amount}`))
     return inTransaction('begin immediate', () => withdraw('acct', 1))
+  }),
+  two('an await that nothing sees', async (amount) => {
+    db.exec('begin immediate')
+    await unseen()
+    withdraw('acct', amount / 10)
+    db.exec('commit')
+    await unseen()
   }),
 ]
 
