@@ -44,6 +44,9 @@ export interface Dialect {
   /** The store's clock, in whole milliseconds since 1970, read when the statement runs (not when the transaction began). */
   readonly nowMs: Sql
 
+  /** The name of the function that gives the greatest of its arguments, where none is null. */
+  readonly greatest: Sql
+
   /**
    * One statement that inserts all rows, in their order. `onConflict: 'ignore'` leaves existing rows alone. `returning`:
    * expressions over each row, which then are the statement's rows.

@@ -7,7 +7,7 @@ import { effectTables } from 'holdfast/effects'
 import { fence, fenceTables } from 'holdfast/fence'
 import { createInbox } from 'holdfast/inbox'
 import { acquireLease, leaseTables } from 'holdfast/lease'
-import { createLocks, lockTables } from 'holdfast/lock'
+import { createLocks, lockTables, storeLocks } from 'holdfast/lock'
 import { createOutbox, outboxTables } from 'holdfast/outbox'
 import { postgres } from 'holdfast/postgres'
 import { testMessage } from 'holdfast/testing'
@@ -41,7 +41,9 @@ const SETUP = `delete from account; delete from payment; delete from keyless; de
   delete from holdfast_outbox_later;
   insert into account values ('a', 100, 1); insert into resource values (1, 0);
   insert into holdfast_lease (scope, name, owner, epoch, until_ms) values ('s', 'job', 'before', 1, 0), ('s', 'other', 'before', 1, 0);
-  insert into holdfast_lock (name, token, queue, changed_ms) values ('job', 1, '[]', 0);
+  insert into holdfast_lock (name, token, entries, changed_ms, until_ms) values ('job', 1, '[]', 0, 0);
+  insert into holdfast_lock (name, token, entries, changed_ms, until_ms, holder, mode, holders_max)
+    values ('held', 1, '[]', 0, 9000000000000, 'cam', 'exclusive', 1);
   insert into holdfast_outbox overriding system value
     values ('o', 0, 1, 0, 0, null, 'm1', 'paid', 'k', '{}', null);
   insert into holdfast_outbox_later (name, partition, due_at_ms, message_id, topic, key, payload)
@@ -173,7 +175,23 @@ const promises: Record<string, Promised> = {
       return { ann: ask('ann'), ben: ask('ben') }
     },
     invariant: thereIs('select from holdfast_lock where token = 2'),
-    without: { find: /(update "holdfast_lock" [\s\S]*) and queue = '\[\]'/, put: '$1' },
+    without: { find: /(update "holdfast_lock" [\s\S]*) and until_ms <= [\s\S]*( returning)/, put: '$1$2' },
+    breaks: 'invariant violated',
+  },
+  'a lock that is given back as another one joins is not lost to it': {
+    tasks: (store) => ({
+      cam: () => storeLocks(store).release({ name: 'held', holder: 'cam' }),
+      dan: async () =>
+        (
+          await storeLocks(store).ask(
+            { name: 'held', holder: 'dan', mode: 'exclusive', limit: 1, ttlMs: 60_000 },
+            { wait: true },
+          )
+        ).kind,
+    }),
+    invariant: thereIs(`select from holdfast_lock where name = 'held'
+      and case when until_ms is null then entries @> '[{"h": "dan"}]' else entries = '[]' and holder = 'dan' and until_ms > 0 end`),
+    without: { find: /(update "holdfast_lock" set until_ms = 0[\s\S]*) and until_ms > 0/, put: '$1' },
     breaks: 'invariant violated',
   },
 }

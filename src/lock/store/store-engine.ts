@@ -1,6 +1,7 @@
 import { UnsupportedError } from '../../core/errors.ts'
 import { checkOptions } from '../../core/options.ts'
 import { channelOf, Listener, type OpenListenClient } from '../../store/listener.ts'
+import { requireRevision } from '../../store/migrations.ts'
 import { type Sql, sql } from '../../store/sql.ts'
 import type { Store } from '../../store/store.ts'
 import type {
@@ -22,6 +23,7 @@ import {
   renewStatement,
   takeStatement,
 } from './statements.ts'
+import { lockTables } from './tables.ts'
 import { wakersOf } from './wakers.ts'
 
 export interface StoreLocksOptions {
@@ -67,15 +69,12 @@ class StoreEngine implements LockEngine {
   readonly #store: Store
   readonly #listener: Listener | undefined
   readonly #channel: string
-  /** PostgreSQL has a cheaper statement for locks that nobody else wants. */
-  readonly #fast: boolean
-  /** Who has a place in a queue, so that the cheaper statement would be in vain. */
-  readonly #waiting = new Set<string>()
+  /** Who was seen beside others, so that the statements for who is alone would be in vain. */
+  readonly #beside = new Set<string>()
 
   constructor(store: Store, listen: OpenListenClient | undefined) {
     this.name = `${store.dialect.name} locks`
     this.#store = store
-    this.#fast = store.dialect.name === 'postgres'
     this.#channel = channelOf(store, 'lock', 'wake')
     const { clock, dialect } = store
     this.#listener =
@@ -99,7 +98,7 @@ class StoreEngine implements LockEngine {
 
   async ask(request: LockRequest, { wait }: { readonly wait: boolean }): Promise<LockAnswer> {
     const sentAtMs = this.clock.monotonic()
-    if (this.#fast && !this.#waiting.has(request.holder)) {
+    if (!this.#beside.has(request.holder)) {
       const [taken] = await this.#once<{ token: string }>(takeStatement(this.#store, request))
       if (taken !== undefined) {
         const { ttlMs } = request
@@ -117,10 +116,10 @@ class StoreEngine implements LockEngine {
     const stored = JSON.parse(row?.queue ?? '[]') as StoredEntry[]
     const queue = stored.map(toEntry)
     const index = queue.findIndex((entry) => entry.holder === request.holder)
+    if (queue.length > 1) this.#beside.add(request.holder)
     if (index < 0) return wait ? { kind: 'full', entriesMax: ENTRIES_MAX } : { kind: 'refused' }
     if (holdsAt(queue, index))
       return { kind: 'held', ...grantOf(stored[index] as StoredEntry, request, sentAtMs) }
-    this.#waiting.add(request.holder)
     const endsMs = Math.min(...stored.slice(0, index).map((entry) => entry.u))
     const lookInMs = Math.max(1, endsMs - Number(row?.changed_ms) + 1)
     return {
@@ -141,8 +140,7 @@ class StoreEngine implements LockEngine {
   }
 
   async release(request: Pick<LockRequest, 'name' | 'holder'>): Promise<boolean> {
-    this.#waiting.delete(request.holder)
-    if (this.#fast) {
+    if (!this.#beside.delete(request.holder)) {
       const given = await this.#once(giveStatement(this.#store, request))
       if (given.length === 1) return true
     }
@@ -179,8 +177,10 @@ class StoreEngine implements LockEngine {
   }
 
   async #read(where: Sql, limit: number): Promise<LockInfo[]> {
-    const rows = await this.#store.read<{ name: string; queue: string; now_ms: string | number }>(
-      readStatement(this.#store, where, limit),
+    const rows = await this.#ask(
+      this.#store.read<{ name: string; queue: string; now_ms: string | number }>(
+        readStatement(this.#store, where, limit),
+      ),
     )
     return rows
       .map((row) => {
@@ -199,7 +199,19 @@ class StoreEngine implements LockEngine {
    * round trip instead of two.
    */
   #once<R extends object>(statement: Sql): Promise<R[]> {
-    return this.#store.dialect.singleWriter ? this.#store.query<R>(statement) : this.#store.read<R>(statement)
+    const store = this.#store
+    return this.#ask(store.dialect.singleWriter ? store.query<R>(statement) : store.read<R>(statement))
+  }
+
+  /** Where the tables are of another revision, the database refuses our statements: says which, and what to do. */
+  async #ask<R>(sent: Promise<R[]>): Promise<R[]> {
+    try {
+      return await sent
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'STATEMENT_FAILED') throw error
+      const unfit = await this.#store.transaction((tx) => requireRevision(tx, lockTables)).catch((e) => e)
+      throw unfit?.code === 'SCHEMA_REVISION' ? unfit : error
+    }
   }
 
   /** Wakes those whose turn it may be now. */

@@ -20,6 +20,7 @@ export const postgresDialect: Dialect = {
   writableCte: true,
   seesLatest: sql.raw("current_setting('transaction_isolation') = 'read committed'"),
   nowMs: sql.raw('(extract(epoch from clock_timestamp()) * 1000)::bigint'),
+  greatest: sql.raw('greatest'),
 
   insertRows(table, columns, rows, options = {}) {
     const names = sql.names(columns)

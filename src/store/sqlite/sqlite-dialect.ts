@@ -17,6 +17,7 @@ export const sqliteDialect: Dialect = {
   writableCte: false,
   seesLatest: undefined,
   nowMs: sql.raw("cast((julianday('now') - 2440587.5) * 86400000.0 as integer)"),
+  greatest: sql.raw('max'),
 
   insertRows(table, columns, rows, options = {}) {
     const names = sql.names(columns)
