@@ -33,6 +33,8 @@ export interface CheckTransactionsOptions {
 
 /** Components and cycles that are explained; more are only counted. */
 const COMPONENTS_MAX = 8
+/** For levels that do not look at who read a version before it was replaced. */
+const NO_READERS = (): Int32Array => new Int32Array(0)
 
 /**
  * Checks a history of transactions against a level. `valid` is a proof: an order of the versions was recorded or found
@@ -105,6 +107,7 @@ function checkAxioms(
 ): string | undefined {
   const n = h.transactions
   dataEdges(h, reads, versions, edges)
+  openKeyEdges(reads, versions, NO_READERS, edges, n)
   const findings: Finding[] = []
   const input: AxiomInput = { history: h, reads, edges, sessionOrder: session, findings }
   const before = (1 << SO) | (1 << WR)
@@ -162,10 +165,8 @@ function checkDependencies(
   expired: () => boolean,
 ): string | undefined {
   const n = h.transactions
-  const readersOf =
-    searched && versions.open.length > 0 ? readersOfOpenKeys(h, reads, versions) : () => new Int32Array(0)
-  const keyNodes =
-    searched && versions.open.length > 0 ? openKeyEdges(reads, versions, readersOf, edges, keyNodesFrom) : 0
+  const readersOf = searched && versions.open.length > 0 ? readersOfOpenKeys(h, reads, versions) : NO_READERS
+  const keyNodes = openKeyEdges(reads, versions, readersOf, edges, keyNodesFrom)
   const nodes = keyNodesFrom + keyNodes
   // Read uncommitted forbids cycles of ww alone, read committed those of ww and wr.
   const kinds = !rules.cycles.includes('G1c')

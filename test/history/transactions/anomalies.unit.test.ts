@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { checkHistory } from '../../../src/history/transactions/check.ts'
 import { checkTransactions } from '../../../src/history/transactions/check-transactions.ts'
-import type { Level } from '../../../src/history/transactions/levels.ts'
+import { LEVELS, type Level } from '../../../src/history/transactions/levels.ts'
 import { history } from './notation.ts'
 
 const types = (lines: readonly string[], level: Level): string[] => [
@@ -12,6 +12,12 @@ describe('each anomaly is found by its name, at the weakest level that forbids i
   const cases: [name: string, lines: readonly string[], forbiddenAt: Level, allowedAt: Level | undefined][] =
     [
       ['G0', ['A: w x 1@1, w y 1@2', 'B: w x 2@2, w y 2@1'], 'read-uncommitted', undefined],
+      [
+        'G0', // nobody saw 1 in y: it came after all that was seen there, and in x before
+        ['A: a x 1, a y 1', 'B: a x 2, a y 2', 'C: l x [1 2]', 'D: l y [2]', 'E: a y 3'],
+        'read-uncommitted',
+        undefined,
+      ],
       ['G1a', ['A!: w x 1', 'B: r x 1'], 'read-committed', 'read-uncommitted'],
       ['G1b', ['A: w x 1, w x 2', 'B: r x 1'], 'read-committed', 'read-uncommitted'],
       ['G1c', ['A: w x 1, r y 1', 'B: w y 1, r x 1'], 'read-committed', 'read-uncommitted'],
@@ -56,6 +62,12 @@ describe('each anomaly is found by its name, at the weakest level that forbids i
     if (allowedAt !== undefined)
       expect(checkHistory(history(lines), { level: allowedAt })).toMatchObject({ verdict: 'valid' })
   })
+})
+
+it('what nobody read of a list comes after what was read, at every level', () => {
+  const lines = ['A: a x 1, a y 1', 'B: a x 2, a y 2', 'C: l x [1 2]', 'D: l y [2]', 'E: a y 3']
+  for (const level of LEVELS)
+    expect(checkHistory(history(lines), { level }), level).toMatchObject({ verdict: 'invalid' })
 })
 
 describe('what is not known is not called valid', () => {
