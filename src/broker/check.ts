@@ -1,9 +1,9 @@
-import { type Check, checkOptions, isCount, isName } from '../core/options.ts'
+import { type Check, checkOptions, isCount, isName, optionsOf, show } from '../core/options.ts'
 import type { Message, SubscribeOptions } from './broker.ts'
 
 /** @throws ConfigError */
 export function checkSubscription(options: SubscribeOptions, partitions: number): void {
-  const { topic, group, partition, prefetch, from } = options
+  const { topic, group, partition, prefetch, from } = optionsOf('subscribe', options)
   checkOptions(
     'subscribe',
     options,
@@ -15,7 +15,7 @@ export function checkSubscription(options: SubscribeOptions, partitions: number)
       isCount('prefetch', prefetch, 1, 65_535),
       from === undefined ||
         ['earliest', 'latest'].includes(from) ||
-        `from must be earliest or latest, got ${String(from)}`,
+        `from must be earliest or latest, got ${show(from)}`,
     ],
   )
 }

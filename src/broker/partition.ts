@@ -1,3 +1,4 @@
+import { checkArguments, isCount, isObject, isText } from '../core/options.ts'
 import type { Message } from './broker.ts'
 
 /**
@@ -6,6 +7,7 @@ import type { Message } from './broker.ts'
  * @see http://www.isthe.com/chongo/tech/comp/fnv/
  */
 export function partitionOf(key: string, partitions: number): number {
+  if (typeof key !== 'string' || !Number.isInteger(partitions) || partitions < 1) refuse(key, partitions)
   let hash = 0x811c9dc5
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
@@ -14,5 +16,10 @@ export function partitionOf(key: string, partitions: number): number {
 
 /** The partition of a message: that of its key; one without a key has no order and is spread by its id. */
 export function partitionOfMessage(message: Pick<Message, 'key' | 'id'>, partitions: number): number {
+  checkArguments('partitionOfMessage', isObject('message', message))
   return partitionOf(message.key ?? message.id, partitions)
+}
+
+function refuse(key: unknown, partitions: unknown): void {
+  checkArguments('partitionOf', isText('key', key), isCount('partitions', partitions, 1, 2 ** 31))
 }

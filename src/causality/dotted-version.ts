@@ -1,5 +1,13 @@
+import { type Check, checkArguments, isObject, show } from '../core/index.ts'
 import type { CausalOrder } from './order.ts'
-import { type Dot, includesDot, nextDot, type ReplicaId, type VersionVector } from './version-vector.ts'
+import {
+  checkVectors,
+  type Dot,
+  includesDot,
+  nextDot,
+  type ReplicaId,
+  type VersionVector,
+} from './version-vector.ts'
 
 /**
  * One version of a value: the event that wrote it, and what its writer had seen.
@@ -19,14 +27,26 @@ export interface DottedVersion {
  */
 export function dottedVersion(
   replica: ReplicaId,
-  { past, known }: { past: VersionVector; known: VersionVector },
+  seen: { past: VersionVector; known: VersionVector },
 ): DottedVersion {
+  checkArguments('dottedVersion', isObject('the second argument', seen))
+  const { past, known } = seen
+  checkVectors(past, known)
   return { dot: nextDot(known, replica), past }
 }
 
 /** What `a` is to `b`: one comparison each way, however many replicas there are. */
 export function compareVersions(a: DottedVersion, b: DottedVersion): CausalOrder {
+  checkArguments('compareVersions', isVersion(a), isVersion(b))
   if (a.dot.replica === b.dot.replica && a.dot.count === b.dot.count) return 'equal'
   if (includesDot(a.past, b.dot)) return 'after'
   return includesDot(b.past, a.dot) ? 'before' : 'concurrent'
+}
+
+function isVersion(value: unknown): Check {
+  const { dot, past } = (value ?? {}) as Partial<DottedVersion>
+  return (
+    (typeof dot === 'object' && past instanceof Map) ||
+    `a version is what dottedVersion gives, got ${show(value)}`
+  )
 }

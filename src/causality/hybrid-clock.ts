@@ -1,10 +1,13 @@
 import {
   type Clock,
   ConfigError,
+  checkArguments,
   checkOptions,
   HoldfastError,
   isDurationOrZero,
   isName,
+  optionsOf,
+  show,
   systemClock,
 } from '../core/index.ts'
 import { assertStamp, LOGICAL_MAX, type Stamp, WALL_MS_MAX } from './stamp.ts'
@@ -54,7 +57,7 @@ export class ClockDriftError extends HoldfastError {
 
 /** A hybrid logical clock. @throws ConfigError; PayloadError when `last` is no stamp */
 export function hybridClock(options: HybridClockOptions): HybridClock {
-  const { replica, driftMaxMs = 60_000, clock = systemClock } = options
+  const { replica, driftMaxMs = 60_000, clock = systemClock } = optionsOf('hybridClock', options)
   checkOptions(
     'hybridClock',
     options,
@@ -82,6 +85,8 @@ export function hybridClock(options: HybridClockOptions): HybridClock {
 
 /** The next stamp of the same replica when the wall clock says `nowMs`. Pure. @throws ConfigError after 2^48 - 1 ms */
 export function nextStamp(last: Stamp, nowMs: number): Stamp {
+  assertStamp(last)
+  checkArguments('nextStamp', Number.isFinite(nowMs) || `nowMs must be a number, got ${show(nowMs)}`)
   const { replica } = last
   const wallMs = Math.floor(nowMs)
   if (wallMs > last.wallMs) return checked({ wallMs, logical: 0, replica })

@@ -1,5 +1,5 @@
 import { canonicalJson } from '../core/index.ts'
-import type { Mergeable } from './mergeable.ts'
+import { type Mergeable, ofStates } from './mergeable.ts'
 import { readMembers } from './read.ts'
 import { assertStamp, compareStamps, decodeStamp, encodeStamp, type Stamp } from './stamp.ts'
 import { plainValue } from './value.ts'
@@ -21,7 +21,7 @@ export interface LastWriterWinsKind<T> extends Mergeable<LastWriterWins<T>> {
  */
 export function lastWriterWins<T>(): LastWriterWinsKind<T> {
   const merge = (a: LastWriterWins<T>, b: LastWriterWins<T>) => (compareWrites(a, b) < 0 ? b : a)
-  return {
+  const made: LastWriterWinsKind<T> = {
     kind: 'last-writer-wins',
     empty: null,
     merge,
@@ -37,6 +37,11 @@ export function lastWriterWins<T>(): LastWriterWinsKind<T> {
       return { stamp: decodeStamp(stamp), value: value as T }
     },
   }
+  return ofStates(made, isRegister)
+}
+
+function isRegister(state: LastWriterWins<unknown>): boolean {
+  return state === null || (typeof state?.stamp === 'object' && 'value' in state)
 }
 
 function compareWrites<T>(a: LastWriterWins<T>, b: LastWriterWins<T>): -1 | 0 | 1 {

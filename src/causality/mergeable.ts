@@ -1,4 +1,14 @@
-import { ConfigError, canonicalJson, checkOptions } from '../core/index.ts'
+import {
+  type Check,
+  ConfigError,
+  canonicalJson,
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isFunction,
+  optionsOf,
+  show,
+} from '../core/index.ts'
 import type { CausalOrder } from './order.ts'
 
 /**
@@ -22,8 +32,40 @@ export interface Mergeable<S> {
   decode(json: unknown): S
 }
 
+/** A kind of value that merges, ours or the caller's. */
+export function isKind(name: string, kind: unknown): Check {
+  return hasMethods(name, kind, 'a kind that merges, as growCounter or mergeable(…)', 'merge', 'encode')
+}
+
+/**
+ * The kind with its states checked at the door: `merge` and `compare` take two, every other method but `decode` begins
+ * with one. Callers without types may hand in what another kind made, or nothing.
+ * @throws ConfigError
+ */
+export function ofStates<S, Kind extends Mergeable<S>>(
+  kind: Kind & Mergeable<S>,
+  isState: (state: S) => boolean,
+): Kind {
+  const guard = (name: string, method: (...given: unknown[]) => unknown) => {
+    const states = name === 'merge' || name === 'compare' ? 2 : 1
+    return (...given: unknown[]) => {
+      const wrong =
+        given.length < states ? states - 1 : given.findIndex((s, i) => i < states && !isState(s as S))
+      if (wrong < 0) return method(...given)
+      throw new ConfigError(`${kind.kind}.${name}`, [
+        `the state must be of this kind, as .empty, .decode and its other methods give it, got ${show(given[wrong])}`,
+      ])
+    }
+  }
+  const members = Object.entries(kind).map(([name, member]) =>
+    typeof member === 'function' && name !== 'decode' ? [name, guard(name, member)] : [name, member],
+  )
+  return Object.freeze(Object.fromEntries(members))
+}
+
 /** True when the two states are the same, whatever the order in which they hold their parts. */
 export function sameState<S>(kind: Mergeable<S>, a: S, b: S): boolean {
+  checkArguments('sameState', isKind('kind', kind))
   return a === b || canonicalJson(kind.encode(a)) === canonicalJson(kind.encode(b))
 }
 
@@ -44,20 +86,19 @@ export interface MergeableOptions<S> {
  * @throws ConfigError when a part is missing
  */
 export function mergeable<S>(options: MergeableOptions<S>): Mergeable<S> {
-  const { kind, merge, compare, encode, decode } = options
-  const isFunction = (name: string, value: unknown, must: boolean) =>
-    typeof value === 'function' || (!must && value === undefined) || `${name} must be a function`
+  const { kind, merge, compare, encode, decode } = optionsOf('mergeable', options)
   checkOptions(
     'mergeable',
     options,
     ['kind', 'empty', 'merge', 'compare', 'encode', 'decode'],
     [
-      /^[a-z][a-z0-9-]{0,49}$/.test(kind) || 'kind must be lower-case letters, digits and dashes, at most 50',
+      (typeof kind === 'string' && /^[a-z][a-z0-9-]{0,49}$/.test(kind)) ||
+        'kind must be lower-case letters, digits and dashes, at most 50',
       'empty' in options || 'empty is missing',
-      isFunction('merge', merge, true),
-      isFunction('compare', compare, false),
-      isFunction('encode', encode, false),
-      isFunction('decode', decode, false),
+      isFunction('merge', merge),
+      compare === undefined || isFunction('compare', compare),
+      encode === undefined || isFunction('encode', encode),
+      decode === undefined || isFunction('decode', decode),
     ],
   )
   return Object.freeze({
@@ -74,6 +115,6 @@ export function mergeable<S>(options: MergeableOptions<S>): Mergeable<S> {
 export function checkWhole(subject: string, name: string, value: unknown, min: number): void {
   if (!Number.isSafeInteger(value) || (value as number) < min)
     throw new ConfigError(subject, [
-      `${name} must be a whole number from ${min} to 2^53 - 1, got ${String(value)}`,
+      `${name} must be a whole number from ${min} to 2^53 - 1, got ${show(value)}`,
     ])
 }

@@ -1,5 +1,5 @@
 import { decodeDots, encodeDots, type LiveDots, mergeDots, withDotAlive, withoutDots } from './live-dots.ts'
-import type { Mergeable } from './mergeable.ts'
+import { type Mergeable, ofStates } from './mergeable.ts'
 import { readMembers } from './read.ts'
 import { plainValue } from './value.ts'
 import {
@@ -8,6 +8,7 @@ import {
   decodeVector,
   emptyVector,
   encodeVector,
+  isVector,
   mergeVectors,
   nextDot,
   type ReplicaId,
@@ -45,7 +46,7 @@ export interface MultiValueKind<T> extends Mergeable<MultiValue<T>> {
  * Consistent Stores (dotted version vector sets)
  */
 export function multiValue<T>(): MultiValueKind<T> {
-  return {
+  const made: MultiValueKind<T> = {
     kind: 'multi-value',
     empty: { context: emptyVector, alive: [] },
     merge: mergeMultiValues,
@@ -77,6 +78,7 @@ export function multiValue<T>(): MultiValueKind<T> {
       }
     },
   }
+  return ofStates(made, (state: MultiValue<T>) => isVector(state?.context) && Array.isArray(state.alive))
 }
 
 function mergeMultiValues<T>(a: MultiValue<T>, b: MultiValue<T>): MultiValue<T> {

@@ -1,13 +1,15 @@
-import { isName, PayloadError } from '../core/index.ts'
+import { checkArguments, isFunction, isName, PayloadError } from '../core/index.ts'
 import { decodeDots, encodeDots, type LiveDots, mergeDots, withDotAlive } from './live-dots.ts'
-import type { Mergeable } from './mergeable.ts'
+import { isKind, type Mergeable, ofStates } from './mergeable.ts'
 import { malformed, readMembers, readPairs } from './read.ts'
 import {
   bumpVector,
+  checkReplica,
   compareVectors,
   decodeVector,
   emptyVector,
   encodeVector,
+  isVector,
   mergeVectors,
   nextDot,
   type ReplicaId,
@@ -50,15 +52,17 @@ export interface ObservedRemoveMapKind<S> extends Mergeable<ObservedRemoveMap<S>
  * @see Almeida, Shoker, Baquero 2018, Delta State Replicated Data Types, section 7.4; Riak's maps
  */
 export function observedRemoveMap<S>(values: Mergeable<S>): ObservedRemoveMapKind<S> {
+  checkArguments('observedRemoveMap', isKind('values', values))
   const kind = `observed-remove-map of ${values.kind}`
   const mergedValue = (alive: LiveDots<S>): S =>
     alive.length === 1 ? (alive[0] as { value: S }).value : alive.map((dot) => dot.value).reduce(values.merge)
-  return {
+  const made: ObservedRemoveMapKind<S> = {
     kind,
     empty: { context: emptyVector, entries: new Map() },
     merge: mergeMaps,
     compare: (a, b) => compareVectors(a.context, b.context),
     update(state, replica, key, change) {
+      checkArguments('observed-remove-map.update', isFunction('change', change))
       checkKey(key)
       const alive = state.entries.get(key)
       const value = change(alive === undefined ? values.empty : mergedValue(alive))
@@ -67,12 +71,15 @@ export function observedRemoveMap<S>(values: Mergeable<S>): ObservedRemoveMapKin
       return { context: withDot(state.context, dot), entries }
     },
     remove(state, replica, key) {
+      checkReplica(replica)
+      checkKey(key)
       if (!state.entries.has(key)) return state
       const entries = new Map(state.entries)
       entries.delete(key)
       return { context: bumpVector(state.context, replica), entries }
     },
     get(state, key) {
+      checkKey(key)
       const alive = state.entries.get(key)
       return alive && mergedValue(alive)
     },
@@ -99,6 +106,10 @@ export function observedRemoveMap<S>(values: Mergeable<S>): ObservedRemoveMapKin
       return { context, entries }
     },
   }
+  return ofStates(
+    made,
+    (state: ObservedRemoveMap<S>) => isVector(state?.context) && state.entries instanceof Map,
+  )
 }
 
 const KEY_LENGTH_MAX = 1000

@@ -45,7 +45,7 @@ export function observedRemoveSet<T>(): ObservedRemoveSetKind<T> {
       return map.update(state, replica, canonicalJson(plain), () => plain)
     },
     remove: (state, replica, element) => map.remove(state, replica, canonicalJson(plainValue(element))),
-    has: (state, element) => state.entries.has(canonicalJson(plainValue(element))),
+    has: (state, element) => map.get(state, canonicalJson(plainValue(element))) !== undefined,
     elements: (state) => map.keys(state).map((key) => map.get(state, key) as T),
   }
 }

@@ -20,6 +20,8 @@ export const LOGICAL_MAX = 0xffff
 
 /** Total: by time, then count, then the name of the replica. 0 only for the same stamp. */
 export function compareStamps(a: Stamp, b: Stamp): -1 | 0 | 1 {
+  assertStamp(a)
+  assertStamp(b)
   if (a.wallMs !== b.wallMs) return a.wallMs < b.wallMs ? -1 : 1
   if (a.logical !== b.logical) return a.logical < b.logical ? -1 : 1
   if (a.replica !== b.replica) return a.replica < b.replica ? -1 : 1

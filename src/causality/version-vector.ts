@@ -1,4 +1,4 @@
-import { ConfigError, isName } from '../core/index.ts'
+import { type Check, ConfigError, checkArguments, isCount, isName, isObject, show } from '../core/index.ts'
 import { type CausalOrder, orderOf } from './order.ts'
 import { malformed, readPairs } from './read.ts'
 
@@ -24,12 +24,14 @@ export const emptyVector: VersionVector = new Map()
 
 /** What `a` is to `b`. */
 export function compareVectors(a: VersionVector, b: VersionVector): CausalOrder {
+  checkVectors(a, b)
   if (a === b) return 'equal'
   return orderOf(exceeds(a, b), exceeds(b, a))
 }
 
 /** Everything that either has seen. The same object as one of them where that one has seen it all. */
 export function mergeVectors(a: VersionVector, b: VersionVector): VersionVector {
+  checkVectors(a, b)
   if (!exceeds(b, a)) return a
   if (!exceeds(a, b)) return b
   const merged = new Map(a)
@@ -39,11 +41,19 @@ export function mergeVectors(a: VersionVector, b: VersionVector): VersionVector 
 
 /** True when the event has been seen. */
 export function includesDot(vector: VersionVector, dot: Dot): boolean {
+  checkVectors(vector, vector)
+  if (typeof dot?.count !== 'number')
+    checkArguments(
+      'version vector',
+      isObject('dot', dot),
+      isCount('dot.count', dot?.count, 0, Number.MAX_SAFE_INTEGER),
+    )
   return dot.count <= (vector.get(dot.replica) ?? 0)
 }
 
 /** The replica's next event after what `vector` has seen of it. @throws ConfigError for a bad name, and after 2^53 - 1 */
 export function nextDot(vector: VersionVector, replica: ReplicaId): Dot {
+  checkVectors(vector, vector)
   checkReplica(replica)
   const count = (vector.get(replica) ?? 0) + 1
   if (count > Number.MAX_SAFE_INTEGER)
@@ -63,6 +73,7 @@ export function bumpVector(vector: VersionVector, replica: ReplicaId): VersionVe
 
 /** JSON pairs in the order of the names, so that equal vectors have equal text. */
 export function encodeVector(vector: VersionVector): [ReplicaId, number][] {
+  checkVectors(vector, vector)
   return [...vector].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
@@ -89,6 +100,22 @@ export function decodeVector(json: unknown): VersionVector {
 export function checkReplica(replica: unknown): asserts replica is ReplicaId {
   const named = isName('replica', replica)
   if (named !== true) throw new ConfigError('version vector', [named])
+}
+
+/** Callers without types; an array has `entries` too, and would be read as an empty vector. @throws ConfigError */
+export function checkVectors(a: unknown, b: unknown): void {
+  if (isVector(a) && isVector(b)) return
+  checkArguments('version vector', checkVector(a), checkVector(b))
+}
+
+export function isVector(value: unknown): value is VersionVector {
+  return value instanceof Map
+}
+
+function checkVector(value: unknown): Check {
+  return (
+    isVector(value) || `a version vector is a Map, as emptyVector and decodeVector give, got ${show(value)}`
+  )
 }
 
 /** True when `a` has seen an event that `b` has not. */

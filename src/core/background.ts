@@ -1,3 +1,4 @@
+import { checkOptions, isDurationOrZero, optionsOf } from './options.ts'
 /**
  * A part that runs until told to stop: relay, consumer, lease keeper.
  *
@@ -7,6 +8,17 @@
 export interface Background extends AsyncDisposable {
   readonly done: Promise<void>
   stop(options?: { drainMs?: number }): Promise<void>
+}
+
+/** How long a `stop` is to wait. @throws ConfigError */
+export function drainMsOf<Usual>(
+  subject: string,
+  options: { readonly drainMs?: number },
+  usual: Usual,
+): number | Usual {
+  const { drainMs } = optionsOf(subject, options)
+  checkOptions(subject, options, ['drainMs'], [drainMs === undefined || isDurationOrZero('drainMs', drainMs)])
+  return drainMs ?? usual
 }
 
 /** A wake-up bell: `wait` returns at the first `ring` since the previous `wait`, or after `ms`. */

@@ -1,5 +1,5 @@
 export { anySignal, orAbort, throwIfAborted } from './abort.ts'
-export { type Background, Bell } from './background.ts'
+export { type Background, Bell, drainMsOf } from './background.ts'
 export { type Backoff, backoffMs } from './backoff.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { COMPANIONS, type Companions } from './companions.ts'
@@ -16,11 +16,19 @@ export { canonicalJson, encodeJson } from './json.ts'
 export { type Log, silentLog } from './log.ts'
 export {
   type Check,
+  checkArguments,
   checkOptions,
+  hasMethods,
   isCount,
   isDuration,
   isDurationOrZero,
+  isFunction,
+  isList,
   isName,
+  isObject,
+  isText,
+  optionsOf,
+  show,
 } from './options.ts'
 export {
   checkSchema,

@@ -1,5 +1,6 @@
 import { throwIfAborted } from '../core/abort.ts'
-import { checkOptions, isAge, isCount, isName } from '../core/options.ts'
+import { checkArguments, checkOptions, isAge, isCount, isName, isObject } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -17,6 +18,7 @@ export interface PruneOptions {
 
 /** Forgets old effects, in bounded batches, each a transaction of its own. Gives the number of rows removed. */
 export async function pruneEffects(store: Store, options: PruneOptions): Promise<number> {
+  checkArguments('pruneEffects', isStore(store), isObject('options', options))
   const { limit = 1_000, batchesMax = 1_000, signal } = options
   checkOptions(
     'pruneEffects',

@@ -1,4 +1,13 @@
-import { type Check, checkOptions, isName, isToken } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isList,
+  isName,
+  isObject,
+  isToken,
+} from '../core/options.ts'
+import { isTransaction } from '../store/arguments.ts'
 import { SerializationError } from '../store/errors.ts'
 import { Sql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -47,6 +56,7 @@ export type Recorded = { readonly kind: 'first' } | ({ readonly kind: 'repeated'
  * @throws StaleEpochError, outcome `not-applied`: let it end the transaction
  */
 export async function recordEffect(tx: Transaction, options: EffectOptions): Promise<Recorded> {
+  checkArguments('recordEffect', isTransaction(tx), isObject('options', options))
   const { id, lease } = options
   checkOptions('recordEffect', options, OPTION_NAMES, [isName('id', id, 500), ...effectChecks(options)])
   for (let tries = 1; tries <= 2; tries++) {
@@ -77,11 +87,13 @@ export interface RecordedEffects {
  * @throws StaleEpochError when the lease, or one of the effects, has a newer epoch
  */
 export async function recordEffects(tx: Transaction, options: EffectsOptions): Promise<RecordedEffects> {
+  checkArguments('recordEffects', isTransaction(tx), isObject('options', options))
   const { ids, lease } = options
+  checkArguments('recordEffects', isList('ids', ids))
   checkOptions(
     'recordEffects',
     options,
-    [...OPTION_NAMES, 'ids'],
+    [...OPTION_NAMES.filter((name) => name !== 'id'), 'ids'],
     [
       ...ids.map((id) => isName('each id', id, 500)),
       new Set(ids).size === ids.length || 'ids must be without duplicates',

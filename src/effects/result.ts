@@ -1,5 +1,7 @@
 import { ConfigError } from '../core/errors.ts'
 import { encodeJson } from '../core/json.ts'
+import { checkArguments, isFunction, isName, isObject, isText } from '../core/options.ts'
+import { isTransaction } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { type EffectKey, type EffectOptions, recordEffect } from './record.ts'
@@ -13,9 +15,17 @@ const RESULT_LIMIT_BYTES = 1_000_000
  */
 export async function storeEffectResult(
   tx: Transaction,
-  { scope, id, phase = '' }: EffectKey,
+  effect: EffectKey,
   result: string | null,
 ): Promise<void> {
+  checkArguments(
+    'storeEffectResult',
+    isTransaction(tx),
+    isObject('effect', effect),
+    result === null || isText('result', result),
+  )
+  const { scope, id, phase = '' } = effect
+  checkArguments('storeEffectResult', isName('scope', scope), isName('id', id, 500), isText('phase', phase))
   const changed = await tx.execute(
     sql`update ${tx.store.table('effect')} set result = ${result}
       where scope = ${scope} and id = ${id} and phase = ${phase}`,
@@ -37,6 +47,7 @@ export async function once<T>(
   effect: EffectOptions,
   work: () => Promise<T>,
 ): Promise<{ kind: 'first' | 'repeated'; result: T }> {
+  checkArguments('once', isTransaction(tx), isObject('effect', effect), isFunction('work', work))
   const recorded = await recordEffect(tx, effect)
   if (recorded.kind === 'repeated') {
     return { kind: 'repeated', result: JSON.parse(recorded.result ?? 'null') as T }

@@ -1,5 +1,6 @@
 import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isName, isToken } from '../core/options.ts'
+import { checkArguments, checkOptions, isName, isToken } from '../core/options.ts'
+import { isTransaction } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { StaleFenceError } from './errors.ts'
@@ -39,6 +40,7 @@ export async function fence(
   tx: Transaction,
   given: FenceOptions | FencedLock | readonly FencedLock[],
 ): Promise<void> {
+  checkArguments('fence', isTransaction(tx))
   if (isList(given)) {
     // One order everywhere, so that two transactions with the same locks do not wait for each other in a circle.
     for (const lock of [...given].sort((a, b) => (a.name < b.name ? -1 : 1))) await fence(tx, lock)

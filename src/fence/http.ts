@@ -1,5 +1,5 @@
 import { HoldfastError } from '../core/errors.ts'
-import { isName, isToken } from '../core/options.ts'
+import { checkOptions, isFunction, isName, isToken, optionsOf } from '../core/options.ts'
 import { type FencedLock, toPresent } from './fence.ts'
 
 /** The request carries no `Fencing-Token`, or one that cannot be read. */
@@ -39,7 +39,7 @@ export function readFencingHeader(value: string | null | undefined): FencedLock 
   if (value === null || value === undefined || value === '') {
     throw new FencingTokenError(428, `the request needs the header ${FENCING_HEADER}`)
   }
-  const [, digits = '', name = '', holder = ''] = HEADER.exec(value) ?? []
+  const [, digits = '', name = '', holder = ''] = (typeof value === 'string' && HEADER.exec(value)) || []
   const read = { token: BigInt(digits), name: decode(name), holder: decode(holder) }
   const checks = [isToken('token', read.token), isName('name', read.name, 500), isName('holder', read.holder)]
   const problem = checks.find((check) => check !== true)
@@ -79,7 +79,14 @@ export interface FencingOptions {
  * another resource. It checks nothing against the store; `fence(tx, request.fencing)` in the handler's transaction does.
  * For Fetch-style handlers (Hono, Fastify) call `readFencingHeader` with the header's value.
  */
-export function fencingMiddleware({ resource }: FencingOptions = {}) {
+export function fencingMiddleware(options: FencingOptions = {}) {
+  const { resource } = optionsOf('fencingMiddleware', options)
+  checkOptions(
+    'fencingMiddleware',
+    options,
+    ['resource'],
+    [resource === undefined || isFunction('resource', resource)],
+  )
   return (request: FencingRequest, response: FencingResponse, next: (error?: unknown) => void): void => {
     try {
       const value = request.headers[FENCING_HEADER.toLowerCase()]

@@ -1,3 +1,5 @@
+import { checkArguments } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { compileSql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 
@@ -9,6 +11,7 @@ import type { Store } from '../store/store.ts'
  * inserting into it is the call, and a stale token fails with the message `STALE_FENCE`. Both work in the open transaction.
  */
 export function fenceSql(store: Store): string[] {
+  checkArguments('fenceSql', isStore(store))
   const { dialect } = store
   const table = compileSql(store.table('fence'), dialect).text
   const name = compileSql(store.table('present'), dialect).text

@@ -1,6 +1,16 @@
 import { ConfigError } from '../core/index.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isBoolean,
+  isCount,
+  isObject,
+  isOneOf,
+  show,
+} from '../core/options.ts'
 import { checkDelivery } from './delivery/check-delivery.ts'
-import { detectFormat, type Format } from './formats/detect.ts'
+import { detectFormat, FORMATS, type Format } from './formats/detect.ts'
 import { parseEdnHistory } from './formats/edn-history.ts'
 import { beginsArray } from './formats/json-array.ts'
 import { parseJsonLines } from './formats/jsonl.ts'
@@ -15,6 +25,7 @@ import {
   type CobraLog,
   checkTransactions,
   JsonLinesScanner,
+  LEVELS,
   type Level,
   MalformedHistoryError,
   parseCobra,
@@ -66,10 +77,54 @@ export type HistorySource =
  * @throws MalformedHistoryError with the line; ConfigError when model, level and format do not go together
  */
 export function checkHistory(source: HistorySource, options: CheckHistoryOptions): Verdict {
+  checkArguments('checkHistory', isObject('source', source), isObject('options', options))
+  checkOptions('checkHistory', options, OPTION_NAMES, [
+    isModel(options.model),
+    isSource(source),
+    options.level === undefined || isOneOf('level', options.level, LEVELS),
+    options.format === undefined || isOneOf('format', options.format, FORMATS),
+    options.independent === undefined || isBoolean('independent', options.independent),
+    options.total === undefined || Number.isFinite(options.total) || 'total must be a number',
+    options.configurationsMax === undefined ||
+      isCount('configurationsMax', options.configurationsMax, 1, Number.MAX_SAFE_INTEGER),
+  ])
   const started = performance.now()
   const format = formatOf(source, options)
   const verdict = check(source, format, options)
   return { ...verdict, seconds: (performance.now() - started) / 1000 }
+}
+
+const OPTION_NAMES = [
+  'model',
+  'level',
+  'format',
+  'independent',
+  'initial',
+  'total',
+  'negativeBalances',
+  'allowDuplicates',
+  'expired',
+  'configurationsMax',
+]
+
+function isModel(model: ModelName | Model): Check {
+  const known = MODELS.some((name) => name === model)
+  return (
+    known ||
+    (typeof model === 'object' && typeof model?.step === 'function') ||
+    `model must be one of ${MODELS.join(', ')}, or a model of your own, got ${show(model)}`
+  )
+}
+
+function isSource(source: HistorySource): Check {
+  const { bytes, chunks, head, logs, events } = source as Partial<Record<string, unknown>>
+  return (
+    bytes instanceof Uint8Array ||
+    (chunks !== undefined && head instanceof Uint8Array) ||
+    Array.isArray(logs) ||
+    Array.isArray(events) ||
+    'source must be { bytes }, { chunks, head }, { logs } or { events }'
+  )
 }
 
 function check(

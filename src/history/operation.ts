@@ -1,3 +1,4 @@
+import { type Check, show } from '../core/options.ts'
 /**
  * Whether a process is a client: the nemesis and the log of Jepsen's tests write into the same history, and what they
  * write is no operation. A client may have any other name.
@@ -26,4 +27,12 @@ export interface HistoryEvent {
   readonly group?: string
   /** Line in the source, from 1. */
   readonly line?: number
+}
+
+/** The events of a history that callers have at hand. */
+export function areEvents(events: unknown): Check {
+  return (
+    (Array.isArray(events) && events.every((event) => typeof event === 'object' && event !== null)) ||
+    `events must be an array of events, each { process, type, f, value }, got ${show(events)}`
+  )
 }

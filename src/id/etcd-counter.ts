@@ -1,4 +1,4 @@
-import { checkOptions, isName } from '../core/options.ts'
+import { checkOptions, isName, optionsOf } from '../core/options.ts'
 import { IdInUseError, IdStateError } from './errors.ts'
 import { isSequence } from './layout.ts'
 import { answered, checkFits, type SequenceSource } from './source.ts'
@@ -31,7 +31,7 @@ const TRIES_MAX = 100
  * @throws ConfigError
  */
 export function etcdCounter(client: EtcdCounterClient, options: EtcdCounterOptions = {}): SequenceSource {
-  const { key = 'holdfast/ids', notBelow = 0n } = options
+  const { key = 'holdfast/ids', notBelow = 0n } = optionsOf('etcdCounter', options)
   checkOptions(
     'etcdCounter',
     options,

@@ -1,4 +1,4 @@
-import { checkOptions, isCount } from '../core/options.ts'
+import { checkOptions, isCount, optionsOf } from '../core/options.ts'
 import { checkId, ID_MAX, isId } from './layout.ts'
 import type { Permutation } from './permutation.ts'
 
@@ -20,7 +20,7 @@ const PUBLIC: FeistelKeys = { key: 0xdeadbeefcafebaben }
  */
 export function feistel(keys?: FeistelKeys | 'public'): Permutation {
   const given = keys === undefined || keys === 'public' ? PUBLIC : keys
-  const { key, rounds = 6 } = given
+  const { key, rounds = 6 } = optionsOf('feistel', given)
   checkOptions(
     'feistel',
     given,

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/options.ts'
+import { checkOptions, optionsOf, show } from '../core/options.ts'
 import type { StandardSchemaV1 } from '../core/standard-schema.ts'
 import { base62, crockford32, notAnId } from './text.ts'
 
@@ -35,15 +35,15 @@ export function idType<const Prefix extends string>(
   prefix: Prefix,
   options: IdTypeOptions = {},
 ): IdType<Prefix> {
-  const { text = 'base62', checkDigit = false } = options
+  const { text = 'base62', checkDigit = false } = optionsOf('idType', options)
   checkOptions(
     'idType',
     options,
     ['text', 'checkDigit'],
     [
-      /^[A-Za-z][A-Za-z0-9]{0,15}$/.test(prefix) ||
+      (typeof prefix === 'string' && /^[A-Za-z][A-Za-z0-9]{0,15}$/.test(prefix)) ||
         'prefix must be a letter and at most 15 more letters or digits',
-      ['base62', 'crockford32'].includes(text) || `text must be base62 or crockford32, got ${String(text)}`,
+      ['base62', 'crockford32'].includes(text) || `text must be base62 or crockford32, got ${show(text)}`,
       typeof checkDigit === 'boolean' || 'checkDigit must be true or false',
     ],
   )

@@ -1,4 +1,4 @@
-import { type Check, checkOptions } from '../core/options.ts'
+import { type Check, checkOptions, optionsOf, show } from '../core/options.ts'
 
 /** What an id says once it is decoded: which generator made it, and how many that one had made before. */
 export interface IdParts {
@@ -16,7 +16,8 @@ export const ID_MAX = 2n ** 64n - 1n
  * `instance << 48 | sequence`: the value that goes through the permutation.
  * @throws ConfigError for a part out of range; nothing is ever cut off to fit
  */
-export function composeRaw({ instance, sequence }: IdParts): bigint {
+export function composeRaw(parts: IdParts): bigint {
+  const { instance, sequence } = optionsOf('id', parts)
   checkOptions('id', {}, [], [isInstance('instance', instance), isSequence('sequence', sequence)])
   return (BigInt(instance) << 48n) | sequence
 }
@@ -41,7 +42,7 @@ export function isId(name: string, id: unknown): Check {
 export function isInstance(name: string, instance: unknown): Check {
   return (
     (Number.isInteger(instance) && (instance as number) >= 0 && (instance as number) <= INSTANCE_MAX) ||
-    `${name} must be a whole number from 0 to ${INSTANCE_MAX}, got ${String(instance)}`
+    `${name} must be a whole number from 0 to ${INSTANCE_MAX}, got ${show(instance)}`
   )
 }
 

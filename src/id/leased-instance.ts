@@ -1,6 +1,7 @@
 import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isCount, isDuration, isName } from '../core/options.ts'
+import { checkOptions, isCount, isDuration, isName, optionsOf } from '../core/options.ts'
 import { acquireLease, type HeldLease, keepLeases, listLeases, uniqueOwner } from '../lease/index.ts'
+import { isStore } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 import { IdInUseError } from './errors.ts'
 import { INSTANCE_MAX } from './layout.ts'
@@ -37,13 +38,18 @@ export interface LeasedInstanceOptions {
  * @throws ConfigError
  */
 export function leasedInstance(store: Store, options: LeasedInstanceOptions = {}): InstanceSource {
-  const { scope = 'ids', count = 1024, ttlMs = 30_000, log = silentLog } = options
+  const {
+    scope = 'ids',
+    count = 1024,
+    ttlMs = 30_000,
+    log = silentLog,
+  } = optionsOf('leasedInstance', options)
   checkOptions(
     'leasedInstance',
     options,
     ['scope', 'count', 'ttlMs', 'log'],
     [
-      typeof store?.transaction === 'function' || 'store must be a Store',
+      isStore(store),
       isName('scope', scope, 150),
       isCount('count', count, 1, INSTANCE_MAX + 1),
       isDuration('ttlMs', ttlMs),

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/options.ts'
+import { checkOptions, optionsOf } from '../core/options.ts'
 import { checkId, ID_MAX, isId } from './layout.ts'
 import type { Permutation } from './permutation.ts'
 
@@ -21,7 +21,7 @@ const PUBLIC: MultiplicativeKeys = { multiplier: 0x9e3779b185ebca87n, offset: 0x
  */
 export function multiplicative(keys?: MultiplicativeKeys | 'public'): Permutation {
   const given = keys === undefined || keys === 'public' ? PUBLIC : keys
-  const { multiplier, offset } = given
+  const { multiplier, offset } = optionsOf('multiplicative', given)
   checkOptions(
     'multiplicative',
     given,

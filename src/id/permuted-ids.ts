@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts'
-import { checkOptions, isCount } from '../core/options.ts'
+import { checkOptions, isCount, optionsOf } from '../core/options.ts'
 import { IdsStoppedError } from './errors.ts'
 import { composeRaw, type IdParts, isInstance, splitRaw } from './layout.ts'
 import type { HeldInstance, InstanceSource } from './leased-instance.ts'
@@ -61,7 +61,7 @@ export interface PermutedIds extends AsyncDisposable {
  * @throws ConfigError with every problem of the options
  */
 export function permutedIds(options: PermutedIdsOptions): PermutedIds {
-  const { instance, source, blockSize = 4096, prefetch = true, log } = options
+  const { instance, source, blockSize = 4096, prefetch = true, log } = optionsOf('permutedIds', options)
   const permutation = options.permutation ?? multiplicative()
   checkOptions(
     'permutedIds',

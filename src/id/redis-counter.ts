@@ -1,4 +1,4 @@
-import { checkOptions, isName } from '../core/options.ts'
+import { checkOptions, isName, optionsOf } from '../core/options.ts'
 import { IdStateError } from './errors.ts'
 import { isSequence } from './layout.ts'
 import { answered, checkFits, type SequenceSource } from './source.ts'
@@ -37,7 +37,7 @@ return string.format('%.0f', next)`
  * @throws ConfigError
  */
 export function redisCounter(client: RedisCounterClient, options: RedisCounterOptions = {}): SequenceSource {
-  const { key = 'holdfast:ids', notBelow = 0n } = options
+  const { key = 'holdfast:ids', notBelow = 0n } = optionsOf('redisCounter', options)
   checkOptions(
     'redisCounter',
     options,

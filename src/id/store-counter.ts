@@ -1,4 +1,5 @@
-import { checkOptions, isName } from '../core/options.ts'
+import { checkOptions, isName, optionsOf } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
@@ -21,16 +22,12 @@ export interface StoreCounterOptions {
  * @throws ConfigError
  */
 export function storeCounter(store: Store, options: StoreCounterOptions = {}): SequenceSource {
-  const { name = 'ids', notBelow = 0n } = options
+  const { name = 'ids', notBelow = 0n } = optionsOf('storeCounter', options)
   checkOptions(
     'storeCounter',
     options,
     ['name', 'notBelow'],
-    [
-      typeof store?.transaction === 'function' || 'store must be a Store',
-      isName('name', name),
-      isSequence('notBelow', notBelow),
-    ],
+    [isStore(store), isName('name', name), isSequence('notBelow', notBelow)],
   )
   return {
     shared: true,

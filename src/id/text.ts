@@ -1,4 +1,5 @@
 import { ConfigError, PayloadError } from '../core/errors.ts'
+import { checkArguments, isOneOf } from '../core/options.ts'
 import { checkId, ID_MAX } from './layout.ts'
 
 /** A way to write an id as text, of fixed length unless it is decimal. */
@@ -25,7 +26,7 @@ export const decimal: IdText = {
     throw new ConfigError('id', ['decimal text has no check digit; use base62 or crockford32'])
   },
   decode(text) {
-    if (!/^(0|[1-9][0-9]{0,19})$/.test(text)) throw notAnId('decimal digits without leading zeros')
+    if (!/^(0|[1-9][0-9]{0,19})$/.test(asText(text))) throw notAnId('decimal digits without leading zeros')
     return inRange(BigInt(text))
   },
   decodeChecked: () => {
@@ -170,7 +171,11 @@ export function readId(given: string, form?: ReadId['text']): ReadId {
   const [text0] = candidates
   if (text0 === undefined)
     throw notAnId('decimal, 11 or 12 characters of base62, or 13 or 14 of Crockford base 32')
+  if (form !== undefined)
+    checkArguments('readId', isOneOf('form', form, ['decimal', 'base62', 'crockford32']))
   const codec = { decimal, base62, crockford32 }[text0]
+  if (codec === undefined)
+    throw new ConfigError('readId', ['the form must be decimal, base62 or crockford32'])
   const checked = { decimal: false, base62: text.length === 12, crockford32: plain === 14 }[text0]
   return { id: checked ? codec.decodeChecked(text) : codec.decode(text), text: text0, prefix, checked }
 }

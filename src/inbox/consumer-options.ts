@@ -1,8 +1,21 @@
 import type { Broker } from '../broker/index.ts'
 import { type Log, silentLog } from '../core/log.ts'
-import { type Check, checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isAtMost,
+  isCount,
+  isDuration,
+  isDurationOrZero,
+  isFunction,
+  isList,
+  isName,
+  isObject,
+} from '../core/options.ts'
 import { uniqueOwner } from '../lease/index.ts'
 import type { Isolation, OwnTransaction } from '../store/index.ts'
+import { isIsolation } from '../store/transaction-options.ts'
 import type { ConsumerRetry } from './next-step.ts'
 import type { ReceivedMessage } from './received-message.ts'
 
@@ -99,6 +112,16 @@ const KNOWN = [
 
 /** @throws ConfigError with every problem at once */
 export function resolveConsumerOptions(given: GivenConsumer): ResolvedConsumer {
+  checkArguments(
+    'consumer',
+    isObject('options', given),
+    given?.topics === undefined || isList('topics', given.topics),
+    given?.retry === undefined || isObject('retry', given.retry),
+    given?.batch === undefined || isObject('batch', given.batch),
+    given?.owner === undefined || isName('owner', given.owner, 100),
+    given?.handler === undefined || isFunction('handler', given.handler),
+    given?.batchHandler === undefined || isFunction('batchHandler', given.batchHandler),
+  )
   const { attemptsMax = 10, baseMs = 100, capMs = 30_000 } = given.retry ?? {}
   const resolved: ResolvedConsumer = {
     broker: given.broker,
@@ -132,14 +155,14 @@ export function resolveConsumerOptions(given: GivenConsumer): ResolvedConsumer {
     isCount('retry.attemptsMax', attemptsMax, 1, 1_000),
     isDuration('retry.baseMs', baseMs),
     isDuration('retry.capMs', capMs),
-    baseMs <= capMs || `retry.baseMs (${baseMs}) must be at most retry.capMs (${capMs})`,
+    isAtMost('retry.baseMs', baseMs, 'retry.capMs', capMs),
     ...unknownKeys('retry', given.retry, ['attemptsMax', 'baseMs', 'capMs']),
     ...unknownKeys('batch', given.batch, ['sizeMax']),
+    given.isolation === undefined || isIsolation(given.isolation),
     isDuration('ttlMs', resolved.ttlMs),
     isDuration('handlerTimeoutMs', resolved.handlerTimeoutMs),
     isDurationOrZero('deadLetterPollMs', resolved.deadLetterPollMs),
     ['earliest', 'latest'].includes(resolved.from) || 'from must be earliest or latest',
-    given.owner === undefined || isName('owner', given.owner, 100),
   ])
   return Object.freeze(resolved)
 }
@@ -151,7 +174,9 @@ function topicChecks(given: GivenConsumer, topics: readonly string[]): Check[] {
   return topics.flatMap((topic) => [
     isName('topic', topic),
     // Together they name the scope of leases, which has a limit of 200.
-    String(given.group).length + String(topic).length <= 180 ||
+    typeof topic !== 'string' ||
+      typeof given.group !== 'string' ||
+      given.group.length + topic.length <= 180 ||
       'group and topic must have at most 180 characters together',
   ])
 }

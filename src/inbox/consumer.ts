@@ -1,6 +1,7 @@
 import { throwIfAborted } from '../core/abort.ts'
 import type { Background } from '../core/background.ts'
-import { checkOptions, isDuration, isDurationOrZero } from '../core/options.ts'
+import { drainMsOf } from '../core/background.ts'
+import { checkOptions, isDuration, isDurationOrZero, optionsOf } from '../core/options.ts'
 import { effectTables } from '../effects/index.ts'
 import { type HeldLease, keepLeases, type LeaseKeeper, leaseTables, listLeases } from '../lease/index.ts'
 import { deadLetterTables } from '../outbox/index.ts'
@@ -156,7 +157,7 @@ class InboxConsumer implements Consumer {
   }
 
   async drainUntilIdle(given: DrainUntilIdleOptions = {}): Promise<void> {
-    const { idleMs = 300, deadlineMs = 30_000, signal } = given
+    const { idleMs = 300, deadlineMs = 30_000, signal } = optionsOf('drainUntilIdle', given)
     checkOptions(
       'drainUntilIdle',
       given,
@@ -215,13 +216,7 @@ class InboxConsumer implements Consumer {
   }
 
   stop(given: { drainMs?: number } = {}): Promise<void> {
-    checkOptions(
-      'stop',
-      given,
-      ['drainMs'],
-      [given.drainMs === undefined || isDurationOrZero('drainMs', given.drainMs)],
-    )
-    this.#stopped ??= this.#shutDown(given.drainMs ?? DRAIN_MS)
+    this.#stopped ??= this.#shutDown(drainMsOf('consumer.stop', given, DRAIN_MS))
     return this.#stopped
   }
 

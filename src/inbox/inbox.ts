@@ -1,6 +1,17 @@
 import type { Message } from '../broker/index.ts'
-import { type Check, checkOptions, isCount, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isCount,
+  isFunction,
+  isName,
+  isObject,
+  isSchema,
+  show,
+} from '../core/options.ts'
 import type { LeaseRef } from '../lease/index.ts'
+import { isStore, isTransaction } from '../store/arguments.ts'
 import type { Store, Transaction } from '../store/index.ts'
 import {
   type Consumer,
@@ -95,6 +106,7 @@ export function createInbox<const Topics extends InboxTopics = Record<never, nev
   store: Store,
   options: InboxOptions<Topics> = {},
 ): Inbox<Topics> {
+  checkArguments('createInbox', isStore(store), isObject('options', options))
   const { topics = {} as Topics, windowMs = 604_800_000, payloadLimitBytes = 1_048_576 } = options
   checkOptions(
     'createInbox',
@@ -102,9 +114,10 @@ export function createInbox<const Topics extends InboxTopics = Record<never, nev
     ['topics', 'windowMs', 'payloadLimitBytes'],
     [
       (typeof windowMs === 'number' && windowMs > 0 && windowMs <= TEN_YEARS_MS) ||
-        `windowMs must be a number of milliseconds above 0 and at most ten years, got ${String(windowMs)}`,
+        `windowMs must be a number of milliseconds above 0 and at most ten years, got ${show(windowMs)}`,
       isCount('payloadLimitBytes', payloadLimitBytes, 1, 268_435_456),
-      ...Object.entries(topics).flatMap(([name, topic]) => topicChecks(name, topic)),
+      isObject('topics', topics),
+      ...Object.entries(topics ?? {}).flatMap(([name, topic]) => topicChecks(name, topic)),
     ],
   )
   // No prototype: a topic may be called "constructor".
@@ -112,7 +125,15 @@ export function createInbox<const Topics extends InboxTopics = Record<never, nev
   const rules = { topics: known, payloadLimitBytes }
 
   return {
-    handle: (tx, message, work, { group = 'default', lease, ...rest } = {}) => {
+    handle: async (tx, message, work, options = {}) => {
+      checkArguments(
+        'inbox.handle',
+        isTransaction(tx),
+        isObject('message', message),
+        isFunction('the work', work),
+        isObject('options', options),
+      )
+      const { group = 'default', lease, ...rest } = options
       checkOptions('inbox.handle', rest, ['group', 'lease'], [isName('group', group, 150)])
       return handleMessage(
         tx,
@@ -140,16 +161,16 @@ const TEN_YEARS_MS = 315_576_000_000
 
 function topicChecks(name: string, topic: InboxTopic): Check[] {
   const at = `topics[${JSON.stringify(name)}]`
+  const object = isObject(at, topic)
+  if (object !== true) return [object]
   return [
     isName('a topic', name),
     ...Object.keys(topic)
       .filter((key) => key !== 'schema' && key !== 'onPoison')
       .map((key) => `unknown option ${at}.${key} (known: schema, onPoison)`),
-    topic.schema === undefined ||
-      typeof topic.schema['~standard']?.validate === 'function' ||
-      `${at}.schema must have the Standard Schema form`,
+    topic.schema === undefined || isSchema(`${at}.schema`, topic.schema),
     topic.onPoison === undefined ||
       ['block', 'skip'].includes(topic.onPoison) ||
-      `${at}.onPoison must be block or skip, got ${String(topic.onPoison)}`,
+      `${at}.onPoison must be block or skip, got ${show(topic.onPoison)}`,
   ]
 }

@@ -1,4 +1,13 @@
-import { type Check, checkOptions, isDuration, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isDuration,
+  isName,
+  isObject,
+  show,
+} from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { type Sql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -26,6 +35,7 @@ export interface AcquireOptions {
  * @throws TransactionTimeoutError when such a transaction stayed open; CommitUnknownError: the lease may stand
  */
 export async function acquireLease(store: Store, options: AcquireOptions): Promise<Lease | undefined> {
+  checkArguments('acquireLease', isStore(store), isObject('options', options))
   const { name, timeoutMs = options.ttlMs, ...rest } = options
   checkOptions('acquireLease', options, OPTION_NAMES, [
     ...leaseChecks(options),
@@ -44,7 +54,7 @@ export function leaseChecks(given: { scope: string; owner: string; ttlMs: number
     isName('owner', given.owner),
     // Below this, the rounding of the store's clock is no longer small beside the lease.
     (isDuration('ttlMs', given.ttlMs) === true && given.ttlMs >= 50) ||
-      `ttlMs must be from 50 to 2147483647 milliseconds, got ${given.ttlMs}`,
+      `ttlMs must be from 50 to 2147483647 milliseconds, got ${show(given.ttlMs)}`,
   ]
 }
 

@@ -1,5 +1,14 @@
 import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isBoolean,
+  isCount,
+  isDuration,
+  isDurationOrZero,
+  isFunction,
+  isName,
+} from '../core/options.ts'
 import { leaseChecks } from './acquire.ts'
 import type { HeldLease } from './held-lease.ts'
 import { uniqueOwner } from './owner.ts'
@@ -56,7 +65,9 @@ const OPTION_NAMES = [
 /** @throws ConfigError */
 export function resolveKeepLeasesOptions(given: KeepLeasesOptions): ResolvedKeepLeasesOptions {
   const { owner = uniqueOwner(), ttlMs = 10_000, share = true, drainMs = 5_000, log = silentLog } = given
+  checkArguments('keepLeases', isDuration('ttlMs', ttlMs))
   const { names, renewEveryMs = ttlMs / 3 } = given
+  checkArguments('keepLeases', isDuration('renewEveryMs', renewEveryMs))
   const { lookEveryMs = Math.min(1_000, renewEveryMs) } = given
   const list = Array.isArray(names) ? names : []
   checkOptions('keepLeases', given, OPTION_NAMES, [
@@ -65,10 +76,12 @@ export function resolveKeepLeasesOptions(given: KeepLeasesOptions): ResolvedKeep
     isCount('the number of names', list.length, 1, 4_096),
     ...list.map((name) => isName('each name', name)),
     new Set(list).size === list.length || 'names must be without duplicates',
-    isDuration('renewEveryMs', renewEveryMs),
     renewEveryMs * 2 <= ttlMs || `renewEveryMs (${renewEveryMs}) must be at most half of ttlMs (${ttlMs})`,
     isDuration('lookEveryMs', lookEveryMs),
-    typeof given.onGained === 'function' || 'onGained must be a function',
+    isFunction('onGained', given.onGained),
+    given.onDrain === undefined || isFunction('onDrain', given.onDrain),
+    given.onLost === undefined || isFunction('onLost', given.onLost),
+    isBoolean('share', share),
     isDurationOrZero('drainMs', drainMs),
   ])
   return Object.freeze({

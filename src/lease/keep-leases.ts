@@ -1,9 +1,12 @@
 import type { Background } from '../core/background.ts'
+import { drainMsOf } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { deferred } from '../core/deferred.ts'
 import { isForPeople } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
+import { checkArguments, isObject } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
@@ -36,6 +39,7 @@ export interface LeaseKeeper extends Background {
  * @throws ConfigError; `done` rejects when the tables are missing or the store is closed
  */
 export function keepLeases(store: Store, options: KeepLeasesOptions): LeaseKeeper {
+  checkArguments('keepLeases', isStore(store), isObject('options', options))
   return new Keeper(store, resolveKeepLeasesOptions(options))
 }
 
@@ -75,7 +79,8 @@ class Keeper implements LeaseKeeper {
     return [...this.#holdings.values()].filter((holding) => holding.isHeld())
   }
 
-  stop({ drainMs = this.#options.drainMs }: { drainMs?: number } = {}): Promise<void> {
+  stop(options: { drainMs?: number } = {}): Promise<void> {
+    const drainMs = drainMsOf('keeper.stop', options, this.#options.drainMs)
     this.#stopping ??= this.#shutDown(drainMs)
     return this.#stopping
   }

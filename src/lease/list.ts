@@ -1,4 +1,5 @@
-import { checkOptions, isCount, isName } from '../core/options.ts'
+import { checkArguments, checkOptions, isCount, isName, isObject } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import { readLeases } from './renew.ts'
@@ -20,6 +21,7 @@ export async function listLeases(
   store: Store,
   options: { scope?: string; limit?: number; signal?: AbortSignal } = {},
 ): Promise<LeaseInfo[]> {
+  checkArguments('listLeases', isStore(store), isObject('options', options))
   const { scope, limit = 1_000, signal } = options
   checkOptions(
     'listLeases',

@@ -1,10 +1,25 @@
-import { checkOptions, isDuration, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isDuration,
+  isName,
+  isObject,
+  show,
+} from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import type { LeaseRef } from './lease.ts'
 
 type Released = LeaseRef & { readonly owner: string }
+
+function isReleased(lease: unknown): Check {
+  const { scope, name, owner, epoch } = (lease ?? {}) as Partial<Released>
+  const named = [scope, name, owner].every((part) => typeof part === 'string')
+  return (named && typeof epoch === 'bigint') || `lease must be what acquireLease gave, got ${show(lease)}`
+}
 
 /**
  * Ends the lease now, so that another can take it at once. True when it was still this owner's under this epoch.
@@ -15,8 +30,15 @@ type Released = LeaseRef & { readonly owner: string }
 export async function releaseLease(
   store: Store,
   lease: Released,
-  options: { signal?: AbortSignal } = {},
+  options: { timeoutMs?: number; signal?: AbortSignal } = {},
 ): Promise<boolean> {
+  checkArguments('releaseLease', isStore(store), isReleased(lease), isObject('options', options))
+  checkOptions(
+    'releaseLease',
+    options,
+    ['timeoutMs', 'signal'],
+    [options.timeoutMs === undefined || isDuration('timeoutMs', options.timeoutMs)],
+  )
   const changed = await store.transaction(
     (tx) =>
       tx.execute(
@@ -58,6 +80,7 @@ export interface HandOverOptions {
  * under the lease, as a take-over does.
  */
 export async function handOver(store: Store, lease: Released, options: HandOverOptions): Promise<boolean> {
+  checkArguments('handOver', isStore(store), isReleased(lease), isObject('options', options))
   const { to, graceMs = 2_000, timeoutMs = 30_000, signal } = options
   checkOptions(
     'handOver',

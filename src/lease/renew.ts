@@ -1,4 +1,5 @@
-import { checkOptions, isDuration } from '../core/options.ts'
+import { checkArguments, checkOptions, isDuration, isObject } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { type Sql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -21,6 +22,8 @@ export interface RenewOptions {
  * the answer is lost. Renewing passes the locks of transactions in flight under these leases.
  */
 export async function renewLeases(store: Store, options: RenewOptions): Promise<Lease[]> {
+  checkArguments('renewLeases', isStore(store), isObject('options', options))
+  checkArguments('renewLeases', isDuration('ttlMs', options.ttlMs))
   const { scope, owner, timeoutMs = options.ttlMs / 3, signal } = options
   checkOptions(
     'renewLeases',

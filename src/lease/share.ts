@@ -1,3 +1,4 @@
+import { checkArguments, hasMethods, isList, isObject, isText } from '../core/options.ts'
 /** What one member of a group sees: who is alive, and who holds what. Read in one statement, so all of one moment. */
 export interface ShareView {
   readonly me: string
@@ -27,7 +28,17 @@ export interface ShareStep {
  * different views may both want a name, which the lease decides, or give up too much, which the next step mends.
  * What is in balance is left alone.
  */
-export function nextShare({ me, members, names, holders, leaving }: ShareView): ShareStep {
+export function nextShare(view: ShareView): ShareStep {
+  checkArguments('nextShare', isObject('view', view))
+  const { me, members, names, holders, leaving } = view
+  checkArguments(
+    'nextShare',
+    isText('me', me),
+    isList('members', members),
+    isList('names', names),
+    hasMethods('holders', holders, 'a Map', 'get', 'has'),
+    hasMethods('leaving', leaving, 'a Set', 'has'),
+  )
   const order = [...new Set(members)].sort()
   const free = names.filter((name) => !holders.has(name)).sort()
   const mine = names.filter((name) => holders.get(name) === me && !leaving.has(name)).sort()

@@ -1,8 +1,19 @@
 import type { Background } from '../core/background.ts'
+import { drainMsOf } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { isForPeople } from '../core/errors.ts'
 import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isDuration, isDurationOrZero, isName } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isDuration,
+  isDurationOrZero,
+  isFunction,
+  isName,
+  isObject,
+  optionsOf,
+} from '../core/options.ts'
 import type { FencedLock } from '../fence/fence.ts'
 import type { ExclusiveLock } from './held-lock.ts'
 import type { Locks } from './locks.ts'
@@ -64,6 +75,11 @@ export interface Election {
  * succeeded; `fence(tx, term)` refuses its writes.
  */
 export function election(locks: Locks, name: string, options: ElectionOptions = {}): Election {
+  checkArguments(
+    'election',
+    hasMethods('locks', locks, 'what createLocks gives', 'acquire', 'show'),
+    isObject('options', options),
+  )
   const { ttlMs = 10_000, lookEveryMs = 1_000, log = silentLog } = options
   checkOptions(
     'election',
@@ -82,16 +98,19 @@ export function election(locks: Locks, name: string, options: ElectionOptions = 
   return {
     run: (work, given = {}) => new Campaign(locks, lockName, { work, ttlMs, log, given }),
     leader,
-    async *observe({ signal } = {}) {
-      let seen: Leader | undefined
-      for (let first = true; !signal?.aborted; first = false) {
-        const now = await leader()
-        if (first || now?.token !== seen?.token || now?.holder !== seen?.holder) yield now
-        seen = now
-        await clock.sleep(lookEveryMs, signal).catch(() => {})
-      }
+    observe(options = {}) {
+      const { signal } = optionsOf('election.observe', options)
+      checkOptions('election.observe', options, ['signal'], [])
+      return observe(signal)
     },
-    async handOver(candidate, { timeoutMs = 10_000 } = {}) {
+    async handOver(candidate, options = {}) {
+      checkArguments(
+        'election.handOver',
+        hasMethods('candidate', candidate, 'what election.run gives', 'stop'),
+        isObject('options', options),
+      )
+      const { timeoutMs = 10_000 } = options
+      checkOptions('election.handOver', options, ['timeoutMs'], [isDuration('timeoutMs', timeoutMs)])
       const { term } = candidate
       term?.resign()
       const endMs = clock.monotonic() + timeoutMs
@@ -102,6 +121,16 @@ export function election(locks: Locks, name: string, options: ElectionOptions = 
       }
       return undefined
     },
+  }
+
+  async function* observe(signal: AbortSignal | undefined) {
+    let seen: Leader | undefined
+    for (let first = true; !signal?.aborted; first = false) {
+      const now = await leader()
+      if (first || now?.token !== seen?.token || now?.holder !== seen?.holder) yield now
+      seen = now
+      await clock.sleep(lookEveryMs, signal).catch(() => {})
+    }
   }
 }
 
@@ -124,13 +153,13 @@ class Campaign implements Candidate {
   #drainNowMs: number | undefined
 
   constructor(locks: Locks, lockName: string, parts: CampaignParts) {
-    const { drainMs = 5_000, pauseMs = 1_000, signal } = parts.given
+    const { drainMs = 5_000, pauseMs = 1_000, signal } = optionsOf('election.run', parts.given)
     checkOptions(
       'election.run',
       parts.given,
       ['signal', 'drainMs', 'pauseMs'],
       [
-        typeof parts.work === 'function' || 'work must be a function',
+        isFunction('work', parts.work),
         isDurationOrZero('drainMs', drainMs),
         isDurationOrZero('pauseMs', pauseMs),
       ],
@@ -151,7 +180,8 @@ class Campaign implements Candidate {
     return this.#term
   }
 
-  stop({ drainMs }: { drainMs?: number } = {}): Promise<void> {
+  stop(options: { drainMs?: number } = {}): Promise<void> {
+    const drainMs = drainMsOf('candidate.stop', options, undefined)
     this.#drainNowMs ??= drainMs
     this.#halt.abort()
     return this.done.catch(() => {})

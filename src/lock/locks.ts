@@ -1,8 +1,21 @@
 import { isHoldfastError, type Outcome } from '../core/errors.ts'
 import { type Log, silentLog } from '../core/log.ts'
-import { type Check, checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isCount,
+  isDuration,
+  isDurationOrZero,
+  isName,
+  isObject,
+  optionsOf,
+  show,
+} from '../core/options.ts'
 import { within } from '../core/timer.ts'
 import { uniqueOwner } from '../lease/owner.ts'
+import { isStore } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 import type { LockEngine, LockInfo, LockMode, LockRequest } from './engine.ts'
 import { LockEngineError, LockNotAcquiredError } from './errors.ts'
@@ -78,9 +91,18 @@ export interface Locks extends AsyncDisposable {
 
 /** @throws ConfigError */
 export function createLocks(engine: LockEngine | Store, options: LocksOptions = {}): Locks {
+  checkArguments('createLocks', isEngine(engine), isObject('options', options))
   const { owner = uniqueOwner(), log = silentLog } = options
   checkOptions('createLocks', options, ['owner', 'log'], [isName('owner', owner, 150)])
   return new LocksOn('ask' in engine ? engine : storeLocks(engine), owner, log)
+}
+
+function isEngine(engine: unknown): Check {
+  return (
+    hasMethods('', engine, '', 'ask', 'release') === true ||
+    isStore(engine) === true ||
+    `the first argument must be a store, or an engine as redisLocks, etcdLocks and zookeeperLocks make, got ${show(engine)}`
+  )
 }
 
 const DEFAULT_TTL_MS = 10_000
@@ -126,7 +148,7 @@ class LocksOn implements Locks {
   }
 
   async acquirePermit(name: string, options: SemaphoreOptions): Promise<SemaphorePermit> {
-    const { permits, ...rest } = options ?? {}
+    const { permits, ...rest } = optionsOf('acquirePermit', options)
     checkOptions('acquirePermit', { permits }, ['permits'], [isCount('permits', permits, 1, 1_000)])
     return (await this.#acquire(name, 'semaphore', permits, rest)) as SemaphorePermit
   }
@@ -135,13 +157,13 @@ class LocksOn implements Locks {
     name: string,
     options: Omit<SemaphoreOptions, 'waitMs'>,
   ): Promise<SemaphorePermit | undefined> {
-    const { permits, ...rest } = options ?? {}
+    const { permits, ...rest } = optionsOf('tryAcquirePermit', options)
     checkOptions('tryAcquirePermit', { permits }, ['permits'], [isCount('permits', permits, 1, 1_000)])
     return (await this.#try(name, 'semaphore', permits, rest)) as SemaphorePermit | undefined
   }
 
   async list(options: { readonly limit?: number } = {}): Promise<LockInfo[]> {
-    const { limit = 1_000 } = options
+    const { limit = 1_000 } = optionsOf('locks.list', options)
     checkOptions('locks.list', options, ['limit'], [isCount('limit', limit, 1, 1_000_000)])
     return this.#administer('listing', undefined, 'not-applied', this.engine.list({ limit }))
   }
@@ -181,7 +203,7 @@ class LocksOn implements Locks {
 
   async #acquireAll(names: readonly string[], options: AcquireLockOptions): Promise<LockSet> {
     const { clock } = this.engine
-    const { waitMs = DEFAULT_WAIT_MS } = options
+    const { waitMs = DEFAULT_WAIT_MS } = optionsOf('locks.acquire', options)
     checkOptions('locks.acquire', options, ACQUIRE_OPTIONS, [
       isCount('the number of names', names.length, 1, 100),
       ...names.map((name) => isName('each name', name)),
@@ -209,7 +231,7 @@ class LocksOn implements Locks {
     limit: number,
     options: AcquireLockOptions,
   ): Promise<HeldLock> {
-    const { ttlMs = DEFAULT_TTL_MS, waitMs = DEFAULT_WAIT_MS, signal } = options
+    const { ttlMs = DEFAULT_TTL_MS, waitMs = DEFAULT_WAIT_MS, signal } = optionsOf('locks.acquire', options)
     checkOptions('locks.acquire', options, ACQUIRE_OPTIONS, [isName('name', name), ...this.#checks(options)])
     const lock = await take(this.#taking, this.#request(name, mode, limit, ttlMs), waitMs, signal)
     if (lock === undefined) throw new LockNotAcquiredError(name, waitMs)
@@ -222,7 +244,7 @@ class LocksOn implements Locks {
     limit: number,
     options: TryAcquireOptions,
   ): Promise<HeldLock | undefined> {
-    const { ttlMs = DEFAULT_TTL_MS, signal } = options
+    const { ttlMs = DEFAULT_TTL_MS, signal } = optionsOf('locks.tryAcquire', options)
     checkOptions(
       'locks.tryAcquire',
       options,
@@ -236,7 +258,7 @@ class LocksOn implements Locks {
     const { minMs, maxMs } = this.engine.ttlBounds()
     return [
       (isDuration('ttlMs', ttlMs) === true && ttlMs >= minMs && ttlMs <= maxMs) ||
-        `ttlMs must be from ${minMs} to ${maxMs} milliseconds with ${this.engine.name}, got ${ttlMs}`,
+        `ttlMs must be from ${minMs} to ${maxMs} milliseconds with ${this.engine.name}, got ${show(ttlMs)}`,
       isDurationOrZero('waitMs', waitMs),
     ]
   }

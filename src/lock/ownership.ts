@@ -1,7 +1,8 @@
 import type { Log } from '../core/log.ts'
-import { checkOptions, isCount, isName } from '../core/options.ts'
+import { checkArguments, checkOptions, isCount, isFunction, isName, isObject } from '../core/options.ts'
 import type { FencedLock } from '../fence/fence.ts'
 import { type HeldLease, keepLeases, type LeaseKeeper } from '../lease/index.ts'
+import { isStore } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 
 export interface OwnershipOptions {
@@ -46,12 +47,15 @@ export interface Ownership extends Omit<LeaseKeeper, 'held'> {
  * once the newer one has written. Migrate `leaseTables`.
  */
 export function ownership(store: Store, options: OwnershipOptions): Ownership {
+  checkArguments('ownership', isStore(store), isObject('options', options))
   const { name, keys, partitions, onGained, onDrain, onLost, ...rest } = options
   checkOptions('ownership', options, OPTION_NAMES, [
     isName('name', name, 150),
     (keys === undefined) !== (partitions === undefined) || 'give either keys or partitions',
     partitions === undefined || isCount('partitions', partitions, 1, 4_096),
-    typeof onGained === 'function' || 'onGained must be a function',
+    isFunction('onGained', onGained),
+    onDrain === undefined || isFunction('onDrain', onDrain),
+    onLost === undefined || isFunction('onLost', onLost),
   ])
   const owned = new WeakMap<HeldLease, Owned>()
   const toOwned = (held: HeldLease): Owned => {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Message } from '../broker/broker.ts'
 import { isHoldfastError } from '../core/errors.ts'
+import { checkArguments, isCount, isName, isObject, isText, show } from '../core/options.ts'
+import { isTransaction } from '../store/arguments.ts'
 import type { InsertColumn } from '../store/dialect.ts'
 import type { Transaction } from '../store/transaction.ts'
 
@@ -35,6 +37,19 @@ const COLUMNS: readonly InsertColumn[] = [
 
 /** Records one dead letter in `tx`, so that it stands or falls with what else the transaction does. Gives its id. */
 export async function putDeadLetter(tx: Transaction, letter: NewDeadLetter): Promise<string> {
+  checkArguments(
+    'putDeadLetter',
+    isTransaction(tx),
+    isObject('letter', letter),
+    isObject('letter.message', letter?.message),
+  )
+  checkArguments(
+    'putDeadLetter',
+    isName('source', letter.source, 300),
+    isCount('attempts', letter.attempts, 0, 2 ** 31 - 1),
+    isObject('letter.message.headers', letter.message.headers),
+    isText('letter.message.payload', letter.message.payload),
+  )
   const [id] = await putDeadLetters(tx, [letter])
   return id as string
 }
@@ -75,7 +90,7 @@ export function describeError(error: unknown): {
   stack: string | null
 } {
   if (!(error instanceof Error))
-    return { reason: storable(String(error), REASON_MAX), errorCode: null, stack: null }
+    return { reason: storable(textOf(error), REASON_MAX), errorCode: null, stack: null }
   const code = isHoldfastError(error) ? error.code : (error as { code?: unknown }).code
   const stacks: string[] = []
   for (let e: unknown = error, i = 0; e instanceof Error && i < CAUSES_MAX; e = e.cause, i++) {
@@ -90,4 +105,13 @@ export function describeError(error: unknown): {
 
 function storable(text: string, lengthMax: number): string {
   return text.slice(0, lengthMax).replaceAll('\0', '\u2400').toWellFormed()
+}
+
+/** What is thrown may be anything, and an object without a prototype has no text. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return show(thrown)
+  }
 }

@@ -1,4 +1,14 @@
-import { type Check, checkOptions, isCount, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isCount,
+  isName,
+  isObject,
+  optionsOf,
+  show,
+} from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import type { InsertColumn } from '../store/dialect.ts'
 import { type Sql, type SqlValue, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -68,23 +78,27 @@ const LIST_DEFAULT = 100
 const LIMIT_MAX = 1_000_000_000
 
 export function deadLetters(store: Store): DeadLetters {
+  checkArguments('deadLetters', isStore(store))
   return {
     async list(filter = {}) {
       checkFilter('deadLetters.list', filter)
       return read(store, matching(store, filter), filter.limit ?? LIST_DEFAULT)
     },
     async show(id) {
+      checkArguments('deadLetters.show', isName('id', id))
       const [letter] = await read(store, sql`id = ${id}`, 1)
       return letter
     },
-    async retry(filter, { dryRun = false } = {}) {
+    async retry(filter, options = {}) {
       checkFilter('deadLetters.retry', filter)
+      const dryRun = isDryRun('deadLetters.retry', options)
       const where = sql`${matching(store, filter)} and retry_requested = 0`
       return change(store, where, { limit: filter.limit, dryRun }, sendAgain)
     },
-    async purge(filter, { dryRun = false } = {}) {
+    async purge(filter, options = {}) {
+      const dryRun = isDryRun('deadLetters.purge', options)
       checkFilter('deadLetters.purge', filter, [
-        CRITERIA.some((name) => filter[name] !== undefined) ||
+        CRITERIA.some((name) => filter?.[name] !== undefined) ||
           'the filter is empty; to delete all, pass { olderThanMs: 0 }',
       ])
       return change(store, matching(store, filter), { limit: filter.limit, dryRun }, remove)
@@ -92,9 +106,16 @@ export function deadLetters(store: Store): DeadLetters {
   }
 }
 
+function isDryRun(subject: string, options: { readonly dryRun?: boolean }): boolean {
+  const { dryRun = false } = optionsOf(subject, options)
+  checkOptions(subject, options, ['dryRun'], [typeof dryRun === 'boolean' || 'dryRun must be true or false'])
+  return dryRun
+}
+
 const CRITERIA = ['ids', 'source', 'topic', 'key', 'olderThanMs'] as const
 
 function checkFilter(subject: string, filter: DeadLetterFilter, more: readonly Check[] = []): void {
+  checkArguments(subject, isObject('filter', filter))
   const { ids, source, topic, key, olderThanMs, limit } = filter
   checkOptions(
     subject,
@@ -109,7 +130,7 @@ function checkFilter(subject: string, filter: DeadLetterFilter, more: readonly C
       key === undefined || isName('key', key, 1_000),
       olderThanMs === undefined ||
         (Number.isFinite(olderThanMs) && olderThanMs >= 0) ||
-        `olderThanMs must be 0 or a positive number of milliseconds, got ${String(olderThanMs)}`,
+        `olderThanMs must be 0 or a positive number of milliseconds, got ${show(olderThanMs)}`,
       limit === undefined || isCount('limit', limit, 1, LIMIT_MAX),
       ...more,
     ],

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { partitionOf } from '../broker/partition.ts'
 import { ConfigError, PayloadError } from '../core/errors.ts'
 import { encodeJson } from '../core/json.ts'
-import { type Check, isName } from '../core/options.ts'
+import { type Check, isName, show } from '../core/options.ts'
 import { checkSchema, type SchemaInput, type StandardSchemaV1 } from '../core/standard-schema.ts'
 import type { ResolvedOutboxOptions } from './outbox-options.ts'
 
@@ -83,7 +83,7 @@ export function checkMessage(
 
 function checkEnvelope(options: ResolvedOutboxOptions, message: OutboundMessage): void {
   if (typeof message !== 'object' || message === null) {
-    throw new ConfigError('outbox.publish', [`the message must be an object, got ${String(message)}`])
+    throw new ConfigError('outbox.publish', [`the message must be an object, got ${show(message)}`])
   }
   const { topic, key, id, deliverAfterMs } = message
   const problems: Check[] = []
@@ -107,7 +107,7 @@ function checkEnvelope(options: ResolvedOutboxOptions, message: OutboundMessage)
 function isDelay(value: number): Check {
   return (
     (typeof value === 'number' && value >= 0 && value <= TEN_YEARS_MS) ||
-    `deliverAfterMs must be a number of milliseconds from 0 to ${TEN_YEARS_MS}, got ${String(value)}`
+    `deliverAfterMs must be a number of milliseconds from 0 to ${TEN_YEARS_MS}, got ${show(value)}`
   )
 }
 

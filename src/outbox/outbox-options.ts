@@ -1,5 +1,5 @@
 import { type Log, silentLog } from '../core/log.ts'
-import { type Check, checkOptions, isCount, isName } from '../core/options.ts'
+import { type Check, checkOptions, isCount, isName, isObject, isSchema, show } from '../core/options.ts'
 import type { TopicOptions, Topics } from './message.ts'
 
 export interface OutboxOptions<T extends Topics = Topics> {
@@ -49,9 +49,10 @@ export function resolveOutboxOptions(given: OutboxOptions): ResolvedOutboxOption
       isCount('partitions', partitions, 1, 1024),
       isCount('payloadLimitBytes', payloadLimitBytes, 1, 268_435_456),
       ['allow', 'refuse'].includes(otherTopics) ||
-        `otherTopics must be allow or refuse, got ${String(otherTopics)}`,
+        `otherTopics must be allow or refuse, got ${show(otherTopics)}`,
       typeof notify === 'boolean' || 'notify must be true or false',
-      ...Object.entries(topics).flatMap(([topic, options]) => checkTopic(topic, options)),
+      isObject('topics', topics),
+      ...Object.entries(topics ?? {}).flatMap(([topic, options]) => checkTopic(topic, options)),
     ],
   )
   return Object.freeze({
@@ -69,21 +70,21 @@ const TOPIC_OPTIONS = ['schema', 'onFailure', 'order', 'attemptsMax']
 
 function checkTopic(topic: string, options: TopicOptions): Check[] {
   const at = (name: string): string => `topics[${JSON.stringify(topic)}].${name}`
+  const object = isObject(`topics[${JSON.stringify(topic)}]`, options)
+  if (object !== true) return [object]
   const { schema, onFailure, order, attemptsMax } = options
   return [
     isName('a topic', topic),
     ...Object.keys(options)
       .filter((name) => !TOPIC_OPTIONS.includes(name))
       .map((name) => `unknown option ${at(name)} (known: ${TOPIC_OPTIONS.join(', ')})`),
-    schema === undefined ||
-      typeof schema['~standard']?.validate === 'function' ||
-      `${at('schema')} must have the Standard Schema form`,
+    schema === undefined || isSchema(at('schema'), schema),
     onFailure === undefined ||
       ['block', 'skip'].includes(onFailure) ||
-      `${at('onFailure')} must be block or skip, got ${String(onFailure)}`,
+      `${at('onFailure')} must be block or skip, got ${show(onFailure)}`,
     order === undefined ||
       ['publish', 'commit'].includes(order) ||
-      `${at('order')} must be publish or commit, got ${String(order)}`,
+      `${at('order')} must be publish or commit, got ${show(order)}`,
     attemptsMax === undefined || isCount(at('attemptsMax'), attemptsMax, 1, 1_000_000),
   ]
 }

@@ -1,5 +1,7 @@
 import { ConfigError, UnsupportedError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
+import { checkArguments, isObject } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 import type { Flush, Row, SyncTransaction, Transaction } from '../store/transaction.ts'
 import { Announcer } from './announcer.ts'
@@ -112,6 +114,7 @@ export function createOutbox<const T extends Topics = Topics>(
   store: Store,
   options: OutboxOptions<T> = {},
 ): Outbox<T> {
+  checkArguments('createOutbox', isStore(store), isObject('options', options))
   return new StoreOutbox(store, resolveOutboxOptions(options))
 }
 

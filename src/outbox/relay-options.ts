@@ -1,7 +1,16 @@
 import type { Broker } from '../broker/broker.ts'
 import type { Backoff } from '../core/backoff.ts'
 import { type Log, silentLog } from '../core/log.ts'
-import { type Check, checkOptions, isCount, isDuration, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isAtMost,
+  isCount,
+  isDuration,
+  isName,
+  isObject,
+} from '../core/options.ts'
 import type { OpenListenClient } from '../store/listener.ts'
 
 export interface RelayOptions {
@@ -79,6 +88,11 @@ const KNOWN = [
 
 /** @throws ConfigError with every problem */
 export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
+  checkArguments(
+    'outbox.relay',
+    isObject('options', given),
+    given?.retry === undefined || isObject('retry', given.retry),
+  )
   const { broker, batchSize = 1_000, inFlight = 4, pollMinMs = 2, ttlMs = 5_000 } = given
   const { pollMaxMs = POLL_MAX_MS, listen } = given
   const { owner, retry = {}, manual = false, log = silentLog, signal } = given
@@ -89,12 +103,12 @@ export function resolveRelayOptions(given: RelayOptions): ResolvedRelayOptions {
     isCount('inFlight', inFlight, 1, 64),
     isDuration('pollMinMs', pollMinMs),
     isDuration('pollMaxMs', pollMaxMs),
-    pollMinMs <= pollMaxMs || `pollMinMs (${pollMinMs}) must be at most pollMaxMs (${pollMaxMs})`,
+    isAtMost('pollMinMs', pollMinMs, 'pollMaxMs', pollMaxMs),
     isDuration('ttlMs', ttlMs),
     owner === undefined || isName('owner', owner),
     isDuration('retry.baseMs', baseMs),
     isDuration('retry.capMs', capMs),
-    baseMs <= capMs || `retry.baseMs (${baseMs}) must be at most retry.capMs (${capMs})`,
+    isAtMost('retry.baseMs', baseMs, 'retry.capMs', capMs),
     isCount('retry.attemptsMax', attemptsMax, 1, 1_000_000),
     ...Object.keys(retry)
       .filter((name) => !['baseMs', 'capMs', 'attemptsMax'].includes(name))

@@ -1,7 +1,8 @@
 import { orAbort, throwIfAborted } from '../core/abort.ts'
-import { type Background, Bell } from '../core/background.ts'
+import { type Background, Bell, drainMsOf } from '../core/background.ts'
 import { deferred } from '../core/deferred.ts'
 import { ConfigError } from '../core/errors.ts'
+import { checkOptions, optionsOf } from '../core/options.ts'
 import { leaseTables, uniqueOwner } from '../lease/index.ts'
 import type { Listener } from '../store/listener.ts'
 import { requireRevision } from '../store/migrations.ts'
@@ -97,6 +98,7 @@ export class OutboxRelay implements Relay {
   }
 
   async drainOnce(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    checkOptions('relay.drainOnce', optionsOf('relay.drainOnce', options), ['signal'], [])
     throwIfAborted(options.signal)
     const { life, counts } = this.#context
     if (life.stopping) throw new ConfigError('relay.drainOnce', ['the relay was stopped'])
@@ -115,7 +117,7 @@ export class OutboxRelay implements Relay {
   }
 
   stop(options: { readonly drainMs?: number } = {}): Promise<void> {
-    this.#stopped ??= this.#stop(options.drainMs ?? DRAIN_MS)
+    this.#stopped ??= this.#stop(drainMsOf('relay.stop', options, DRAIN_MS))
     return this.#stopped
   }
 

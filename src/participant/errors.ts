@@ -1,4 +1,5 @@
 import { HoldfastError } from '../core/errors.ts'
+import { checkArguments, checkOptions, isBoolean, isName, isObject, isText } from '../core/options.ts'
 
 /** What a refusal says beside its reason: small, and JSON. */
 export type RefusalDetails = Readonly<Record<string, unknown>>
@@ -23,6 +24,18 @@ export class StepRefusedError extends HoldfastError {
     reason: string,
     options: { details?: RefusalDetails; message?: string; repeated?: boolean } = {},
   ) {
+    checkArguments('StepRefusedError', isName('the reason', reason), isObject('options', options))
+    const { message, details, repeated } = options
+    checkOptions(
+      'StepRefusedError',
+      options,
+      ['message', 'details', 'repeated'],
+      [
+        message === undefined || isText('message', message),
+        details === undefined || isObject('details', details),
+        repeated === undefined || isBoolean('repeated', repeated),
+      ],
+    )
     super(options.message ?? `the step was refused: ${reason}`)
     this.reason = reason
     this.details = options.details

@@ -1,7 +1,16 @@
 import { isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
-import { checkOptions, isName } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isFunction,
+  isName,
+  isObject,
+  optionsOf,
+  show,
+} from '../core/options.ts'
 import { pruneEffects } from '../effects/index.ts'
+import { isStore, isTransaction } from '../store/arguments.ts'
 import {
   type OwnTransaction,
   SerializationError,
@@ -89,6 +98,7 @@ export interface Participant {
 
 /** @throws ConfigError for options that cannot work */
 export function createParticipant(store: Store, options: ParticipantOptions = {}): Participant {
+  checkArguments('createParticipant', isStore(store), isObject('options', options))
   const { name = 'default', windowMs = 30 * 86_400_000 } = options
   checkOptions(
     'createParticipant',
@@ -97,12 +107,13 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     [
       isName('name', name, 150),
       (Number.isFinite(windowMs) && windowMs >= 1_000) ||
-        `windowMs must be at least 1000 milliseconds, got ${String(windowMs)}`,
+        `windowMs must be at least 1000 milliseconds, got ${show(windowMs)}`,
     ],
   )
   const scope = `participant/${name}`
 
   async function advance(tx: Transaction, call: StepCall): Promise<void> {
+    checkArguments('participant.advance', isTransaction(tx), isObject('call', call))
     checkOptions('participant.advance', call, ['saga', 'step', 'phase', 'epoch'], stepChecks(call))
     await passGate(tx, scope, call, [])
   }
@@ -112,6 +123,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     call: StepCall,
     work: (context: StepContext) => Promise<Result>,
   ): Promise<StepOutcome<Result>> {
+    checkArguments('participant.run', isTransaction(tx), isObject('call', call), isFunction('the work', work))
     checkOptions('participant.run', call, ['saga', 'step', 'phase', 'epoch'], stepChecks(call))
     await failpoint('participant.begun')
     const { verdict, inserted } = await enter(tx, call, rowsOf(call.phase))
@@ -163,6 +175,7 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     work: (tx: OwnTransaction, context: StepContext) => Promise<Result>,
     given: Omit<TransactionOptions, 'readOnly'> = {},
   ): Promise<StepOutcome<Result>> {
+    checkArguments('participant.transaction', isObject('call', call), isFunction('the work', work))
     try {
       return await store.transaction((tx) => run(tx, call, (context) => work(tx, context)), given)
     } catch (error) {
@@ -199,8 +212,11 @@ export function createParticipant(store: Store, options: ParticipantOptions = {}
     run,
     transaction,
     advance,
-    prune: ({ signal } = {}) =>
-      pruneEffects(store, { scope, olderThanMs: windowMs, ...(signal && { signal }) }),
+    async prune(options = {}) {
+      const { signal } = optionsOf('participant.prune', options)
+      checkOptions('participant.prune', options, ['signal'], [])
+      return pruneEffects(store, { scope, olderThanMs: windowMs, ...(signal && { signal }) })
+    },
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Check, isName, isToken } from '../core/options.ts'
+import { type Check, isName, isToken, show } from '../core/options.ts'
 
 /** `do` and `undo` of an ordinary step; `try`, then `confirm` or `cancel`, of one that reserves first. */
 export type StepPhase = 'do' | 'undo' | 'try' | 'confirm' | 'cancel'
@@ -23,7 +23,7 @@ export function stepChecks({ saga, step, phase, epoch }: StepCall): Check[] {
   return [
     isName('saga', saga, SAGA_MAX),
     isName('step', step, STEP_MAX),
-    STEP_PHASES.includes(phase) || `phase must be one of ${STEP_PHASES.join(', ')}, got ${String(phase)}`,
+    STEP_PHASES.includes(phase) || `phase must be one of ${STEP_PHASES.join(', ')}, got ${show(phase)}`,
     isToken('epoch', epoch),
   ]
 }

@@ -1,3 +1,4 @@
+import { checkArguments, isList, show } from '../core/options.ts'
 import type { WaitEdge } from './scheduler.ts'
 import type { Step } from './task.ts'
 import { valueText } from './value-text.ts'
@@ -46,6 +47,10 @@ const PATTERNS: readonly (readonly [Access['kind'], RegExp])[] = [
 export function accessOf(
   step: Pick<Step, 'number' | 'task' | 'text' | 'values' | 'wokenAfter'>,
 ): Access | undefined {
+  checkArguments(
+    'accessOf',
+    typeof step?.text === 'string' || `step must be one of a finding, got ${show(step)}`,
+  )
   for (const [kind, pattern] of PATTERNS) {
     const table = pattern.exec(step.text)?.[1]
     if (table === undefined) continue
@@ -104,6 +109,7 @@ function together(steps: readonly Step[], first: Access, second: Access): boolea
 
 /** Names the anomaly from who read what before whose write. Pure. */
 export function diagnose(steps: readonly Step[], deadlock: readonly WaitEdge[] | undefined): Diagnosis {
+  checkArguments('diagnose', isList('steps', steps), deadlock === undefined || isList('deadlock', deadlock))
   if (deadlock !== undefined) {
     return {
       anomaly: 'deadlock',

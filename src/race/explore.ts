@@ -1,6 +1,6 @@
 import { Explorer } from './explorer.ts'
 import { openGround } from './open-ground.ts'
-import { type Race, type RaceOptions, type ResolvedOptions, resolveOptions } from './race.ts'
+import { checkRace, type Race, type RaceOptions, type ResolvedOptions, resolveOptions } from './race.ts'
 import { propose, type Trial } from './remedy/propose.ts'
 import type { RemedyResult } from './remedy/remedy.ts'
 import { dropPgIndex, treatPg, withIndex } from './remedy/treat.ts'
@@ -16,6 +16,7 @@ import { exploreSpread } from './workers/explore-spread.ts'
  * globals and the driver are patched meanwhile.
  */
 export async function explore(race: Race, overrides: RaceOptions = {}): Promise<RaceReport> {
+  checkRace('explore', race, overrides)
   const options = resolveOptions({ ...race.definition.options, ...overrides })
   if (options.workers !== undefined) return exploreSpread(race, options, options.workers)
   const { report } = await exploreOnce(race, options)

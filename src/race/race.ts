@@ -1,4 +1,5 @@
 import { ConfigError, checkOptions, isCount, isDuration } from '../core/index.ts'
+import { checkArguments, isName, isObject, show } from '../core/options.ts'
 import { type Store, StoreUnavailableError } from '../store/index.ts'
 import { poolOfStore } from '../store/pool-of.ts'
 import type { PoolLike, RawClient } from './intercept-pg.ts'
@@ -85,12 +86,27 @@ export interface Race {
  * @throws ConfigError for a definition that cannot be explored
  */
 export function race(name: string, definition: RaceDefinition): Race {
-  const names = Object.keys(definition.tasks ?? {})
+  checkArguments(
+    'race',
+    isName('name', name),
+    isObject('definition', definition),
+    isObject('tasks', definition?.tasks),
+  )
+  const names = Object.keys(definition.tasks)
   checkOptions(
     `race "${name}"`,
     definition,
     ['store', 'module', 'setup', 'tasks', 'invariant', 'refused', 'options'],
     [
+      typeof definition.store === 'string' ||
+        typeof definition.store === 'object' ||
+        typeof definition.store === 'function' ||
+        `store must be a store, a pool or an SQLite handle, got ${show(definition.store)}`,
+      definition.module === undefined ||
+        typeof definition.module === 'string' ||
+        definition.module instanceof URL ||
+        'module must be the URL of the file that exports the race: import.meta.url',
+      definition.options === undefined || isObject('options', definition.options),
       typeof definition.store !== 'string' ||
         (/^sqlite:./.test(definition.store) && definition.store !== 'sqlite::memory:') ||
         'store must be sqlite:PATH where it is a text, and not in memory',
@@ -107,13 +123,24 @@ export function race(name: string, definition: RaceDefinition): Race {
   return { name, definition }
 }
 
+/** What `race` gave; a Race of another copy of the package will do. @throws ConfigError */
+export function checkRace(subject: string, race: Race, options: RaceOptions): void {
+  checkArguments(
+    subject,
+    (typeof race?.name === 'string' && isObject('', race.definition?.tasks) === true) ||
+      `the first argument must be what race(…) gave, got ${show(race)}`,
+    isObject('options', options),
+  )
+}
+
 /** With every default. */
 export type ResolvedOptions = Required<Omit<RaceOptions, 'replay' | 'workers' | 'signal'>> & RaceOptions
 
 /** @throws ConfigError, all problems at once */
 export function resolveOptions(given: RaceOptions): ResolvedOptions {
+  checkArguments('race options', isObject('options', given))
   const { seed = 1, schedules = 1_000, seconds = 60, stallMs = STALL_MS, spinMs = SPIN_MS } = given
-  const { remedies = true, skipEquivalent = false, workers, replay, signal } = given
+  const { remedies = true, skipEquivalent = false, workers, replay } = given
   checkOptions(
     'race options',
     given,
@@ -139,7 +166,6 @@ export function resolveOptions(given: RaceOptions): ResolvedOptions {
       typeof skipEquivalent === 'boolean' || 'skipEquivalent must be true or false',
       workers === undefined || isCount('workers', workers, 1, WORKERS_MAX),
       workers === undefined || replay === undefined || 'replay is one schedule: leave workers out',
-      signal === undefined || signal instanceof AbortSignal || 'signal must be an AbortSignal',
     ],
   )
   return { ...given, seed, schedules, seconds, stallMs, spinMs, remedies, skipEquivalent }

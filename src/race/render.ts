@@ -1,5 +1,7 @@
+import { checkArguments, isCount } from '../core/options.ts'
 import { remedyText } from './remedy/remedy.ts'
 import type { RaceReport } from './report.ts'
+import { isReport } from './report.ts'
 import {
   answerText,
   coverageText,
@@ -13,6 +15,7 @@ import type { Step } from './task.ts'
 
 /** The report for a terminal: one column per task, the finding, the schedule string, what was covered. */
 export function renderReport(report: RaceReport, width = 100): string {
+  checkArguments('renderReport', isReport(report), isCount('width', width, 1, 10_000))
   const { finding } = report
   if (finding === undefined) return `${report.name}: no race found\n  coverage: ${coverageText(report)}\n`
   const column = Math.max(24, Math.floor((width - 6) / report.tasks.length) - 2)

@@ -1,7 +1,9 @@
+import { checkArguments, checkOptions, isList, isObject, isText } from '../core/options.ts'
 import { factsList, htmlPage } from '../history/report/html-page.ts'
 import { escapeText } from '../history/report/svg-text.ts'
 import { remedyText } from './remedy/remedy.ts'
 import type { RaceFinding, RaceReport } from './report.ts'
+import { isReport } from './report.ts'
 import {
   answerText,
   coverageText,
@@ -22,7 +24,10 @@ export interface RaceHtmlOptions {
  * The reports of one file as a page: one column per task, time downwards, waits as long as they lasted, the steps that make
  * the race marked, and beside each other what this schedule and what the serial orders left.
  */
-export function raceHtml(reports: readonly RaceReport[], { title }: RaceHtmlOptions): string {
+export function raceHtml(reports: readonly RaceReport[], options: RaceHtmlOptions): string {
+  checkArguments('raceHtml', isList('reports', reports), isObject('options', options))
+  const { title } = options
+  checkOptions('raceHtml', options, ['title'], [isText('title', title), ...reports.map(isReport)])
   const found = reports.filter(({ finding }) => finding !== undefined)
   const [word, meaning] =
     found.length > 0

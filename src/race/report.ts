@@ -1,3 +1,4 @@
+import { type Check, show } from '../core/options.ts'
 /** What an exploration tells. */
 import type { Anomaly } from './anomaly.ts'
 import type { Outcome } from './outcome.ts'
@@ -64,4 +65,12 @@ export function wantsRemedies(
 export function withRemedies(report: RaceReport, remedies: readonly RemedyResult[]): RaceReport {
   const { finding } = report
   return finding === undefined ? report : { ...report, finding: { ...finding, remedies } }
+}
+
+export function isReport(report: unknown): Check {
+  const { name, tasks } = (report ?? {}) as Partial<RaceReport>
+  return (
+    (typeof name === 'string' && Array.isArray(tasks)) ||
+    `report must be what explore gave, got ${show(report)}`
+  )
 }

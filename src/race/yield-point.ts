@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../core/options.ts'
 import { currentTask } from './task.ts'
 
 /**
@@ -7,6 +8,7 @@ import { currentTask } from './task.ts'
  * Guarantee: outside of an exploration it does nothing but resolve.
  */
 export async function yieldPoint(what: string): Promise<void> {
+  checkArguments('yieldPoint', isText('what', what))
   await currentTask.getStore()?.ask({
     kind: 'yield',
     text: what,

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '../core/index.ts'
-import { type Check, isCount, isName } from '../core/options.ts'
+import { type Check, isCount, isName, isSchema, show } from '../core/options.ts'
 import { isMergeable, type MergePolicy } from './policy.ts'
 
 /** How the records of one collection behave. The same at every member; values that differ show as different readings. */
@@ -60,17 +60,15 @@ export function collectionChecks(name: string, given: CollectionOptions): Check[
       .filter((key) => !KNOWN.includes(key))
       .map((key) => `unknown option ${at}.${key} (known: ${KNOWN.join(', ')})`),
     isPolicy(merge) ||
-      `${at}.merge must be last-writer-wins, multi-value, a Mergeable or a function, got ${String(merge)}`,
-    schema === undefined ||
-      typeof schema['~standard']?.validate === 'function' ||
-      `${at}.schema must have the Standard Schema form`,
+      `${at}.merge must be last-writer-wins, multi-value, a Mergeable or a function, got ${show(merge)}`,
+    schema === undefined || isSchema(`${at}.schema`, schema),
     schema === undefined ||
       !isPolicy(merge) ||
       !isMergeable(merge) ||
       `${at}.schema is of no use to a Mergeable`,
     onStale === undefined ||
       ['refuse', 'sibling'].includes(onStale) ||
-      `${at}.onStale must be refuse or sibling, got ${String(onStale)}`,
+      `${at}.onStale must be refuse or sibling, got ${show(onStale)}`,
     logConflicts === undefined ||
       typeof logConflicts === 'boolean' ||
       `${at}.logConflicts must be true or false`,

@@ -1,6 +1,6 @@
 import type { ReplicaId } from '../causality/index.ts'
 import { throwIfAborted } from '../core/abort.ts'
-import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import { checkArguments, checkOptions, isCount, isDuration, isObject, show } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -41,6 +41,11 @@ export async function waitForMembers(
   change: Change,
   given: ConfirmOptions,
 ): Promise<readonly ReplicaId[]> {
+  checkArguments(
+    'replica.confirmed',
+    typeof change?.id === 'string' || `change must be what a write gave, got ${show(change)}`,
+    isObject('options', given),
+  )
   const { writtenBy, timeoutMs = 5_000, signal } = given
   checkOptions(
     'replica.confirmed',

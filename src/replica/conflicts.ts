@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { isHoldfastError } from '../core/errors.ts'
 import { canonicalJson } from '../core/index.ts'
+import { checkArguments, checkOptions, isCount, isObject, isText } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -93,7 +95,18 @@ export interface ConflictFilter {
 
 /** Newest first. */
 export async function listConflicts(store: Store, filter: ConflictFilter = {}): Promise<Conflict[]> {
+  checkArguments('replica.conflicts', isStore(store), isObject('filter', filter))
   const { collection, key, limit = 100 } = filter
+  checkOptions(
+    'replica.conflicts',
+    filter,
+    ['collection', 'key', 'limit'],
+    [
+      collection === undefined || isText('collection', collection),
+      key === undefined || isText('key', key),
+      isCount('limit', limit, 1, 1_000_000),
+    ],
+  )
   const where = [
     sql`1 = 1`,
     ...(collection === undefined ? [] : [sql`collection = ${collection}`]),
@@ -107,6 +120,7 @@ export async function listConflicts(store: Store, filter: ConflictFilter = {}): 
 }
 
 export async function showConflict(store: Store, id: string): Promise<Conflict | undefined> {
+  checkArguments('replica.conflict', isStore(store), isText('id', id))
   const [row] = await store.read<Record<string, unknown>>(
     sql`select * from ${store.table('replica_conflict')} where id = ${id}`,
   )

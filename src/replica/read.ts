@@ -1,6 +1,6 @@
 import type { ReplicaId } from '../causality/index.ts'
 import { throwIfAborted } from '../core/abort.ts'
-import { checkOptions, isDurationOrZero } from '../core/options.ts'
+import { checkOptions, isDurationOrZero, isText } from '../core/options.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import type { Collection } from './collection.ts'
@@ -33,7 +33,12 @@ export async function readHere(
   given: ReadOptions,
 ): Promise<Found> {
   const { atLeast, waitMs = 0, signal } = given
-  checkOptions('replica.get', given, ['atLeast', 'waitMs', 'signal'], [isDurationOrZero('waitMs', waitMs)])
+  checkOptions(
+    'replica.get',
+    given,
+    ['atLeast', 'waitMs', 'signal'],
+    [atLeast === undefined || isText('atLeast', atLeast), isDurationOrZero('waitMs', waitMs)],
+  )
   const { clock } = 'store' in on ? on.store : on
   const endMs = clock.monotonic() + waitMs
   for (;;) {

@@ -1,6 +1,15 @@
 import type { ReplicaId } from '../causality/index.ts'
 import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isCount, isDurationOrZero, isName } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isCount,
+  isDurationOrZero,
+  isList,
+  isName,
+  isObject,
+  show,
+} from '../core/options.ts'
 import { type Collection, type Collections, collectionChecks, resolveCollection } from './collection.ts'
 
 export interface ReplicaOptions<C extends Collections> {
@@ -32,6 +41,7 @@ export interface ResolvedReplica {
 /** @throws ConfigError with every problem */
 export function resolveReplicaOptions(given: ReplicaOptions<Collections>): ResolvedReplica {
   const { id, members = [], collections = {}, set = 'default' } = given
+  checkArguments('createReplica', isList('members', members), isObject('collections', collections))
   const { valueLimitBytes = 65_536, driftMaxMs = 60_000 } = given
   checkOptions(
     'createReplica',
@@ -42,7 +52,7 @@ export function resolveReplicaOptions(given: ReplicaOptions<Collections>): Resol
       isName('set', set, 40),
       ...members.map((member) => isName('a member', member, 60)),
       new Set(members).size === members.length || 'members names one twice',
-      members.includes(id) || `members must name all replicas, "${id}" included`,
+      members.includes(id) || `members must name all replicas, ${show(id)} included`,
       Object.keys(collections).length > 0 || 'collections is empty',
       ...Object.entries(collections).flatMap(([name, options]) => collectionChecks(name, options)),
       isCount('valueLimitBytes', valueLimitBytes, 1, 1_048_576),

@@ -1,8 +1,19 @@
 import type { ReplicaId } from '../causality/index.ts'
 import { ConfigError } from '../core/errors.ts'
 import { type Log, silentLog } from '../core/log.ts'
-import { type Check, checkOptions, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  isAge,
+  isBoolean,
+  isFunction,
+  isName,
+  isObject,
+  show,
+} from '../core/options.ts'
 import { createOutbox, type Outbox } from '../outbox/index.ts'
+import { isStore, isStoreOrTransaction, isTransaction } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
 import { answerPeer } from './answer.ts'
@@ -119,6 +130,7 @@ export function createReplica<const C extends Collections>(
   store: Store,
   options: ReplicaOptions<C> & { readonly log?: Log },
 ): Replica<C> {
+  checkArguments('createReplica', isStore(store), isObject('options', options))
   const { log = silentLog, ...given } = options
   return new StoreReplica(store, resolveReplicaOptions(given), log) as unknown as Replica<C>
 }
@@ -166,6 +178,7 @@ class StoreReplica implements Replica {
     options: Omit<WriteOptions, 'context' | 'onStale'> = {},
   ): Promise<Change> {
     const { merge } = collectionOf(this.#options, name)
+    checkArguments('replica.update', isFunction('the change', change))
     const decide: Decide = async (here) => {
       const { value = isMergeable(merge) ? merge.empty : undefined } = readRecord(here, merge)
       const next = await change(value as never)
@@ -194,11 +207,13 @@ class StoreReplica implements Replica {
     given: WriteOptions,
     decide: Decide,
   ): Promise<Change | undefined> {
+    checkArguments(subject, isTransaction(tx), isObject('options', given))
     this.#check(subject, record, tx.store, given, [
       given.context === undefined || typeof given.context === 'string' || 'context must be a text',
+      given.confirm === undefined || isBoolean('confirm', given.confirm),
       given.onStale === undefined ||
         ['refuse', 'sibling'].includes(given.onStale) ||
-        `onStale must be refuse or sibling, got ${String(given.onStale)}`,
+        `onStale must be refuse or sibling, got ${show(given.onStale)}`,
     ])
     const collection = collectionOf(this.#options, record.collection)
     await this.#identify(tx)
@@ -212,6 +227,7 @@ class StoreReplica implements Replica {
     options: ReadOptions = {},
   ): Promise<Found<never>> {
     const record = { collection: name, key }
+    checkArguments('replica.get', isStoreOrTransaction(on), isObject('options', options))
     this.#check('replica.get', record, 'store' in on ? on.store : on, {}, [])
     const found = await readHere(
       on,
@@ -228,8 +244,16 @@ class StoreReplica implements Replica {
   async receive(
     tx: Transaction,
     payload: unknown,
-    { messageAgeMaxMs }: { readonly messageAgeMaxMs?: number | undefined } = {},
+    options: { readonly messageAgeMaxMs?: number | undefined } = {},
   ): Promise<Merged | undefined> {
+    checkArguments('replica.receive', isTransaction(tx), isObject('options', options))
+    const { messageAgeMaxMs } = options
+    checkOptions(
+      'replica.receive',
+      options,
+      ['messageAgeMaxMs'],
+      [messageAgeMaxMs === undefined || isAge('messageAgeMaxMs', messageAgeMaxMs)],
+    )
     const message = decodeMessage(payload)
     const { from } = message
     if (from === this.id) return undefined
@@ -262,6 +286,7 @@ class StoreReplica implements Replica {
   }
 
   start(options: StartOptions): Running {
+    checkArguments('replica.start', isObject('options', options))
     return startReplica(this, options, {
       store: this.#store,
       options: this.#options,

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Broker } from '../broker/index.ts'
 import type { ReplicaId } from '../causality/index.ts'
-import type { Background } from '../core/background.ts'
+import { type Background, drainMsOf } from '../core/background.ts'
 import { deferred } from '../core/deferred.ts'
 import { ConfigError, isForPeople } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { checkArguments, isText } from '../core/options.ts'
 import { type ConsumerFigures, createInbox } from '../inbox/index.ts'
 import type { RelayFigures } from '../outbox/index.ts'
 import { requireRevision } from '../store/migrations.ts'
@@ -71,6 +72,7 @@ class RunningReplica implements Running {
 
   async pull(peer: ReplicaId): Promise<PullReport> {
     const { peers, pullTimeoutMs } = this.#given
+    checkArguments('replica.pull', isText('peer', peer))
     const link = peers[peer]
     if (link === undefined) throw new ConfigError('replica.pull', [`no link to "${peer}" was given`])
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(pullTimeoutMs)])
@@ -94,6 +96,7 @@ class RunningReplica implements Running {
   }
 
   stop(options: { drainMs?: number } = {}): Promise<void> {
+    drainMsOf('replica.stop', options, undefined)
     this.#stopped ??= this.#stop(options)
     return this.#stopped
   }

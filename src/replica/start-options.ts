@@ -1,7 +1,7 @@
 import type { Broker } from '../broker/index.ts'
 import type { ReplicaId } from '../causality/index.ts'
 import type { Log } from '../core/log.ts'
-import { checkOptions, isAge, isCount, isDuration } from '../core/options.ts'
+import { checkOptions, isAge, isCount, isDuration, isObject } from '../core/options.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ResolvedReplica } from './replica-options.ts'
 
@@ -56,9 +56,10 @@ export function resolveStartOptions(given: StartOptions, { id, members }: Resolv
   const { messageAgeMaxMs = 86_400_000, conflictsKeptMs = 2_592_000_000, pruneEveryMs = 60_000 } = given
   const { concurrency = 16, ttlMs = 10_000, signal } = given
   checkOptions('replica.start', given, KNOWN, [
-    broker === undefined || typeof broker.publish === 'function' || 'broker must be a Broker',
-    broker !== undefined || Object.keys(peers).length > 0 || 'give a broker, links to peers, or both',
-    ...Object.entries(peers).flatMap(([peer, link]) => [
+    broker === undefined || typeof broker?.publish === 'function' || 'broker must be a Broker',
+    isObject('peers', peers),
+    broker !== undefined || Object.keys(peers ?? {}).length > 0 || 'give a broker, links to peers, or both',
+    ...Object.entries(peers ?? {}).flatMap(([peer, link]) => [
       (peer !== id && members.includes(peer)) || `peers names "${peer}", which is no other member`,
       typeof link?.ask === 'function' || `peers["${peer}"] must be a PeerLink`,
     ]),

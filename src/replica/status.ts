@@ -1,5 +1,7 @@
 import type { ReplicaId } from '../causality/index.ts'
+import { checkArguments, isName } from '../core/options.ts'
 import { createOutbox, type Outbox } from '../outbox/index.ts'
+import { isStore } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 import { countConflicts } from './conflicts.ts'
 import { type PeerStatus, readOwnId, readPeers } from './members.ts'
@@ -43,6 +45,7 @@ export async function readStaleness(
 
 /** What a store says of itself, without its application: the peers are those it has heard of. Undefined: no replica. */
 export async function readReplicaStatus(store: Store, set = 'default'): Promise<ReplicaStatus | undefined> {
+  checkArguments('readReplicaStatus', isStore(store), isName('set', set, 40))
   const id = await readOwnId(store)
   if (id === undefined) return undefined
   const members = (await readPeers(store)).map(({ replica }) => replica)

@@ -1,4 +1,6 @@
 import { silentLog } from '../core/log.ts'
+import { checkArguments } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import { Branch } from './branch.ts'
@@ -28,6 +30,12 @@ const BATCH = 200
  * run and nothing is written: a call that the journal does not answer is where a replay ends.
  */
 export async function checkUpgrade(store: Store, sagas: readonly AnySaga[]): Promise<UpgradeReport> {
+  checkArguments(
+    'checkUpgrade',
+    isStore(store),
+    (Array.isArray(sagas) && sagas.every((saga) => typeof saga?.code === 'function')) ||
+      'sagas must be an array of what saga() gave',
+  )
   const known = new Map(sagas.map((saga) => [saga.name, saga]))
   const problems: UpgradeProblem[] = []
   let checked = 0

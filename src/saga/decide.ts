@@ -1,5 +1,5 @@
 /** What an operator decides where a saga cannot: each is one transaction. */
-import { checkOptions, isName } from '../core/options.ts'
+import { checkOptions, isName, isText, optionsOf } from '../core/options.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { OwnTransaction } from '../store/transaction.ts'
@@ -19,7 +19,9 @@ export function retry(store: Store, id: string): Promise<void> {
   })
 }
 
-export function skipStep(store: Store, id: string, { result }: { result?: unknown } = {}): Promise<void> {
+export function skipStep(store: Store, id: string, options: { result?: unknown } = {}): Promise<void> {
+  const { result } = optionsOf('sagas.skipStep', options)
+  checkOptions('sagas.skipStep', options, ['result'], [])
   return change(store, async (tx) => {
     const { entries, stuck } = await lockStuck(tx, id)
     if (stuck.step === '')
@@ -52,12 +54,14 @@ export function forceUndo(store: Store, id: string): Promise<void> {
   })
 }
 
-export function fork(
-  store: Store,
-  id: string,
-  { from, newId }: { from: string; newId: string },
-): Promise<void> {
-  checkOptions('fork', { from, newId }, ['from', 'newId'], [isName('newId', newId, ID_MAX)])
+export function fork(store: Store, id: string, options: { from: string; newId: string }): Promise<void> {
+  const { from, newId } = optionsOf('sagas.fork', options)
+  checkOptions(
+    'sagas.fork',
+    options,
+    ['from', 'newId'],
+    [isText('from', from), isName('newId', newId, ID_MAX)],
+  )
   return change(store, async (tx) => {
     const [row] = await tx.query<Record<string, never>>(
       sql`select * from ${store.table('saga')} where id = ${id}`,

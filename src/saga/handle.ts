@@ -1,5 +1,6 @@
 import { throwIfAborted } from '../core/abort.ts'
-import { checkOptions, isName } from '../core/options.ts'
+import { checkArguments, checkOptions, isName, optionsOf } from '../core/options.ts'
+import { isStore, isTransaction } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -44,7 +45,7 @@ export interface SagaHandle<Output = unknown> {
 const LOOK_MS = { first: 10, longest: 250 }
 
 export function sagaHandle<Output>(store: Store, id: string): SagaHandle<Output> {
-  checkOptions('saga handle', {}, [], [isName('id', id, 500)])
+  checkArguments('saga handle', isStore(store), isName('id', id, 500))
 
   async function read(): Promise<Ended & { ended: boolean }> {
     const [row] = await store.read<Ended & { ended_at_ms: unknown }>(
@@ -80,7 +81,9 @@ export function sagaHandle<Output>(store: Store, id: string): SagaHandle<Output>
 
   return {
     id,
-    async result({ signal } = {}) {
+    async result(options = {}) {
+      const { signal } = optionsOf('saga.result', options)
+      checkOptions('saga.result', options, ['signal'], [])
       for (let waitMs = LOOK_MS.first; ; waitMs = Math.min(waitMs * 1.5, LOOK_MS.longest)) {
         throwIfAborted(signal)
         const local = localEnd(store, id)
@@ -94,13 +97,22 @@ export function sagaHandle<Output>(store: Store, id: string): SagaHandle<Output>
       }
     },
     state: async () => (await read()).state,
-    cancel: async ({ tx } = {}) => assertKnown(await change(tx, (t) => requestCancel(t, id))),
-    async signal(name, payload, { id: signalId, tx } = {}) {
+    async cancel(options = {}) {
+      const { tx } = optionsOf('saga.cancel', options)
+      checkOptions('saga.cancel', options, ['tx'], [tx === undefined || isTransaction(tx)])
+      return assertKnown(await change(tx, (t) => requestCancel(t, id)))
+    },
+    async signal(name, payload, options = {}) {
+      const { id: signalId, tx } = optionsOf('saga.signal', options)
       checkOptions(
         'saga.signal',
-        {},
-        [],
-        [isName('the name', name, 600), signalId === undefined || isName('id', signalId, 400)],
+        options,
+        ['id', 'tx'],
+        [
+          isName('the name', name, 600),
+          signalId === undefined || isName('id', signalId, 400),
+          tx === undefined || isTransaction(tx),
+        ],
       )
       const text = encodeValue(`signal "${name}"`, payload)
       const signal = { sagaId: id, name, payload: text, ...(signalId !== undefined && { id: signalId }) }

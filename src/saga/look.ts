@@ -1,5 +1,5 @@
 /** What there is of sagas, for people: lists, one in full, figures, and why one is not further. Only reads. */
-import { checkOptions, isAge, isCount } from '../core/options.ts'
+import { checkOptions, isAge, isCount, isText, optionsOf } from '../core/options.ts'
 import { listLeases } from '../lease/index.ts'
 import { type Sql, sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
@@ -59,9 +59,10 @@ export interface SagaCounts {
 export async function listSagas(
   store: Store,
   filter: SagaFilter = {},
-  { limit = 100 }: { limit?: number } = {},
+  options: { limit?: number } = {},
 ): Promise<SagaInfo[]> {
-  checkOptions('sagas.list', { limit }, ['limit'], [isCount('limit', limit, 1, 1_000_000)])
+  const { limit = 100 } = optionsOf('sagas.list', options)
+  checkOptions('sagas.list', options, ['limit'], [isCount('limit', limit, 1, 1_000_000)])
   const rows = await store.read<InfoRow>(
     sql`select ${INFO} from ${store.table('saga')} where ${filterSql(store, filter)} order by started_at_ms, id limit ${limit}`,
   )
@@ -171,14 +172,27 @@ export function readReason(text: string | null): string | null {
   }
 }
 
-export function filterSql(store: Store, filter: SagaFilter): Sql {
-  const { ids, name, state, olderThanMs } = filter
+/** @throws ConfigError */
+export function checkFilter(filter: SagaFilter): void {
+  const { ids, name, state, olderThanMs } = optionsOf('saga filter', filter)
   checkOptions(
     'saga filter',
     filter,
     ['ids', 'name', 'state', 'olderThanMs'],
-    [olderThanMs === undefined || isAge('olderThanMs', olderThanMs)],
+    [
+      ids === undefined ||
+        (Array.isArray(ids) && ids.every((id) => typeof id === 'string')) ||
+        'ids must be an array of strings',
+      name === undefined || isText('name', name),
+      state === undefined || isText('state', state),
+      olderThanMs === undefined || isAge('olderThanMs', olderThanMs),
+    ],
   )
+}
+
+export function filterSql(store: Store, filter: SagaFilter): Sql {
+  checkFilter(filter)
+  const { ids, name, state, olderThanMs } = filter
   return sql.join(
     [
       sql`1 = 1`,

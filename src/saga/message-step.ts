@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Message } from '../broker/index.ts'
 import { ConfigError } from '../core/errors.ts'
+import { checkArguments, checkOptions, hasMethods, isName, isObject } from '../core/options.ts'
 import type { OutboundMessage, Outbox } from '../outbox/index.ts'
+import { isTransaction } from '../store/arguments.ts'
 import type { Transaction } from '../store/transaction.ts'
 import type { Phase } from './attempt.ts'
 import type { MessageCall } from './context.ts'
@@ -57,6 +59,19 @@ export async function replyToSaga(
   message: Pick<Message, 'headers'>,
   reply: { readonly topic: string; readonly payload: unknown },
 ): Promise<void> {
+  checkArguments(
+    'replyToSaga',
+    isTransaction(tx),
+    hasMethods('outbox', outbox, 'what createOutbox gives', 'publish'),
+    isObject('message', message),
+    isObject('reply', reply),
+  )
+  checkOptions(
+    'replyToSaga',
+    reply,
+    ['topic', 'payload'],
+    [isObject('message.headers', message.headers), isName('topic', reply.topic)],
+  )
   const saga = message.headers[MESSAGE_HEADERS.saga]
   const step = message.headers[MESSAGE_HEADERS.step]
   if (saga === undefined || step === undefined)
@@ -77,6 +92,12 @@ export async function deliverReply(
   tx: Transaction,
   message: Pick<Message, 'headers' | 'id'> & { readonly payload: unknown },
 ): Promise<boolean> {
+  checkArguments('deliverReply', isTransaction(tx), isObject('message', message))
+  checkArguments(
+    'deliverReply',
+    isObject('message.headers', message.headers),
+    isName('message.id', message.id, 1_000),
+  )
   const saga = message.headers[MESSAGE_HEADERS.saga]
   const step = message.headers[MESSAGE_HEADERS.step]
   if (saga === undefined || step === undefined)

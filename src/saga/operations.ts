@@ -1,7 +1,11 @@
+import { checkArguments, isName } from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import { forceUndo, fork, retry, skipStep } from './decide.ts'
+import { ID_MAX } from './entry.ts'
 import {
+  checkFilter,
   countSagas,
   filterSql,
   listSagas,
@@ -38,17 +42,21 @@ export interface SagaOperations {
 
 /** @throws SagaNotFoundError, SagaStateError of each that changes something: then nothing was changed */
 export function sagaOperations(store: Store): SagaOperations {
+  checkArguments('sagaOperations', isStore(store))
+  /** Asynchronous, so that what is wrong with the arguments rejects as everything else does. */
+  const of = <T>(what: string, id: string, work: () => Promise<T>) => asked(`sagas.${what}`, id, work)
   return {
     list: (filter, options) => listSagas(store, filter, options),
     count: (filter) => countSagas(store, filter),
-    show: (id) => showSaga(store, id),
+    show: (id) => of('show', id, () => showSaga(store, id)),
     figures: () => readFigures(store),
-    retry: (id) => retry(store, id),
-    skipStep: (id, options) => skipStep(store, id, options),
-    forceUndo: (id) => forceUndo(store, id),
-    fork: (id, options) => fork(store, id, options),
-    cancel: (id) => store.transaction((tx) => requestCancel(tx, id)),
+    retry: (id) => of('retry', id, () => retry(store, id)),
+    skipStep: (id, options) => of('skipStep', id, () => skipStep(store, id, options)),
+    forceUndo: (id) => of('forceUndo', id, () => forceUndo(store, id)),
+    fork: (id, options) => of('fork', id, () => fork(store, id, options)),
+    cancel: (id) => of('cancel', id, () => store.transaction((tx) => requestCancel(tx, id))),
     async purge(filter) {
+      checkFilter(filter)
       if (filter.ids === undefined && filter.state === undefined) {
         return purgeEnded(store, {
           olderThanMs: filter.olderThanMs ?? 0,
@@ -72,4 +80,9 @@ export function sagaOperations(store: Store): SagaOperations {
       }
     },
   }
+}
+
+async function asked<T>(subject: string, id: string, work: () => Promise<T>): Promise<T> {
+  checkArguments(subject, isName('id', id, ID_MAX))
+  return work()
 }

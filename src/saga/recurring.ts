@@ -1,7 +1,7 @@
 import { Cron } from 'croner'
 import { backoffMs } from '../core/backoff.ts'
 import type { Log } from '../core/log.ts'
-import { type Check, isName } from '../core/options.ts'
+import { type Check, isName, isObject, show } from '../core/options.ts'
 import type { Store } from '../store/store.ts'
 import type { AnySaga } from './runner-options.ts'
 
@@ -20,13 +20,18 @@ export interface Recurring {
 
 export function recurringChecks(list: readonly Recurring[]): Check[] {
   return [
-    new Set(list.map((r) => r.name)).size === list.length || 'two recurring sagas have the same name',
-    ...list.flatMap(({ name, cron, timezone, saga }) => [
-      isName('the name of a recurring saga', name, 100),
-      typeof saga?.start === 'function' || `recurring "${name}" names no saga`,
-      canParse(cron, timezone) ||
-        `recurring "${name}": cannot read the cron expression "${cron}" or the timezone`,
-    ]),
+    new Set(list.map((r) => r?.name)).size === list.length || 'two recurring sagas have the same name',
+    ...list.flatMap((one) => {
+      const object = isObject('a recurring saga', one)
+      if (object !== true) return [object]
+      const { name, cron, timezone, saga } = one
+      return [
+        isName('the name of a recurring saga', name, 100),
+        typeof saga?.start === 'function' || `recurring ${show(name)} names no saga`,
+        canParse(cron, timezone) ||
+          `recurring ${show(name)}: cannot read the cron expression ${show(cron)} or the timezone`,
+      ]
+    }),
   ]
 }
 

@@ -1,5 +1,17 @@
 import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isCount, isDuration, isDurationOrZero } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isAge,
+  isBoolean,
+  isCount,
+  isDuration,
+  isDurationOrZero,
+  isList,
+  isName,
+  isObject,
+  show,
+} from '../core/options.ts'
 import { type Recurring, recurringChecks } from './recurring.ts'
 import type { Saga } from './saga.ts'
 
@@ -64,6 +76,7 @@ const OPTION_NAMES = [
 
 /** @throws ConfigError with every problem */
 export function resolveRunner(given: SagaRunnerOptions): ResolvedRunner {
+  checkArguments('sagaRunner', isObject('options', given))
   const { concurrency = 100, pollMs = 200, ttlMs = 10_000, parkAfterMs = 500, abandonMs = 5_000 } = given
   const {
     recurring = [],
@@ -85,8 +98,12 @@ export function resolveRunner(given: SagaRunnerOptions): ResolvedRunner {
     isDuration('ttlMs', ttlMs),
     isDurationOrZero('parkAfterMs', parkAfterMs),
     isDurationOrZero('abandonMs', abandonMs),
-    retentionMs === false || isDuration('retentionMs', Math.min(retentionMs, 1_000_000)),
-    ...recurringChecks(recurring),
+    isBoolean('alwaysReplay', alwaysReplay),
+    owner === undefined || isName('owner', owner),
+    retentionMs === false ||
+      (isAge('retentionMs', retentionMs) === true && retentionMs > 0) ||
+      `retentionMs must be false, or a number of milliseconds above 0, got ${show(retentionMs)}`,
+    ...(Array.isArray(recurring) ? recurringChecks(recurring) : [isList('recurring', recurring)]),
   ])
   return {
     sagas,

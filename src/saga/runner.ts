@@ -1,8 +1,10 @@
-import { type Background, Bell } from '../core/background.ts'
+import { type Background, Bell, drainMsOf } from '../core/background.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { deferred } from '../core/deferred.ts'
 import { ConfigError, isForPeople } from '../core/errors.ts'
+import { checkArguments } from '../core/options.ts'
 import { type HeldLease, leaseTables } from '../lease/index.ts'
+import { isStore } from '../store/arguments.ts'
 import { requireRevision } from '../store/migrations.ts'
 import type { Store } from '../store/store.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -56,6 +58,7 @@ const RETRY = { baseMs: 50, capMs: 2_000 }
  * @throws ConfigError with every problem of the options; `done` rejects when the tables are missing
  */
 export function sagaRunner(store: Store, options: SagaRunnerOptions): SagaRunner {
+  checkArguments('sagaRunner', isStore(store))
   return new Runner(store, resolveRunner(options))
 }
 
@@ -131,7 +134,8 @@ class Runner implements SagaRunner, LocalRunner {
     }
   }
 
-  stop({ drainMs = DRAIN_MS }: { drainMs?: number } = {}): Promise<void> {
+  stop(options: { drainMs?: number } = {}): Promise<void> {
+    const drainMs = drainMsOf('runner.stop', options, DRAIN_MS)
     this.#stopping ??= this.#shutDown(drainMs)
     return this.#stopping
   }

@@ -1,6 +1,17 @@
 import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isAge, isCount, isName } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isAge,
+  isCount,
+  isFunction,
+  isName,
+  isObject,
+  isSchema,
+} from '../core/options.ts'
 import type { StandardSchemaV1 } from '../core/standard-schema.ts'
+import { isStore, isStoreOrTransaction } from '../store/arguments.ts'
 import type { Store } from '../store/store.ts'
 import type { SyncTransaction, Transaction } from '../store/transaction.ts'
 import type { SagaContext } from './context.ts'
@@ -76,12 +87,14 @@ export function saga<Input = undefined, Output = void>(
 ): Saga<Input, Output> {
   const options = resolveSagaOptions(name, code, given as SagaOptions<unknown>)
   const { concurrency, concurrencyPerKey, rate } = options
+  const subject = `start of saga "${name}"`
   const definition: Saga<Input, Output> = {
     name,
     options,
     isLimited: concurrency !== undefined || concurrencyPerKey !== undefined || rate !== undefined,
     code,
     async start(target, input, startOptions = {}) {
+      checkArguments(subject, isStoreOrTransaction(target), isObject('options', startOptions))
       const store = isTransaction(target) ? target.store : target
       const row = await prepareStart(
         definition as Saga<unknown, unknown>,
@@ -94,6 +107,11 @@ export function saga<Input = undefined, Output = void>(
       return sagaHandle<Output>(store, row.id)
     },
     startSync(tx, input, startOptions = {}) {
+      checkArguments(
+        `startSync of saga "${name}"`,
+        hasMethods('tx', tx, 'the transaction that store.joinSync gives', 'querySync'),
+        isObject('options', startOptions),
+      )
       const row = prepareStart(
         definition as Saga<unknown, unknown>,
         tx.store.clock.now(),
@@ -110,6 +128,7 @@ export function saga<Input = undefined, Output = void>(
       return sagaHandle<Output>(tx.store, row.id)
     },
     async run(store, input, startOptions) {
+      checkArguments(`run of saga "${name}"`, isStore(store))
       const handle = await definition.start(store, input, startOptions)
       return handle.result()
     },
@@ -123,25 +142,28 @@ function isTransaction(target: Transaction | Store): target is Transaction {
 }
 
 function resolveSagaOptions(name: string, code: unknown, given: SagaOptions<unknown>): ResolvedSagaOptions {
+  checkArguments(
+    'saga',
+    isName('the name', name, 150),
+    isFunction('the code', code),
+    isObject('options', given),
+  )
   const { timeoutMs, schema, group = 'default', concurrency, key, concurrencyPerKey, rate } = given
   checkOptions(
-    `saga "${String(name)}"`,
+    `saga "${name}"`,
     given,
     ['timeoutMs', 'schema', 'group', 'concurrency', 'key', 'concurrencyPerKey', 'rate'],
     [
-      isName('the name', name, 150),
-      typeof code === 'function' || 'the code must be an async function',
       timeoutMs === undefined || isAge('timeoutMs', timeoutMs),
-      schema === undefined ||
-        typeof schema['~standard']?.validate === 'function' ||
-        'schema must have the Standard Schema form',
+      schema === undefined || isSchema('schema', schema),
       isName('group', group, 100),
       typeof group !== 'string' || !group.includes('/') || 'group must have no "/"',
       concurrency === undefined || isCount('concurrency', concurrency, 1, 1_000_000),
       concurrencyPerKey === undefined || isCount('concurrencyPerKey', concurrencyPerKey, 1, 1_000_000),
       key === undefined || typeof key === 'function' || 'key must be a function of the input',
       rate === undefined ||
-        (isCount('rate.limit', rate.limit, 1, 1_000_000) === true &&
+        (isObject('rate', rate) === true &&
+          isCount('rate.limit', rate.limit, 1, 1_000_000) === true &&
           Number.isFinite(rate.perMs) &&
           rate.perMs >= 1) ||
         'rate must be { limit, perMs }, each at least 1',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../core/abort.ts'
 import { isHoldfastError } from '../core/errors.ts'
+import { optionsOf } from '../core/options.ts'
 import { CommitUnknownError } from './errors.ts'
 import type { Ground } from './open-transaction.ts'
 import { runTransaction } from './run-transaction.ts'
@@ -14,7 +15,7 @@ export async function autocommit<R extends object>(
   statement: Sql,
   given: NonNullable<Parameters<Store['autocommit']>[1]>,
 ): Promise<R[]> {
-  throwIfAborted(given.signal)
+  throwIfAborted(optionsOf('autocommit', given).signal)
   let scope: OwnScope | undefined
   const send = (tx: OwnScope) => {
     scope = tx

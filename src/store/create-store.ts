@@ -1,6 +1,15 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { ConfigError } from '../core/errors.ts'
-import { type Check, isAge, isName } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  hasMethods,
+  isAge,
+  isFunction,
+  isName,
+  isObject,
+  show,
+} from '../core/options.ts'
 import { autocommit } from './autocommit.ts'
 import type { Engine } from './engine.ts'
 import { noTransactionToLockIn, refuseLoneLock } from './lock-clause.ts'
@@ -8,7 +17,7 @@ import type { Ground } from './open-transaction.ts'
 import { preparedTransactions } from './prepared-transactions.ts'
 import { runTransaction } from './run-transaction.ts'
 import { JoinedScope, SyncScope } from './scope.ts'
-import { compileSql, type Sql, sql } from './sql.ts'
+import { compileSql, Sql, sql } from './sql.ts'
 import type { Store } from './store.ts'
 import { DEFAULTS, READ_ONLY } from './transaction-options.ts'
 import { resolveWitness } from './witness.ts'
@@ -39,7 +48,7 @@ export function storeChecks({ prefix, schema, witnessWindowMs }: StoreOptions): 
   return [
     witnessWindowMs === undefined ||
       (isAge('witnessWindowMs', witnessWindowMs) === true && witnessWindowMs >= 1_000) ||
-      `witnessWindowMs must be a number of milliseconds from 1000, got ${witnessWindowMs}`,
+      `witnessWindowMs must be a number of milliseconds from 1000, got ${show(witnessWindowMs)}`,
     prefix === undefined || prefix === '' || isName('prefix', prefix, PREFIX_MAX_BYTES),
     typeof prefix !== 'string' ||
       Buffer.byteLength(prefix) <= PREFIX_MAX_BYTES ||
@@ -50,6 +59,11 @@ export function storeChecks({ prefix, schema, witnessWindowMs }: StoreOptions): 
 
 /** Makes a Store of an adapter's engine: the rules of transactions, written once for all databases. */
 export function createStore(engine: Engine, options: StoreOptions): Store {
+  checkArguments(
+    'createStore',
+    hasMethods('engine', engine, 'an adapter of a database', 'begin', 'adopt', 'close'),
+    isObject('options', options),
+  )
   const { prefix = 'holdfast_', schema, clock = systemClock, witnessWindowMs = WITNESS_WINDOW_MS } = options
 
   const ground: Ground = {
@@ -77,7 +91,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
 
     read: (statement, values) => runTransaction(ground, (tx) => tx.query(statement, values), READ_ONLY, true),
 
-    autocommit: (statement, given = {}) => autocommit(ground, statement, given),
+    autocommit: (statement, given = DEFAULTS) => autocommit(ground, statement, given),
 
     async query(statement, values) {
       refuseLoneLock(textOf(statement), engine.dialect.name)
@@ -90,6 +104,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     lockRows: () => Promise.reject(noTransactionToLockIn()),
 
     async join(handle, work) {
+      checkArguments('join', isFunction('the callback', work))
       const scope = new JoinedScope(store, engine.adopt(handle))
       try {
         const result = await work(scope)
@@ -104,6 +119,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
     },
 
     joinSync(handle, work) {
+      checkArguments('joinSync', isFunction('the callback', work))
       const scope = new SyncScope(store, engine.adoptSync(handle))
       try {
         const result = work(scope)
@@ -128,6 +144,7 @@ export function createStore(engine: Engine, options: StoreOptions): Store {
   return store
 
   function textOf(statement: Sql | string): string {
-    return typeof statement === 'string' ? statement : compileSql(statement, engine.dialect).text
+    if (typeof statement === 'string') return statement
+    return statement instanceof Sql ? compileSql(statement, engine.dialect).text : '' // refused when it is run
   }
 }

@@ -1,4 +1,4 @@
-import { checkOptions, isCount, isDuration } from '../core/options.ts'
+import { checkOptions, isCount, isDuration, optionsOf, show } from '../core/options.ts'
 import type { LockStrength } from './dialect.ts'
 import type { LockRequest } from './engine.ts'
 import { Sql, sql } from './sql.ts'
@@ -9,17 +9,20 @@ const STRENGTHS: readonly LockStrength[] = ['update', 'no-key-update', 'share', 
 
 /** What `lockRows` asks of an engine. @throws ConfigError */
 export function lockRequest(table: string, where: Where, options: LockRowsOptions): LockRequest {
-  const { strength = 'update', wait = 'block', orderBy, limit } = options
+  const { strength = 'update', wait = 'block', orderBy, limit } = optionsOf('lockRows', options)
   checkOptions(
     'lockRows',
     options,
     ['strength', 'wait', 'orderBy', 'limit'],
     [
       (typeof table === 'string' && table !== '') || 'the table must be named by a non-empty string',
+      orderBy === undefined ||
+        (Array.isArray(orderBy) && orderBy.every((column) => typeof column === 'string')) ||
+        'orderBy must be an array of names of columns',
       limit === undefined || isCount('limit', limit, 1, Number.MAX_SAFE_INTEGER),
       // The strength becomes part of the statement's text, so nothing but these words may pass.
       STRENGTHS.includes(strength) ||
-        `strength must be one of ${STRENGTHS.join(', ')}, got ${String(strength)}`,
+        `strength must be one of ${STRENGTHS.join(', ')}, got ${show(strength)}`,
       checkWait(wait),
       where instanceof Sql ||
         Object.keys(where ?? {}).length > 0 ||

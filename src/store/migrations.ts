@@ -1,3 +1,5 @@
+import { type Check, checkArguments, hasMethods, isCount, isList, isName, show } from '../core/options.ts'
+import { isStore, isTransaction } from './arguments.ts'
 import type { DialectName } from './dialect.ts'
 import { SchemaRevisionError } from './errors.ts'
 import { type Sql, sql } from './sql.ts'
@@ -46,6 +48,7 @@ export interface MigrationStep {
  * @throws SchemaRevisionError when the tables are newer than this code can read
  */
 export async function migrate(store: Store, sets: readonly TableSet[]): Promise<MigrationStep[]> {
+  checkArguments('migrate', isStore(store), areTableSets(sets))
   return store.transaction(
     async (tx) => {
       await lockSchema(tx)
@@ -67,12 +70,31 @@ export async function migrate(store: Store, sets: readonly TableSet[]): Promise<
   )
 }
 
+function areTableSets(sets: unknown): Check {
+  if (!Array.isArray(sets)) return isList('the sets of tables', sets)
+  return sets.map((set) => isTableSet('each set of tables', set)).find((check) => check !== true) ?? true
+}
+
+function isTableSet(name: string, set: unknown): Check {
+  const { capability, migrations } = (set ?? {}) as Partial<TableSet>
+  return (
+    (typeof capability === 'string' && Array.isArray(migrations) && migrations.length > 0) ||
+    `${name} must be one that holdfast/tables exports, got ${show(set)}`
+  )
+}
+
 /** The statements that bring `set` from revision `found` to the newest. Pure. */
 export function planMigration(
   store: Pick<Store, 'dialect' | 'table' | 'tableName'>,
   set: TableSet,
   found: number,
 ): MigrationStep[] {
+  checkArguments(
+    'planMigration',
+    hasMethods('store', store, 'a store', 'table', 'tableName'),
+    isTableSet('set', set),
+    isCount('found', found, 0, 1_000_000),
+  )
   const names: MigrationNames = {
     table: (name) => printName(store, store.table(name)),
     index: (name) => store.dialect.quoteName(store.tableName(name)),
@@ -86,6 +108,7 @@ export function planMigration(
 
 /** Everything that `migrate` would run on an empty database, for `holdfast migrate --print`. */
 export function printMigrations(store: Store, sets: readonly TableSet[]): string[] {
+  checkArguments('printMigrations', isStore(store), areTableSets(sets))
   return [
     ...revisionTable(store),
     ...sets.flatMap((set) => [
@@ -100,6 +123,7 @@ export function printMigrations(store: Store, sets: readonly TableSet[]): string
  * @throws SchemaRevisionError with the remedy: missing, too old, or newer than this code can read
  */
 export async function requireRevision(tx: Transaction, set: TableSet): Promise<void> {
+  checkArguments('requireRevision', isTransaction(tx), isTableSet('set', set))
   const { found, readableFrom } = await readRevision(tx, set.capability)
   const needed = newest(set).revision
   if (found < needed) throw new SchemaRevisionError(set.capability, { found, needed })
@@ -111,6 +135,7 @@ export async function readRevision(
   tx: Transaction,
   capability: string,
 ): Promise<{ found: number; readableFrom: number }> {
+  checkArguments('readRevision', isTransaction(tx), isName('capability', capability, 100))
   const { store } = tx
   const [row] = await tx
     .query<{ revision: number; readable_from: number }>(

@@ -1,6 +1,7 @@
 import { throwIfAborted } from '../core/abort.ts'
 import { ConfigError, UnsupportedError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
+import { checkArguments, isFunction } from '../core/options.ts'
 import { runHooks } from './after-commit.ts'
 import { Deadline } from './deadline.ts'
 import type { Session } from './engine.ts'
@@ -45,6 +46,7 @@ async function runPrepared<T>(
   work: (tx: OwnScope) => Promise<T>,
   given: PrepareOptions,
 ): Promise<PreparedWork<T>> {
+  checkArguments('prepare', isFunction('the work', work))
   const { timeoutMs, signal } = resolveTransactionOptions(given)
   if (!isGid(gid)) throw new ConfigError('prepare', [`"${gid}" cannot be the name of a prepared transaction`])
   throwIfAborted(signal)
@@ -79,10 +81,8 @@ async function runPrepared<T>(
   }
 }
 
-function withDeadline<T>(
-  { timeoutMs = 30_000, signal }: EndOptions,
-  run: (signal: AbortSignal) => Promise<T>,
-) {
+function withDeadline<T>(options: EndOptions, run: (signal: AbortSignal) => Promise<T>) {
+  const { timeoutMs, signal } = resolveTransactionOptions(options)
   const deadline = new Deadline(timeoutMs, () => new TransactionTimeoutError(timeoutMs), signal)
   return deadline.race(run(deadline.signal)).finally(() => deadline.clear())
 }

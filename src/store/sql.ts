@@ -1,3 +1,5 @@
+import { ConfigError } from '../core/errors.ts'
+import { type Check, checkArguments, hasMethods, isList, isText, show } from '../core/options.ts'
 /**
  * A statement under construction: text with values and names kept apart, so that values always travel as parameters
  * and each dialect writes its own placeholders and quotes.
@@ -9,8 +11,9 @@ export class Sql {
   #constant: boolean | undefined
 
   constructor(from: readonly SqlPart[] | Template) {
-    if ('strings' in from) this.template = from
-    else this.#parts = from
+    if (Array.isArray(from)) this.#parts = from
+    else if (Array.isArray((from as Partial<Template> | undefined)?.strings)) this.template = from as Template
+    else throw new ConfigError('sql', [NOT_A_TEMPLATE])
   }
 
   get parts(): readonly SqlPart[] {
@@ -42,6 +45,9 @@ export type SqlValue = string | number | bigint | boolean | null | Uint8Array | 
 export function sql(strings: TemplateStringsArray, ...holes: readonly (SqlValue | Sql)[]): Sql {
   return new Sql({ strings, holes })
 }
+
+const NOT_A_TEMPLATE =
+  'it is a tag, so write sql`select …`; a text that the program holds as a constant goes into sql.raw(text)'
 
 function isSql(hole: SqlValue | Sql): hole is Sql {
   return hole instanceof Sql
@@ -79,13 +85,18 @@ function textsOf(strings: TemplateStringsArray): readonly (SqlPart | undefined)[
 const templates = new WeakMap<TemplateStringsArray, readonly (SqlPart | undefined)[]>()
 
 /** A quoted name; several arguments make a qualified one (`"schema"."table"`). */
-sql.ident = (...path: readonly string[]): Sql => new Sql([{ kind: 'name', path }])
+sql.ident = (...path: readonly string[]): Sql => {
+  if (path.length === 0 || !path.every((name) => typeof name === 'string'))
+    checkArguments('sql.ident', isText('the name', path[0]), ...path.map((name) => isText('each name', name)))
+  return new Sql([{ kind: 'name', path }])
+}
 
 /** The names of columns, quoted and with commas between them. One list of columns is quoted once. */
 sql.names = (columns: readonly (string | { readonly name: string })[]): Sql => {
+  checkArguments('sql.names', isList('columns', columns))
   let names = lists.get(columns)
   if (names === undefined) {
-    names = sql.join(columns.map((column) => sql.ident(typeof column === 'string' ? column : column.name)))
+    names = sql.join(columns.map((column) => sql.ident(typeof column === 'string' ? column : column?.name)))
     lists.set(columns, names)
   }
   return names
@@ -94,9 +105,13 @@ sql.names = (columns: readonly (string | { readonly name: string })[]): Sql => {
 const lists = new WeakMap<readonly unknown[], Sql>()
 
 /** Text taken as it is. Only for constants of the program, never for anything that came from outside. */
-sql.raw = (text: string): Sql => new Sql([{ kind: 'text', text }])
+sql.raw = (text: string): Sql => {
+  checkArguments('sql.raw', isText('text', text))
+  return new Sql([{ kind: 'text', text }])
+}
 
 sql.join = (fragments: readonly Sql[], separator = ', '): Sql => {
+  checkArguments('sql.join', areFragments(fragments), isText('separator', separator))
   const between: SqlPart = { kind: 'text', text: separator }
   const parts: SqlPart[] = []
   fragments.forEach((fragment, i) => {
@@ -106,6 +121,18 @@ sql.join = (fragments: readonly Sql[], separator = ', '): Sql => {
   return new Sql(parts)
 }
 
+function areFragments(fragments: unknown): Check {
+  return (
+    (Array.isArray(fragments) && fragments.every(isStatement)) ||
+    `fragments must be an array of what sql\`…\` makes, got ${show(fragments)}`
+  )
+}
+
+/** Of any copy of the package. */
+function isStatement(value: unknown): value is Sql {
+  return typeof value === 'object' && value !== null && 'template' in value && 'parts' in value
+}
+
 /** A statement as the driver takes it. */
 export interface CompiledSql {
   readonly text: string
@@ -113,6 +140,12 @@ export interface CompiledSql {
 }
 
 export function compileSql(statement: Sql, spelling: Spelling): CompiledSql {
+  if (!isStatement(statement))
+    throw new ConfigError('the statement', [
+      `it must be a string, or made by sql\`…\`, got ${show(statement)}`,
+    ])
+  if (typeof spelling?.quoteName !== 'function')
+    checkArguments('compileSql', hasMethods('spelling', spelling, 'a dialect', 'quoteName', 'placeholder'))
   const { template } = statement
   if (template === undefined) return compileParts(statement.parts, spelling)
   const { strings, holes } = template

@@ -1,4 +1,5 @@
 import { PayloadError } from '../core/errors.ts'
+import { checkArguments, isList } from '../core/options.ts'
 import type { DialectName } from './dialect.ts'
 import type { Statement } from './engine.ts'
 import { compileSql, type Sql, type SqlValue } from './sql.ts'
@@ -11,8 +12,10 @@ export function toStatement(
   statement: Sql | string,
   values: readonly SqlValue[] | undefined,
 ): Statement {
-  if (typeof statement === 'string')
+  if (typeof statement === 'string') {
+    if (values !== undefined) checkArguments('the statement', isList('values', values))
     return checked({ text: statement, values: values ?? [], prepare: false }, store.dialect.name)
+  }
   return checked({ ...compileSql(statement, store.dialect), prepare: true }, store.dialect.name)
 }
 

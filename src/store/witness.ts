@@ -1,6 +1,7 @@
 import { throwIfAborted } from '../core/abort.ts'
-import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isAge } from '../core/options.ts'
+import { ConfigError, isHoldfastError } from '../core/errors.ts'
+import { type Check, checkArguments, checkOptions, isAge, isObject, show } from '../core/options.ts'
+import { isStore } from './arguments.ts'
 import { type CommitUnknownError, StoreUnavailableError, WitnessExpiredError } from './errors.ts'
 import { sql } from './sql.ts'
 import type { Store } from './store.ts'
@@ -32,6 +33,7 @@ export async function resolveWitness(
   error: CommitUnknownError,
   windowMs: number,
 ): Promise<'applied' | 'not-applied'> {
+  checkArguments('resolve', isUnknownCommit(error))
   if (!error.witnessed) {
     throw new ConfigError('resolve', ['the transaction wrote no witness row; run it with { witness: true }'])
   }
@@ -56,6 +58,13 @@ export async function resolveWitness(
   })
 }
 
+function isUnknownCommit(error: unknown): Check {
+  return (
+    (isHoldfastError(error) && error.code === 'COMMIT_UNKNOWN') ||
+    `the error must be the CommitUnknownError that the transaction was rejected with, got ${show(error)}`
+  )
+}
+
 export interface PruneWitnessesOptions {
   readonly olderThanMs: number
   readonly signal?: AbortSignal
@@ -69,6 +78,7 @@ export interface PruneWitnessesOptions {
  * anyone takes to ask. Bounds: transactions of 1 000 rows each.
  */
 export async function pruneWitnesses(store: Store, options: PruneWitnessesOptions): Promise<number> {
+  checkArguments('pruneWitnesses', isStore(store), isObject('options', options))
   const { olderThanMs, signal } = options
   const names = ['olderThanMs', 'signal']
   checkOptions('pruneWitnesses', options, names, [isAge('olderThanMs', olderThanMs)])

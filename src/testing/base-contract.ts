@@ -7,12 +7,13 @@ import { describeEffects } from './base-contract/effects.ts'
 import { describeFence } from './base-contract/fence.ts'
 import { describeLease } from './base-contract/lease.ts'
 import type { BaseUnderTest } from './base-contract/scene.ts'
-import type { TestKit } from './test-kit.ts'
+import { checkSuite, type TestKit } from './test-kit.ts'
 
 export type { BaseUnderTest } from './base-contract/scene.ts'
 
 /** Registers the tests of lease, effects and fence. `open` gives an empty database; each test closes what it opened. */
 export function describeBaseContract(kit: TestKit, name: string, open: () => Promise<BaseUnderTest>): void {
+  checkSuite('describeBaseContract', kit, name, open, 'beforeEach', 'afterEach')
   kit.describe(`base contract: ${name}`, () => {
     let opened: BaseUnderTest
     kit.beforeEach(async () => {

@@ -1,11 +1,12 @@
 /** What every broker must do, written once; each adapter runs it. */
 import type { Broker } from '../broker/index.ts'
+import { optionsOf } from '../core/options.ts'
 import { describeCrashes } from './broker-contract/crashes.ts'
 import { describeDelivery } from './broker-contract/delivery.ts'
 import { describeRefusals } from './broker-contract/refusals.ts'
 import type { BrokerScene, BrokerSetup } from './broker-contract/scene.ts'
 import { describeSettling } from './broker-contract/settling.ts'
-import type { TestKit } from './test-kit.ts'
+import { checkSuite, type TestKit } from './test-kit.ts'
 
 export type { BrokerServer, BrokerSetup } from './broker-contract/scene.ts'
 
@@ -26,8 +27,10 @@ export function describeBrokerContract(
   kit: TestKit,
   name: string,
   setUp: () => Promise<BrokerSetup>,
-  { restarts }: BrokerContractOptions,
+  options: BrokerContractOptions,
 ): void {
+  checkSuite('describeBrokerContract', kit, name, setUp, 'beforeEach', 'afterEach')
+  const { restarts } = optionsOf('describeBrokerContract', options)
   kit.describe(`broker contract: ${name}`, () => {
     let setup: BrokerSetup | undefined
     const brokers: Broker[] = []

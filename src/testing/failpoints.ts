@@ -1,6 +1,6 @@
 import { ConfigError, HoldfastError } from '../core/errors.ts'
 import { setFailpointHook } from '../core/failpoint.ts'
-import { type Check, checkOptions } from '../core/options.ts'
+import { type Check, checkArguments, checkOptions, isName, isObject, isText, show } from '../core/options.ts'
 
 /**
  * What happens at a failpoint.
@@ -125,6 +125,7 @@ function onHit(name: string): void | Promise<void> {
 export const failpoints = {
   /** Arms `name`, in place of what it was armed with before. */
   arm(name: string, action: FailpointAction, options: ArmOptions = {}): ArmedFailpoint {
+    checkArguments('failpoints.arm', isName('name', name), isObject('options', options))
     checkOptions(
       'failpoints.arm',
       options,
@@ -132,7 +133,7 @@ export const failpoints = {
       [
         typeof action === 'function' ||
           ['kill', 'stop', 'throw', 'pause'].includes(action) ||
-          `the action must be kill, stop, throw, pause or a function, got ${String(action)}`,
+          `the action must be kill, stop, throw, pause or a function, got ${show(action)}`,
         isWhole('skip', options.skip),
         isWhole('times', options.times),
       ],
@@ -172,6 +173,7 @@ const ENTRY = /^(?<name>[^=,@*\s]+)=(?<action>kill|stop|throw)(?:@(?<at>[1-9]\d*
  * @throws ConfigError naming every entry that cannot be read; nothing is armed then
  */
 export function armFailpointsFromEnv(text: string | undefined): ArmedFailpoint[] {
+  checkArguments('armFailpointsFromEnv', text === undefined || isText('text', text))
   const entries = (text ?? '')
     .split(',')
     .map((entry) => entry.trim())
@@ -200,6 +202,6 @@ function isWhole(name: string, value: number | undefined): Check {
   return (
     value === undefined ||
     (Number.isInteger(value) && value >= 0) ||
-    `${name} must be a whole number from 0, got ${value}`
+    `${name} must be a whole number from 0, got ${show(value)}`
   )
 }

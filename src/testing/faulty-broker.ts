@@ -9,7 +9,18 @@ import type {
   Subscription,
 } from '../broker/index.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { type Check, checkOptions, isCount, isDurationOrZero } from '../core/options.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isCount,
+  isDurationOrZero,
+  isFunction,
+  isObject,
+  isOneOf,
+  show,
+} from '../core/options.ts'
 import { seededRandom } from './seeded-random.ts'
 
 export interface FaultyBrokerOptions {
@@ -56,6 +67,11 @@ const CHANCES = ['duplicate', 'delay', 'reorder', 'loseAnswer', 'lose'] as const
  * as after a redelivery. An acknowledgement counts when the first copy is acknowledged.
  */
 export function faultyBroker(broker: Broker, options: FaultyBrokerOptions): Broker {
+  checkArguments(
+    'faultyBroker',
+    hasMethods('broker', broker, 'a broker', 'publish', 'subscribe', 'close'),
+    isObject('options', options),
+  )
   const { delayMaxMs = 50, reorderWithin = 'keys', seed = 1, clock = systemClock, onFault } = options
   checkOptions(
     'faultyBroker',
@@ -65,7 +81,8 @@ export function faultyBroker(broker: Broker, options: FaultyBrokerOptions): Brok
       ...CHANCES.map((name) => isChance(name, options[name])),
       isDurationOrZero('delayMaxMs', delayMaxMs),
       isCount('seed', seed, 0, 2 ** 32 - 1),
-      ['keys', 'all'].includes(reorderWithin) || `reorderWithin must be keys or all, got ${reorderWithin}`,
+      isOneOf('reorderWithin', reorderWithin, ['keys', 'all']),
+      onFault === undefined || isFunction('onFault', onFault),
     ],
   )
   const random = options.random ?? seededRandom(seed)
@@ -172,6 +189,8 @@ function copyOf({ message }: Delivery): Delivery {
 
 function isChance(name: string, value: number | undefined): Check {
   return (
-    value === undefined || (value >= 0 && value <= 1) || `${name} must be a chance from 0 to 1, got ${value}`
+    value === undefined ||
+    (typeof value === 'number' && value >= 0 && value <= 1) ||
+    `${name} must be a chance from 0 to 1, got ${show(value)}`
   )
 }

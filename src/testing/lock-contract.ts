@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { checkArguments, isDuration, optionsOf } from '../core/options.ts'
 import { createLocks, type HeldLock, type LockEngine, type LockRequest, type Locks } from '../lock/index.ts'
 import { codeOf } from './code-of.ts'
 import { describeLockAdministration } from './lock-administration.ts'
 import { checkLockSpans, type LockSpan } from './lock-history.ts'
-import type { TestKit } from './test-kit.ts'
+import { checkSuite, type TestKit } from './test-kit.ts'
 
 /** One set-up of a lock engine, made for one test. */
 export interface LockSetup {
@@ -30,8 +31,11 @@ export function describeLockContract(
   kit: TestKit,
   name: string,
   setUp: () => Promise<LockSetup>,
-  { ttlMs, tooShortMs, rounds, endsUnrenewed = true }: LockContractOptions,
+  options: LockContractOptions,
 ): void {
+  checkSuite('describeLockContract', kit, name, setUp, 'beforeEach', 'afterEach')
+  const { ttlMs, tooShortMs, rounds, endsUnrenewed = true } = optionsOf('describeLockContract', options)
+  checkArguments('describeLockContract', isDuration('ttlMs', ttlMs))
   const { it, expect } = kit
   kit.describe(`lock contract: ${name}`, () => {
     let setup: LockSetup

@@ -1,3 +1,4 @@
+import { checkArguments, isList } from '../core/options.ts'
 /** What a holder of an exclusive lock did, on one clock: when it began to rely on the lock, and when it stopped. */
 export interface LockSpan {
   readonly holder: string
@@ -17,6 +18,7 @@ export interface GuardedWrite {
  * holders had. Empty when nothing is. Pure.
  */
 export function checkLockSpans(spans: readonly LockSpan[]): string[] {
+  checkArguments('checkLockSpans', isList('spans', spans))
   const ordered = [...spans].sort((a, b) => a.fromMs - b.fromMs || a.toMs - b.toMs)
   return ordered.slice(1).flatMap((span, i) => {
     const before = ordered[i] as LockSpan
@@ -35,6 +37,7 @@ export function checkLockSpans(spans: readonly LockSpan[]): string[] {
 
 /** Says what is wrong with the accepted writes: a token that went back, or one that two holders presented. Pure. */
 export function checkGuardedWrites(writes: readonly GuardedWrite[]): string[] {
+  checkArguments('checkGuardedWrites', isList('writes', writes))
   return writes.slice(1).flatMap((write, i) => {
     const before = writes[i] as GuardedWrite
     if (write.token < before.token) {

@@ -1,6 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isCount } from '../core/options.ts'
+import { checkArguments, checkOptions, isAge, isCount, optionsOf, show } from '../core/options.ts'
 import { seededRandom } from './seeded-random.ts'
 
 /** A clock that stands still until a test moves it. */
@@ -28,7 +27,7 @@ interface Sleeper {
  * store's clock and the time-out of a transaction by a real timer; neither follows this clock.
  */
 export function manualClock(options: { readonly nowMs?: number; readonly seed?: number } = {}): ManualClock {
-  const { nowMs = Date.UTC(2026, 0, 1), seed = 1 } = options
+  const { nowMs = Date.UTC(2026, 0, 1), seed = 1 } = optionsOf('manualClock', options)
   checkOptions(
     'manualClock',
     options,
@@ -66,7 +65,7 @@ export function manualClock(options: { readonly nowMs?: number; readonly seed?: 
       }),
 
     async advance(ms) {
-      if (!(ms >= 0)) throw new ConfigError('advance', [`ms must be 0 or more, got ${ms}`])
+      checkArguments('manualClock.advance', isAge('ms', ms))
       const endMs = elapsedMs + ms
       for (let next = earliest(endMs); next !== undefined; next = earliest(endMs)) {
         moveTo(next.atMs)
@@ -79,6 +78,7 @@ export function manualClock(options: { readonly nowMs?: number; readonly seed?: 
     },
 
     jump: (ms) => {
+      checkArguments('manualClock.jump', Number.isFinite(ms) || `ms must be a number, got ${show(ms)}`)
       wallMs += ms
     },
   }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Broker, Delivery, Message, SubscribeOptions, Subscription } from '../broker/index.ts'
 import { BrokerUnavailableError, partitionOf } from '../broker/index.ts'
-import { checkOptions, isCount } from '../core/options.ts'
+import { checkArguments, checkOptions, isCount, isName, isObject, optionsOf } from '../core/options.ts'
 
 /** A broker in the memory of this process, for tests: nothing survives the process. */
 export interface MemoryBroker extends Broker {
@@ -21,8 +21,13 @@ interface Cursor {
 export function memoryBroker(
   options: { readonly partitions?: number; readonly name?: string } = {},
 ): MemoryBroker {
-  const { partitions = 8, name = 'memory' } = options
-  checkOptions('memoryBroker', options, ['partitions', 'name'], [isCount('partitions', partitions, 1, 1024)])
+  const { partitions = 8, name = 'memory' } = optionsOf('memoryBroker', options)
+  checkOptions(
+    'memoryBroker',
+    options,
+    ['partitions', 'name'],
+    [isCount('partitions', partitions, 1, 1024), isName('name', name)],
+  )
   const messages: Message[] = []
   const logs = new Map<string, Message[]>()
   const cursors = new Map<string, Cursor>()
@@ -35,6 +40,7 @@ export function memoryBroker(
     messages,
 
     unsettled(topic, group) {
+      checkArguments('memoryBroker.unsettled', isName('topic', topic), isName('group', group))
       let count = 0
       for (let p = 0; p < partitions; p++) {
         count += log(topic, p).length - (cursors.get(cursorKey(topic, p, group))?.settled.size ?? 0)
@@ -145,6 +151,7 @@ export function memoryBroker(
 export function testMessage(
   message: Partial<Omit<Message, 'payload'>> & { payload?: unknown } = {},
 ): Message {
+  checkArguments('testMessage', isObject('message', message))
   return {
     id: randomUUID(),
     topic: 'test',

@@ -1,5 +1,17 @@
 import { type Mergeable, sameState } from '../causality/index.ts'
 import { canonicalJson } from '../core/index.ts'
+import {
+  type Check,
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isCount,
+  isFunction,
+  isList,
+  isObject,
+  optionsOf,
+  show,
+} from '../core/options.ts'
 
 /** A law that does not hold, with the states that show it, as JSON. */
 export interface BrokenLaw {
@@ -23,6 +35,7 @@ export interface BrokenLaw {
  * cannot meet, such as two in which one dot has two values.
  */
 export function brokenMergeLaw<S>(kind: Mergeable<S>, states: readonly S[]): BrokenLaw | undefined {
+  checkArguments('brokenMergeLaw', isKind('kind', kind), isList('states', states))
   const same = (a: S, b: S) => sameState(kind, a, b)
   const { merge, empty } = kind
   const broken = (law: BrokenLaw['law'], ...states: S[]): BrokenLaw => ({
@@ -68,7 +81,14 @@ export function brokenMergeRun<S, Op>(
   run: MergeRun<S, Op>,
   steps: readonly RunStep<Op>[],
 ): BrokenLaw | undefined {
+  checkArguments('brokenMergeRun', isObject('run', run), isList('steps', steps))
   const { kind, replicas, apply } = run
+  checkArguments(
+    'brokenMergeRun',
+    isKind('kind', kind),
+    isList('replicas', replicas),
+    isFunction('apply', apply),
+  )
   const place = (i: number) => i % replicas.length
   const states = replicas.map(() => kind.empty)
   const changes: { before: S; after: S }[] = []
@@ -123,6 +143,27 @@ export function assertMergeLaws<S, Op>(
   },
   parameters: { readonly seed?: number; readonly numRuns?: number } = {},
 ): void {
+  checkArguments(
+    'assertMergeLaws',
+    hasMethods('fc', fc, 'fast-check', 'nat', 'oneof', 'record', 'assert'),
+    isObject('options', options),
+  )
+  checkOptions(
+    'assertMergeLaws',
+    options,
+    ['kind', 'operations', 'apply'],
+    [isKind('kind', options.kind), isFunction('apply', options.apply)],
+  )
+  const { seed, numRuns } = optionsOf('assertMergeLaws', parameters)
+  checkOptions(
+    'assertMergeLaws',
+    parameters,
+    ['seed', 'numRuns'],
+    [
+      seed === undefined || Number.isInteger(seed) || `seed must be a whole number, got ${show(seed)}`,
+      numRuns === undefined || isCount('numRuns', numRuns, 1, 1_000_000_000),
+    ],
+  )
   const place = fc.nat({ max: 2 })
   const step = fc.oneof(
     fc.record({ at: place, op: options.operations }),
@@ -168,4 +209,15 @@ function isOrderRight<S>(kind: Mergeable<S>, a: S, b: S, ab: S): boolean {
   const [aIsAll, bIsAll] = [sameState(kind, ab, a), sameState(kind, ab, b)]
   const want = aIsAll ? (bIsAll ? 'equal' : 'after') : bIsAll ? 'before' : 'concurrent'
   return kind.compare(a, b) === want
+}
+
+function isKind(name: string, kind: unknown): Check {
+  return hasMethods(
+    name,
+    kind,
+    'a kind that merges, as growCounter or mergeable(…)',
+    'merge',
+    'encode',
+    'decode',
+  )
 }

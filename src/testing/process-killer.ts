@@ -1,6 +1,18 @@
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process'
+import { constants } from 'node:os'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { checkOptions, isDuration } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isCount,
+  isDuration,
+  isFunction,
+  isList,
+  isName,
+  isObject,
+  isOneOf,
+} from '../core/options.ts'
 
 export interface ProcessExit {
   readonly code: number | null
@@ -32,6 +44,12 @@ export function spawnProcess(
   args: readonly string[],
   options: SpawnOptions = {},
 ): TestProcess {
+  checkArguments(
+    'spawnProcess',
+    isName('command', command, 4_096),
+    isList('args', args),
+    isObject('options', options),
+  )
   const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'], ...options })
   killAtExit(child)
   let exit: ProcessExit | undefined
@@ -46,6 +64,7 @@ export function spawnProcess(
   exited.catch(() => alive.delete(child))
 
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<ProcessExit> => {
+    checkArguments('kill', isOneOf('signal', signal, Object.keys(constants.signals)))
     if (exit === undefined) child.kill(signal)
     return exited
   }
@@ -68,6 +87,7 @@ export function spawnProcess(
 
 /** True when the process `pid` is stopped by SIGSTOP. Asks `ps`, so POSIX only. */
 export function isStopped(pid: number): boolean {
+  checkArguments('isStopped', isCount('pid', pid, 0, 2 ** 31))
   const { stdout } = spawnSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' })
   return /^\s*T/.test(stdout ?? '')
 }
@@ -85,12 +105,18 @@ export interface KillerOptions {
 
 /** SIGKILLs a random target again and again until `signal` fires; fulfils with the number of kills. */
 export async function killAtRandom(options: KillerOptions): Promise<number> {
+  checkArguments('killAtRandom', isObject('options', options))
   const { targets, everyMs, signal, clock = systemClock, random = clock.random, onKill } = options
   checkOptions(
     'killAtRandom',
     options,
     ['targets', 'everyMs', 'signal', 'random', 'clock', 'onKill'],
-    [isDuration('everyMs', everyMs), typeof targets === 'function' || 'targets must be a function'],
+    [
+      isDuration('everyMs', everyMs),
+      isFunction('targets', targets),
+      onKill === undefined || isFunction('onKill', onKill),
+      hasMethods('signal', signal, 'an AbortSignal', 'addEventListener'),
+    ],
   )
   let kills = 0
   while (!signal.aborted) {

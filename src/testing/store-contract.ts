@@ -10,7 +10,7 @@ import { describeRetries } from './store-contract/retries.ts'
 import { describeRowLocks } from './store-contract/row-locks.ts'
 import type { StoreScene, StoreUnderTest } from './store-contract/scene.ts'
 import { describeUnknownCommits } from './store-contract/unknown-commits.ts'
-import type { TestKit } from './test-kit.ts'
+import { checkSuite, type TestKit } from './test-kit.ts'
 
 export type { StoreUnderTest } from './store-contract/scene.ts'
 
@@ -19,6 +19,7 @@ export type { StoreUnderTest } from './store-contract/scene.ts'
  * what it opened.
  */
 export function describeStoreContract(kit: TestKit, name: string, open: () => Promise<StoreUnderTest>): void {
+  checkSuite('describeStoreContract', kit, name, open, 'beforeEach', 'afterEach')
   kit.describe(`store contract: ${name}`, () => {
     let opened: StoreUnderTest
     kit.beforeEach(async () => {

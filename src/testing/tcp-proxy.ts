@@ -1,4 +1,12 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import {
+  checkArguments,
+  checkOptions,
+  isDurationOrZero,
+  isFunction,
+  isObject,
+  isOneOf,
+} from '../core/options.ts'
 
 /** `up` is what the client sends to the server, `down` what comes back. */
 export type Direction = 'up' | 'down'
@@ -39,7 +47,15 @@ export interface TcpProxy extends AsyncDisposable {
 }
 
 /** Starts a proxy on a free port of loopback. Close it, or write `await using proxy = …`. */
-export async function tcpProxy({ target, onPiece }: TcpProxyOptions): Promise<TcpProxy> {
+export async function tcpProxy(options: TcpProxyOptions): Promise<TcpProxy> {
+  checkArguments('tcpProxy', isObject('options', options))
+  const { target, onPiece } = options
+  checkOptions(
+    'tcpProxy',
+    options,
+    ['target', 'onPiece'],
+    [isObject('target', target), onPiece === undefined || isFunction('onPiece', onPiece)],
+  )
   const pairs = new Set<readonly [Socket, Socket]>()
   const swallowed = new Set<Direction>()
   let delayMs = 0
@@ -111,9 +127,12 @@ export async function tcpProxy({ target, onPiece }: TcpProxyOptions): Promise<Tc
       return pairs.size
     },
     delay: (ms) => {
+      checkArguments('tcpProxy.delay', isDurationOrZero('ms', ms))
       delayMs = ms
     },
     blackHole: (direction) => {
+      if (direction !== undefined)
+        checkArguments('tcpProxy.blackHole', isOneOf('direction', direction, ['up', 'down']))
       for (const one of direction === undefined ? (['up', 'down'] as const) : [direction]) swallowed.add(one)
     },
     cut,

@@ -1,3 +1,4 @@
+import { checkOptions, isBoolean, isCount, optionsOf } from '../core/options.ts'
 import { type Sql, type Store, sql, type Transaction } from '../store/index.ts'
 import { newLogId } from './gid.ts'
 
@@ -130,6 +131,23 @@ export interface DecisionFilter {
   /** Also those that every participant has carried out. Default false. */
   readonly finished?: boolean
   readonly limit?: number
+}
+
+/** @throws ConfigError */
+export function checkDecisionFilter(filter: DecisionFilter): void {
+  const { ids, finished, limit } = optionsOf('twoPhase.decisions', filter)
+  checkOptions(
+    'twoPhase.decisions',
+    filter,
+    ['ids', 'finished', 'limit'],
+    [
+      ids === undefined ||
+        (Array.isArray(ids) && ids.every((id) => typeof id === 'string')) ||
+        'ids must be an array of strings',
+      finished === undefined || isBoolean('finished', finished),
+      limit === undefined || isCount('limit', limit, 1, 1_000_000),
+    ],
+  )
 }
 
 export async function listDecisions(

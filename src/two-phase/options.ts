@@ -1,5 +1,5 @@
 import { type Log, silentLog } from '../core/log.ts'
-import { checkOptions, isAge, isDuration, isName } from '../core/options.ts'
+import { checkOptions, isAge, isDuration, isName, optionsOf, show } from '../core/options.ts'
 import type { Store } from '../store/index.ts'
 import { PARTICIPANT_NAME } from './gid.ts'
 
@@ -100,14 +100,14 @@ export function resolveTwoPhase(
       isName('name', name, 100),
       isName('owner', owner),
       (Number.isFinite(windowMs) && windowMs >= HOUR_MS) ||
-        `windowMs must be at least an hour (${HOUR_MS}), got ${String(windowMs)}`,
+        `windowMs must be at least an hour (${HOUR_MS}), got ${show(windowMs)}`,
     ],
   )
   return Object.freeze({ name, owner, windowMs, log })
 }
 
 export function checkTakeOver(options: TakeOverOptions): void {
-  const { attemptOf, timeoutMs } = options
+  const { attemptOf, timeoutMs } = optionsOf('takeOver', options)
   checkOptions(
     'takeOver',
     options,
@@ -120,7 +120,7 @@ export function checkTakeOver(options: TakeOverOptions): void {
 }
 
 export function resolveRecover(options: RecoverOptions): { inDoubtMs: number; timeoutMs: number } {
-  const { inDoubtMs = 15_000, timeoutMs = 5_000 } = options
+  const { inDoubtMs = 15_000, timeoutMs = 5_000 } = optionsOf('recover', options)
   checkOptions(
     'recover',
     options,

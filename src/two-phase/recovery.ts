@@ -1,8 +1,14 @@
 import type { Background } from '../core/background.ts'
+import { drainMsOf } from '../core/background.ts'
 import { isForPeople } from '../core/errors.ts'
-import { checkOptions, isDuration } from '../core/options.ts'
+import { checkOptions, isDuration, optionsOf } from '../core/options.ts'
 import type { Store } from '../store/index.ts'
-import type { RecoverOptions, RecoveryOptions, ResolvedTwoPhase } from './options.ts'
+import {
+  type RecoverOptions,
+  type RecoveryOptions,
+  type ResolvedTwoPhase,
+  resolveRecover,
+} from './options.ts'
 import type { RecoveryReport } from './recover.ts'
 
 export interface Recovery extends Background {
@@ -17,13 +23,14 @@ export function startRecovery(
   given: RecoveryOptions,
   recoverOnce: (options: RecoverOptions) => Promise<RecoveryReport>,
 ): Recovery {
-  const { everyMs = 5_000, signal, ...options } = given
+  const { everyMs = 5_000, signal, ...options } = optionsOf('recovery', given)
   checkOptions(
     'recovery',
     given,
     ['everyMs', 'inDoubtMs', 'timeoutMs', 'signal'],
     [isDuration('everyMs', everyMs)],
   )
+  resolveRecover(options)
   const stopping = new AbortController()
   const aborting = new AbortController()
   if (signal?.aborted) stopping.abort()
@@ -54,7 +61,8 @@ export function startRecovery(
     }
   }
 
-  async function stop({ drainMs = 5_000 }: { drainMs?: number } = {}): Promise<void> {
+  async function stop(options: { drainMs?: number } = {}): Promise<void> {
+    const drainMs = drainMsOf('recovery.stop', options, 5_000)
     stopping.abort()
     const timer = setTimeout(() => aborting.abort(new Error('recovery was stopped')), drainMs)
     await done.finally(() => clearTimeout(timer))

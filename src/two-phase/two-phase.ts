@@ -2,12 +2,30 @@ import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../core/abort.ts'
 import { type Backoff, backoffMs } from '../core/backoff.ts'
 import { ConfigError } from '../core/errors.ts'
-import { checkOptions, isCount, isDuration, isName } from '../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isCount,
+  isDuration,
+  isFunction,
+  isList,
+  isName,
+  isObject,
+} from '../core/options.ts'
+import { isStore } from '../store/arguments.ts'
 import type { OwnTransaction, Store } from '../store/index.ts'
+import { isIsolation } from '../store/transaction-options.ts'
 import { isLate, mayRunAgain, type Part, runTwoPhase } from './coordinator.ts'
 import { Forgetter } from './forgetter.ts'
 import { newLogId } from './gid.ts'
-import { type DecisionFilter, type DecisionRow, findLogId, listDecisions, pruneDecisions } from './log.ts'
+import {
+  checkDecisionFilter,
+  type DecisionFilter,
+  type DecisionRow,
+  findLogId,
+  listDecisions,
+  pruneDecisions,
+} from './log.ts'
 import {
   ATTEMPT_OF_MAX,
   checkTakeOver,
@@ -93,6 +111,13 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
   log: Store,
   given: TwoPhaseOptions<Participants>,
 ): TwoPhase {
+  checkArguments(
+    'createTwoPhase',
+    isStore(log),
+    isObject('options', given),
+    isObject('participants', given?.participants),
+  )
+  checkArguments('createTwoPhase', ...Object.values(given.participants).map(isStore))
   const options = resolveTwoPhase(given, log, randomUUID)
   const { participants } = given
   const names = new Map(Object.entries(participants).map(([name, store]) => [store, name]))
@@ -129,12 +154,19 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     work: (transactions: TransactionsOf<Stores>) => Promise<Result>,
     given: RunOptions = {},
   ): Promise<Result> {
+    checkArguments(
+      'twoPhase',
+      isList('stores', stores),
+      isFunction('the work', work),
+      isObject('options', given),
+    )
     const { isolation, timeoutMs = 30_000, retries = 10, attemptOf, signal } = given
     checkOptions(
       'twoPhase',
       given,
       ['isolation', 'timeoutMs', 'retries', 'attemptOf', 'signal'],
       [
+        isolation === undefined || isIsolation(isolation),
         isDuration('timeoutMs', timeoutMs),
         isCount('retries', retries, 0, 1_000),
         attemptOf === undefined || isName('attemptOf', attemptOf, ATTEMPT_OF_MAX),
@@ -199,6 +231,7 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
   async function takeOver(given: TakeOverOptions): Promise<RecoveryReport> {
     checkTakeOver(given)
     const { stores, attemptOf, ...limits } = given
+    checkArguments('takeOver', isList('stores', stores))
     // The log prepares nothing.
     const parts = partsOf(stores).filter(({ store }) => store !== log)
     const own = Object.fromEntries(parts.map(({ name, store }) => [name, store]))
@@ -225,8 +258,12 @@ export function createTwoPhase<const Participants extends Readonly<Record<string
     takeOver,
     recover: recoverOnce,
     recovery: (given: RecoveryOptions = {}) => startRecovery(log, options, given, recoverOnce),
-    decisions: async (filter: DecisionFilter = {}) => listDecisions(log, await knownId(), filter),
-    prepared: async (given: { timeoutMs?: number; signal?: AbortSignal } = {}) => {
+    async decisions(filter: DecisionFilter = {}) {
+      checkDecisionFilter(filter)
+      return listDecisions(log, await knownId(), filter)
+    },
+    async prepared(given: { timeoutMs?: number; signal?: AbortSignal } = {}) {
+      resolveRecover(given)
       const { shares, unreachable } = await readShares(await context(given, await knownId()))
       return { shares, unreachable: unreachable.map((u) => u.participant) }
     },

@@ -1,4 +1,5 @@
 import { PayloadError } from '../core/errors.ts'
+import { type Check, checkArguments, show } from '../core/options.ts'
 import type { Version } from './version.ts'
 
 /** The condition that a request puts on the row's version. */
@@ -10,6 +11,7 @@ export type IfMatch =
 
 /** The entity tag of a version: `"42"`; of a timestamp, its text with everything but plain characters escaped. */
 export function toEtag(version: Version): string {
+  checkArguments('toEtag', isVersion(version))
   return `"${tagOf(version)}"`
 }
 
@@ -19,6 +21,8 @@ export function toEtag(version: Version): string {
  * @see RFC 9110, 8.8.3 and 13.1.1
  */
 export function parseIfMatch(header: string | undefined): IfMatch {
+  if (header !== undefined && header !== null && typeof header !== 'string')
+    throw new PayloadError('If-Match', [{ path: '$', message: `must be one text, got ${show(header)}` }])
   const text = header?.trim()
   if (text === undefined || text === '') return { kind: 'absent' }
   if (text === '*') return { kind: 'any' }
@@ -45,6 +49,12 @@ export function parseIfMatch(header: string | undefined): IfMatch {
  * The comparison is the strong one that `If-Match` asks for: a weak tag matches nothing.
  */
 export function fulfilsIfMatch(condition: IfMatch, version: Version | undefined): boolean {
+  checkArguments(
+    'fulfilsIfMatch',
+    ['absent', 'any', 'tags'].includes(condition?.kind) ||
+      `condition must be what parseIfMatch gives, got ${show(condition)}`,
+    version === undefined || isVersion(version),
+  )
   switch (condition.kind) {
     case 'absent':
       return true
@@ -55,6 +65,14 @@ export function fulfilsIfMatch(condition: IfMatch, version: Version | undefined)
         version !== undefined && condition.tags.some(({ value, weak }) => !weak && value === tagOf(version))
       )
   }
+}
+
+function isVersion(version: unknown): Check {
+  return (
+    typeof version === 'bigint' ||
+    typeof version === 'string' ||
+    `version must be what readVersioned gives, got ${show(version)}`
+  )
 }
 
 function tagOf(version: Version): string {

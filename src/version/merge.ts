@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Backoff, backoffMs } from '../core/backoff.ts'
-import { checkOptions, isCount } from '../core/options.ts'
+import { checkArguments, checkOptions, isCount, isFunction, isObject } from '../core/options.ts'
+import { isStoreOrTransaction } from '../store/arguments.ts'
 import type { SqlValue } from '../store/sql.ts'
 import type { Store } from '../store/store.ts'
 import type { Row, Transaction } from '../store/transaction.ts'
 import { MergeConflictError, RowNotFoundError, VersionConflictError } from './errors.ts'
 import {
   type Changes,
+  checkRow,
   type Key,
   readVersioned,
   resolveVersionOptions,
@@ -36,6 +38,20 @@ export function mergeFields(
   sides: { readonly base: object; readonly mine: object; readonly theirs: object },
   options: MergeFieldsOptions = {},
 ): Changes {
+  checkArguments('mergeFields', isObject('the sides', sides), isObject('options', options))
+  checkArguments(
+    'mergeFields',
+    isObject('base', sides.base),
+    isObject('mine', sides.mine),
+    isObject('theirs', sides.theirs),
+  )
+  const { onConflict } = options
+  checkOptions(
+    'mergeFields',
+    options,
+    ['onConflict'],
+    [onConflict === undefined || isFunction('onConflict', onConflict)],
+  )
   const base = sides.base as Row
   const theirs = sides.theirs as Row
   const changes: Record<string, SqlValue> = {}
@@ -43,9 +59,9 @@ export function mergeFields(
   for (const [column, mine] of Object.entries(sides.mine as Row)) {
     if (isDeepStrictEqual(mine, base[column]) || isDeepStrictEqual(mine, theirs[column])) continue
     if (isDeepStrictEqual(theirs[column], base[column])) changes[column] = mine as SqlValue
-    else if (options.onConflict === undefined) conflicts.push(column)
+    else if (onConflict === undefined) conflicts.push(column)
     else {
-      const decided = options.onConflict(column, { base: base[column], mine, theirs: theirs[column] })
+      const decided = onConflict(column, { base: base[column], mine, theirs: theirs[column] })
       if (!isDeepStrictEqual(decided, theirs[column])) changes[column] = decided
     }
   }
@@ -76,6 +92,13 @@ export async function mergeVersioned<R extends object = Row>(
   merge: (current: R, attempt: number) => Changes | undefined | Promise<Changes | undefined>,
   options: MergeOptions = {},
 ): Promise<Versioned<R>> {
+  checkArguments(
+    'mergeVersioned',
+    isStoreOrTransaction(on),
+    isFunction('merge', merge),
+    isObject('options', options),
+  )
+  checkRow('mergeVersioned', table, key)
   const { attemptsMax = 10, signal, ...versionOptions } = options
   checkOptions(
     'mergeVersioned',

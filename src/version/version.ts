@@ -1,5 +1,6 @@
 import { ConfigError, UnsupportedError } from '../core/errors.ts'
-import { checkOptions } from '../core/options.ts'
+import { checkArguments, checkOptions, isName, isObject, optionsOf, show } from '../core/options.ts'
+import { isTransaction } from '../store/arguments.ts'
 import { type Sql, type SqlValue, sql } from '../store/sql.ts'
 import type { Row, Transaction } from '../store/transaction.ts'
 import { equalTo } from '../store/where.ts'
@@ -40,8 +41,9 @@ export async function readVersioned<R extends object = Row>(
   key: Key,
   options: VersionOptions = {},
 ): Promise<Versioned<R> | undefined> {
+  checkArguments('readVersioned', isTransaction(tx))
+  checkRow('readVersioned', table, key)
   const { column, kind } = resolveVersionOptions(options)
-  checkKey(key)
   const rows = await tx.query<Row>(
     kind === 'counter'
       ? sql`select * from ${nameOf(table)} where ${equalTo(key)}`
@@ -71,8 +73,9 @@ export async function updateVersioned(
   changes: Changes,
   options: VersionOptions = {},
 ): Promise<Version> {
+  checkArguments('updateVersioned', isTransaction(tx), isObject('changes', changes))
+  checkRow('updateVersioned', table, key)
   const { column, kind } = resolveVersionOptions(options)
-  checkKey(key)
   checkExpected(expected, kind)
   const problems = [
     Object.keys(changes).length > 0 || 'changes is empty',
@@ -104,10 +107,10 @@ const TEXT = 'holdfast_version_text'
 const VERSION_OPTION_NAMES = ['column', 'kind'] as const
 
 export function resolveVersionOptions(given: VersionOptions): Required<VersionOptions> {
-  const { column = 'version', kind = 'counter' } = given
+  const { column = 'version', kind = 'counter' } = optionsOf('version', given)
   checkOptions('version', given, VERSION_OPTION_NAMES, [
     (typeof column === 'string' && column !== '') || 'column must be a non-empty string',
-    kind === 'counter' || kind === 'timestamp' || `kind must be counter or timestamp, got ${String(kind)}`,
+    kind === 'counter' || kind === 'timestamp' || `kind must be counter or timestamp, got ${show(kind)}`,
   ])
   return { column, kind }
 }
@@ -139,8 +142,14 @@ function checkExpected(expected: Version, kind: 'counter' | 'timestamp'): void {
   ])
 }
 
-function checkKey(key: Key): void {
-  if (Object.keys(key).length === 0) throw new ConfigError('version', ['key is empty'])
+/** @throws ConfigError for what names no row */
+export function checkRow(subject: string, table: string, key: Key): void {
+  const named = isObject('key', key)
+  checkArguments(
+    subject,
+    isName('table', table, 1_000),
+    named === true ? Object.keys(key).length > 0 || 'key is empty' : named,
+  )
 }
 
 /** The columns of the key that the update itself changed: that is where the row is now. */

@@ -3,6 +3,7 @@ import { acquireLease, releaseLease } from 'holdfast/lease'
 import { testMessage } from 'holdfast/testing'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { store as standIn } from '../arguments/stand-ins.ts'
 import { applied, apply, stores } from './stores.ts'
 
 describe.each(stores)('inbox.handle on $name', ({ open }) => {
@@ -186,6 +187,6 @@ describe('createInbox', () => {
     [{ topics: { t: { colour: 1 } } }, 'colour'],
     [{ window: 1 }, 'window'],
   ])('refuses the options %j', (options, text) => {
-    expect(() => createInbox({} as never, options as never)).toThrow(text)
+    expect(() => createInbox(standIn, options as never)).toThrow(text)
   })
 })

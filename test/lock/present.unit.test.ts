@@ -6,10 +6,16 @@ import { fence } from '../../src/fence/index.ts'
 const lock = { mode: 'exclusive', name: 'invoice:42', token: 7n, holder: 'host:1/3' } as const
 
 /** None of the three gets as far as a store, Redis or a header. */
+const tx = { query: unreached, store: {} }
+const client = { eval: unreached, evalsha: unreached }
 const GUARDS = {
-  fence: (given: unknown) => fence({} as never, given as never),
-  redisGuard: (given: unknown) => redisGuard({} as never).set(given as never, 'key', 'value'),
+  fence: (given: unknown) => fence(tx as never, given as never),
+  redisGuard: (given: unknown) => redisGuard(client as never).set(given as never, 'key', 'value'),
   fencingHeader: async (given: unknown) => fencingHeader(given as never),
+}
+
+function unreached(): never {
+  throw new Error('it was asked')
 }
 
 describe.each(Object.entries(GUARDS))('%s', (_name, show) => {

@@ -1,6 +1,6 @@
 import { orAbort } from '../../core/abort.ts'
 import { UnsupportedError } from '../../core/errors.ts'
-import { checkOptions, isCount } from '../../core/options.ts'
+import { checkOptions, isCount, optionsOf } from '../../core/options.ts'
 import type { Broker, Message, PublishResult } from '../broker.ts'
 import { MessageNotSentError } from '../errors.ts'
 
@@ -24,7 +24,7 @@ const STORED: PublishResult = Object.freeze({ kind: 'stored' })
  * @throws ConfigError
  */
 export function directBroker(options: DirectBrokerOptions): Broker {
-  const { handle, concurrency = 64 } = options
+  const { handle, concurrency = 64 } = optionsOf('directBroker', options)
   checkOptions(
     'directBroker',
     options,

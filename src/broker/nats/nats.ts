@@ -1,7 +1,7 @@
 import { orAbort } from '../../core/abort.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
-import { checkOptions, isCount, isDuration, isName } from '../../core/options.ts'
+import { checkOptions, isAtMost, isCount, isDuration, isName, optionsOf } from '../../core/options.ts'
 import type { Broker, Message, PublishResult } from '../broker.ts'
 import { checkMessage, checkSubscription } from '../check.ts'
 import { BrokerUnavailableError, MessageRefusedError } from '../errors.ts'
@@ -66,7 +66,7 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
     ackWaitMs = 10_000,
     clock = systemClock,
     log = silentLog,
-  } = options
+  } = optionsOf('nats', options)
   checkOptions(
     'nats',
     options,
@@ -87,14 +87,14 @@ export function nats(client: NatsClient, options: NatsOptions = {}): NatsBroker 
         'the first argument must be { jetstream: jetstream(connection), headers }',
       isCount('partitions', partitions, 1, 1_000),
       isName('prefix', prefix, 40),
-      /^[A-Za-z0-9_-]*$/.test(prefix) || 'prefix may hold letters, digits, - and _',
+      (typeof prefix === 'string' && /^[A-Za-z0-9_-]*$/.test(prefix)) ||
+        'prefix may hold letters, digits, - and _',
       isDuration('publishTimeoutMs', publishTimeoutMs),
       isCount('inFlightMax', inFlightMax, 1, 10_000),
       isDuration('retentionMs', retentionMs),
       isCount('replicas', replicas, 1, 5),
       isDuration('deduplicateMs', deduplicateMs),
-      deduplicateMs <= retentionMs ||
-        `deduplicateMs (${deduplicateMs}) must be at most retentionMs (${retentionMs})`,
+      isAtMost('deduplicateMs', deduplicateMs, 'retentionMs', retentionMs),
       isDuration('ackWaitMs', ackWaitMs),
     ],
   )

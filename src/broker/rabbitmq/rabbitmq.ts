@@ -1,7 +1,7 @@
 import { orAbort } from '../../core/abort.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
-import { checkOptions, isCount, isDuration, isName } from '../../core/options.ts'
+import { checkOptions, isCount, isDuration, isName, optionsOf } from '../../core/options.ts'
 import { within } from '../../core/timer.ts'
 import type { Broker, Message, PublishResult } from '../broker.ts'
 import { checkMessage, checkSubscription } from '../check.ts'
@@ -58,7 +58,7 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
     payloadBytesMax = 16 * 1024 * 1024,
     clock = systemClock,
     log = silentLog,
-  } = options
+  } = optionsOf('rabbitmq', options)
   checkOptions(
     'rabbitmq',
     options,
@@ -68,7 +68,8 @@ export function rabbitmq(connection: RabbitConnectionLike, options: RabbitMqOpti
         'the first argument must be a Connection of rabbitmq-client',
       isCount('partitions', partitions, 1, 1_000),
       isName('prefix', prefix, 40),
-      /^[A-Za-z0-9._-]*$/.test(prefix) || 'prefix may hold letters, digits, dots, - and _',
+      (typeof prefix === 'string' && /^[A-Za-z0-9._-]*$/.test(prefix)) ||
+        'prefix may hold letters, digits, dots, - and _',
       isDuration('publishTimeoutMs', publishTimeoutMs),
       isCount('inFlightMax', inFlightMax, 1, 10_000),
       isCount('payloadBytesMax', payloadBytesMax, 1, 512 * 1024 * 1024),

@@ -1,5 +1,17 @@
 import { type Log, silentLog } from '../../core/log.ts'
-import { checkOptions, isCount, isDuration, isDurationOrZero, isName } from '../../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isAtMost,
+  isCount,
+  isDuration,
+  isDurationOrZero,
+  isFunction,
+  isName,
+  isObject,
+  optionsOf,
+} from '../../core/options.ts'
+import { isStore } from '../../store/arguments.ts'
 import { sql } from '../../store/sql.ts'
 import type { Store } from '../../store/store.ts'
 import type { Broker, Delivery, PublishResult, SubscribeOptions } from '../broker.ts'
@@ -61,6 +73,7 @@ export interface StoreQueue extends Broker {
  * @throws ConfigError for options that cannot work
  */
 export function storeQueue(store: Store, options: StoreQueueOptions = {}): StoreQueue {
+  checkArguments('storeQueue', isStore(store), isObject('options', options))
   const {
     partitions,
     source,
@@ -100,6 +113,7 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
     async subscribe(subscription, deliver) {
       life.assertOpen()
       checkSubscription(subscription, partitions)
+      checkArguments('subscribe', isFunction('deliver', deliver))
       const opened = await open(subscription, deliver)
       return life.subscribing(opened, async () => {
         poller.add(opened)
@@ -107,13 +121,22 @@ export function storeQueue(store: Store, options: StoreQueueOptions = {}): Store
       })
     },
 
-    async declare({ topic, group, from = 'earliest' }) {
+    async declare(options) {
       life.assertOpen()
+      const { topic, group, from = 'earliest' } = optionsOf('storeQueue.declare', options)
+      checkOptions('storeQueue.declare', options, ['topic', 'group', 'from'], [])
       checkSubscription({ topic, group, from, partition: 0, prefetch: 1 }, partitions)
       await registerGroup(store, group, await topics.ids(topic), from)
     },
 
-    async removeGroup({ topic, group }) {
+    async removeGroup(options) {
+      const { topic, group } = optionsOf('storeQueue.removeGroup', options)
+      checkOptions(
+        'storeQueue.removeGroup',
+        options,
+        ['topic', 'group'],
+        [isName('topic', topic), isName('group', group)],
+      )
       const ids = await topics.ids(topic)
       await store.execute(
         sql`delete from ${store.table('queue_cursor')} where group_name = ${group} and ${store.dialect.isOneOf(sql`partition_id`, 'bigint', ids)}`,
@@ -224,15 +247,13 @@ function resolveStoreQueueOptions(given: StoreQueueOptions) {
       source === undefined || isName('source', source, 100),
       isDuration('pollMinMs', pollMinMs),
       isDuration('pollMaxMs', pollMaxMs),
-      pollMinMs <= pollMaxMs || `pollMinMs (${pollMinMs}) must be at most pollMaxMs (${pollMaxMs})`,
+      isAtMost('pollMinMs', pollMinMs, 'pollMaxMs', pollMaxMs),
       isDuration('ackEveryMs', ackEveryMs),
       isDuration('publishTimeoutMs', publishTimeoutMs),
       isCount('aheadMax', aheadMax, 1, 10_000_000),
       isDurationOrZero('retentionMs', retentionMs),
       retentionMaxMs === undefined || isDuration('retentionMaxMs', retentionMaxMs),
-      retentionMaxMs === undefined ||
-        retentionMaxMs >= retentionMs ||
-        `retentionMaxMs (${retentionMaxMs}) must be at least retentionMs (${retentionMs})`,
+      retentionMaxMs === undefined || isAtMost('retentionMs', retentionMs, 'retentionMaxMs', retentionMaxMs),
       isDuration('sweepEveryMs', sweepEveryMs),
     ],
   )

@@ -1,6 +1,7 @@
 import { canonical } from '../../core/canonical.ts'
+import { checkArguments, checkOptions, isBoolean, isObject } from '../../core/options.ts'
 import { UnknownOperationError } from '../linearizability/errors.ts'
-import { type HistoryEvent, isClient } from '../operation.ts'
+import { areEvents, type HistoryEvent, isClient } from '../operation.ts'
 import { show } from '../show.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import type { Anomaly, InvolvedOperation, Verdict } from '../verdict.ts'
@@ -44,6 +45,14 @@ interface Delivery {
  * @throws MalformedHistoryError when an event has no id, or two messages have the same
  */
 export function checkDelivery(events: readonly HistoryEvent[], options: CheckDeliveryOptions = {}): Verdict {
+  checkArguments('checkDelivery', areEvents(events), isObject('options', options))
+  const { allowDuplicates } = options
+  checkOptions(
+    'checkDelivery',
+    options,
+    ['allowDuplicates', 'expired'],
+    [allowDuplicates === undefined || isBoolean('allowDuplicates', allowDuplicates)],
+  )
   const started = performance.now()
   const { messages, groups, operations } = read(events)
   const anomalies: Anomaly[] = []

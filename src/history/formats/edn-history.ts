@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../../core/options.ts'
 import type { HistoryEvent } from '../operation.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import { parseEdnItems } from './edn.ts'
@@ -9,6 +10,7 @@ import { eventOf, shown } from './jsonl.ts'
  * @throws MalformedHistoryError with the line
  */
 export function parseEdnHistory(text: string): HistoryEvent[] {
+  checkArguments('parseEdnHistory', isText('text', text))
   const maps = parseEdnItems(text)
   if (maps.length === 0) throw new MalformedHistoryError(1, 'the history holds no operation')
   return maps.map(({ value, line }) => {

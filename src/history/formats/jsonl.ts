@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../../core/options.ts'
 import { type HistoryEvent, isClient } from '../operation.ts'
 import { NO_PROCESS } from '../transactions/formats/from-operations.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
@@ -10,6 +11,7 @@ import { beginsArray, itemsOf, type JsonItem } from './json-array.ts'
  * @throws MalformedHistoryError with the line
  */
 export function parseJsonLines(text: string): HistoryEvent[] {
+  checkArguments('parseJsonLines', isText('text', text))
   const events: HistoryEvent[] = []
   let last = 1
   for (const { json, line } of beginsArray(text) ? itemsOf(text) : linesOf(text)) {

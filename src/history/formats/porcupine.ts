@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../../core/options.ts'
 import type { HistoryEvent } from '../operation.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import { parseEdnHistory } from './edn-history.ts'
@@ -18,6 +19,7 @@ export interface PorcupineHistory {
  * @throws MalformedHistoryError with the line
  */
 export function parsePorcupine(text: string): PorcupineHistory {
+  checkArguments('parsePorcupine', isText('text', text))
   if (/^\s*[{[;]/.test(text)) return { events: parseEdnHistory(text), initial: '', model: 'kv' }
   const events: HistoryEvent[] = []
   let line = 0

@@ -1,4 +1,14 @@
 import { canonical } from '../../core/canonical.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isBoolean,
+  isCount,
+  isList,
+  isObject,
+  isText,
+  show as shown,
+} from '../../core/options.ts'
 import { show } from '../show.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 import type { Anomaly, Verdict } from '../verdict.ts'
@@ -7,7 +17,7 @@ import { explainFault, explainStuck } from './explain.ts'
 import { checkGrowOnlySet } from './grow-only-set.ts'
 import { endOfLongestPrefix } from './longest-prefix.ts'
 import type { Model } from './model.ts'
-import { type LinearizableModel, linearizableModel } from './models.ts'
+import { LINEARIZABLE_MODELS, type LinearizableModel, linearizableModel } from './models.ts'
 import { observedOnly } from './observed.ts'
 import type { Operation } from './operation.ts'
 import { type SearchResult, search } from './search.ts'
@@ -50,6 +60,25 @@ export function checkLinearizable(
   operations: readonly Operation[],
   options: CheckLinearizableOptions,
 ): LinearizabilityVerdict {
+  checkArguments('checkLinearizable', isList('operations', operations), isObject('options', options))
+  checkArguments(
+    'checkLinearizable',
+    LINEARIZABLE_MODELS.some((name) => name === options.model) ||
+      typeof (options.model as Model)?.step === 'function' ||
+      `model must be one of ${LINEARIZABLE_MODELS.join(', ')}, or a model of your own, got ${shown(options.model)}`,
+  )
+  const { configurationsMax, unit, fast } = options
+  checkOptions(
+    'checkLinearizable',
+    options,
+    ['model', 'initial', 'expired', 'configurationsMax', 'unit', 'fast'],
+    [
+      configurationsMax === undefined ||
+        isCount('configurationsMax', configurationsMax, 1, Number.MAX_SAFE_INTEGER),
+      unit === undefined || isText('unit', unit),
+      fast === undefined || isBoolean('fast', fast),
+    ],
+  )
   const started = performance.now()
   const named = typeof options.model === 'string' ? options.model : undefined
   const model =

@@ -1,5 +1,6 @@
 import { canonical } from '../../core/canonical.ts'
-import { type HistoryEvent, isClient } from '../operation.ts'
+import { checkArguments, checkOptions, isBoolean, isObject } from '../../core/options.ts'
+import { areEvents, type HistoryEvent, isClient } from '../operation.ts'
 import { show } from '../show.ts'
 import { MalformedHistoryError } from '../transactions/malformed.ts'
 
@@ -37,6 +38,14 @@ export function pairOperations(
   events: readonly HistoryEvent[],
   options: { readonly independent?: boolean } = {},
 ): Operation[] {
+  checkArguments('pairOperations', areEvents(events), isObject('options', options))
+  const { independent } = options
+  checkOptions(
+    'pairOperations',
+    options,
+    ['independent'],
+    [independent === undefined || isBoolean('independent', independent)],
+  )
   const operations: Operation[] = []
   const pending = new Map<string | number, number>()
   const slots: (HistoryEvent | undefined)[] = []

@@ -1,4 +1,4 @@
-import { checkOptions, isName } from '../../core/options.ts'
+import { checkArguments, checkOptions, hasMethods, isName, isObject } from '../../core/options.ts'
 import type { HistoryEvent } from '../operation.ts'
 import { answeredTo, type Callback, type RecordedResult, type Sent, sentBy } from './sent.ts'
 import { keyed, type TrackedTable, tablesOf } from './tracked-tables.ts'
@@ -51,7 +51,13 @@ type MicroOp = readonly ['r' | 'w', string, number, number]
  * @throws ConfigError when a table or a column is not there
  */
 export async function record(pool: RecordedPool, options: RecordOptions): Promise<Recording> {
-  const names = Object.keys(options.versions ?? {})
+  checkArguments(
+    'record',
+    hasMethods('pool', pool, 'a pg.Pool', 'query', 'on', 'removeListener'),
+    isObject('options', options),
+    isObject('versions', options?.versions),
+  )
+  const names = Object.keys(options.versions)
   checkOptions(
     'record',
     options,

@@ -1,3 +1,4 @@
+import { checkArguments, show } from '../../core/options.ts'
 import type { Anomaly } from '../verdict.ts'
 import { drawCycle } from './draw-cycle.ts'
 import { drawTimeline } from './draw-timeline.ts'
@@ -7,5 +8,9 @@ import { drawTimeline } from './draw-timeline.ts'
  * that has neither.
  */
 export function drawAnomaly(anomaly: Anomaly): string {
+  checkArguments(
+    'drawAnomaly',
+    Array.isArray(anomaly?.operations) || `anomaly must be one of a verdict, got ${show(anomaly)}`,
+  )
   return anomaly.cycle === undefined ? drawTimeline(anomaly) : drawCycle(anomaly)
 }

@@ -1,3 +1,4 @@
+import { type Check, checkArguments, checkOptions, isObject, isText, show } from '../../core/options.ts'
 import type { Anomaly, Verdict } from '../verdict.ts'
 import { drawAnomaly } from './draw-anomaly.ts'
 import { WIDE } from './draw-timeline.ts'
@@ -19,6 +20,8 @@ export interface HtmlReportOptions {
 
 /** A page about a verdict that needs nothing from outside: no script, font, picture or style. */
 export function htmlReport(verdict: Verdict, options: HtmlReportOptions): string {
+  checkArguments('htmlReport', isVerdict(verdict), isObject('options', options))
+  checkOptions('htmlReport', options, ['title'], [isText('title', options.title)])
   const facts: [string, string][] = [
     ['model', verdict.model],
     ...(verdict.level === undefined ? [] : [['level', verdict.level] as [string, string]]),
@@ -73,4 +76,8 @@ function unique(svg: string, index: number): string {
 
 function sentence(text: string): string {
   return `${text[0]?.toUpperCase() ?? ''}${text.slice(1)}.`
+}
+
+function isVerdict(verdict: Verdict): Check {
+  return Array.isArray(verdict?.anomalies) || `verdict must be what a check gave, got ${show(verdict)}`
 }

@@ -1,9 +1,10 @@
+import { checkArguments, checkOptions, isBoolean, isObject, isOneOf, show } from '../../core/options.ts'
 import type { Anomaly, ExplainedStep, InvolvedOperation, Verdict } from '../verdict.ts'
 import { type BankOptions, checkBank } from './bank.ts'
 import { checkHistory, type TransactionVerdict } from './check.ts'
 import { type OperationLike, transactionsFromOperations } from './formats/from-operations.ts'
 import { INFO, NIL, NOT_RECORDED, OK, READ, READ_LIST, type TransactionHistory } from './history.ts'
-import { LEVEL_RULES, type Level } from './levels.ts'
+import { LEVEL_RULES, LEVELS, type Level } from './levels.ts'
 import { findLongForks, keyWrittenTwice } from './long-fork.ts'
 import { decideByRealTime } from './real-time-order.ts'
 import { checkSets } from './set-add.ts'
@@ -32,7 +33,24 @@ export function checkTransactions(
   input: TransactionHistory | Iterable<OperationLike>,
   options: CheckTransactionsInput,
 ): TransactionCheck {
-  const { model } = options
+  checkArguments('checkTransactions', isObject('options', options))
+  const { model, total, negativeBalances, sessionOrder } = options
+  checkOptions(
+    'checkTransactions',
+    options,
+    ['model', 'level', 'total', 'negativeBalances', 'sessionOrder', 'expired'],
+    [
+      isOneOf('model', model, TRANSACTION_MODELS),
+      options.level === undefined || isOneOf('level', options.level, LEVELS),
+      total === undefined || Number.isFinite(total) || `total must be a number, got ${show(total)}`,
+      negativeBalances === undefined || isBoolean('negativeBalances', negativeBalances),
+      sessionOrder === undefined || isBoolean('sessionOrder', sessionOrder),
+      (typeof input === 'object' &&
+        input !== null &&
+        (isOperations(input) || (model !== 'bank' && typeof input.transactions === 'number'))) ||
+        `the first argument must be operations, or what a parser of histories gave, got ${show(input)}`,
+    ],
+  )
   if (model === 'bank') {
     if (!isOperations(input)) throw new TypeError('the bank model takes operations')
     const conserved = checkBank(input, options)

@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../../core/options.ts'
 /** Isolation and consistency levels, weakest first. `docs/explanation/anomalies.md` gives each one's definition and source. */
 export const LEVELS = [
   'read-uncommitted',
@@ -29,6 +30,7 @@ const ALSO: ReadonlyMap<string, Level> = new Map([
 
 /** The level of a name, however it is written: `PL-3`, `READ_COMMITTED`, `:snapshot-isolation`. */
 export function levelNamed(name: string): Level | undefined {
+  checkArguments('levelNamed', isText('name', name))
   const plain = name.toLowerCase().replace(/^:/, '').replaceAll('_', '-')
   return LEVELS.find((level) => level === plain) ?? ALSO.get(plain)
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Clock, systemClock } from '../../core/clock.ts'
-import { checkOptions, isDuration, isName } from '../../core/options.ts'
+import { checkArguments, checkOptions, hasMethods, isDuration, isName, isObject } from '../../core/options.ts'
 import { within } from '../../core/timer.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockMode, LockRequest } from '../engine.ts'
 import { describeQueue, holdsAt, LIMIT_MAX, predecessorOf, type QueueEntry } from '../queue.ts'
@@ -26,6 +26,11 @@ const ASK_AT_ONCE = 100
  * a node set forward ends a lease. `ttlMs` is rounded up to whole seconds and at least two.
  */
 export function etcdLocks(client: EtcdLike, options: EtcdLocksOptions = {}): LockEngine {
+  checkArguments(
+    'etcdLocks',
+    hasMethods('client', client, 'an etcd3 client', 'watch'),
+    isObject('options', options),
+  )
   const { prefix = 'holdfast/locks/', answerMs = 4_000, clock = systemClock } = options
   checkOptions(
     'etcdLocks',

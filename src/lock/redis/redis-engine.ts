@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../../core/clock.ts'
-import { checkOptions, isName } from '../../core/options.ts'
+import { checkArguments, checkOptions, hasMethods, isName, isObject } from '../../core/options.ts'
 import type {
   Grant,
   LockAnswer,
@@ -33,6 +33,11 @@ const READ_AT_ONCE = 100
  * stale one is the guard, by token and holder. Leases are judged by Redis's wall clock: set forward, they end early.
  */
 export function redisLocks(client: RedisLike, options: RedisLocksOptions = {}): LockEngine {
+  checkArguments(
+    'redisLocks',
+    hasMethods('client', client, 'an ioredis client', 'eval', 'evalsha', 'duplicate'),
+    isObject('options', options),
+  )
   const { prefix = 'holdfast:', clock = systemClock } = options
   checkOptions('redisLocks', options, ['prefix', 'clock'], [isName('prefix', prefix)])
   return new RedisEngine(client, prefix, clock)

@@ -1,4 +1,13 @@
-import { checkOptions, isName } from '../../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isList,
+  isName,
+  isObject,
+  isText,
+  optionsOf,
+} from '../../core/options.ts'
 import { toPresent } from '../../fence/fence.ts'
 import { type FencedLock, StaleFenceError } from '../../fence/index.ts'
 import type { RedisLike } from './redis-client.ts'
@@ -37,18 +46,31 @@ local KEYS, ARGV = {unpack(KEYS, 2)}, {unpack(ARGV, 3)}
  * in the same instance as what it protects, and is lost with it.
  */
 export function redisGuard(client: RedisLike, options: { readonly prefix?: string } = {}): RedisGuard {
+  checkArguments(
+    'redisGuard',
+    hasMethods('client', client, 'an ioredis client', 'eval', 'evalsha'),
+    isObject('options', options),
+  )
   const { prefix = 'holdfast:' } = options
   checkOptions('redisGuard', options, ['prefix'], [isName('prefix', prefix)])
   const scripts = new Map<string, Script>()
   const guard: RedisGuard = {
     async set(lock, key, value) {
+      checkArguments('redisGuard.set', isText('key', key), isText('value', value))
       await guard.eval(lock, {
         script: "return redis.call('SET', KEYS[1], ARGV[1])",
         keys: [key],
         args: [value],
       })
     },
-    async eval(lock, { script, keys, args = [] }) {
+    async eval(lock, call) {
+      const { script, keys, args = [] } = optionsOf('redisGuard.eval', call)
+      checkOptions(
+        'redisGuard.eval',
+        call,
+        ['script', 'keys', 'args'],
+        [isText('script', script), isList('keys', keys), isList('args', args)],
+      )
       const { resource, token, holder } = toPresent('redisGuard', lock)
       const id = `${keys.length} ${script}`
       const whole = scripts.get(id) ?? new Script(CHECK + script, keys.length + 1)

@@ -1,5 +1,6 @@
 import { UnsupportedError } from '../../core/errors.ts'
-import { checkOptions } from '../../core/options.ts'
+import { checkArguments, checkOptions, isFunction, isObject } from '../../core/options.ts'
+import { isStore } from '../../store/arguments.ts'
 import { channelOf, Listener, type OpenListenClient } from '../../store/listener.ts'
 import { requireRevision } from '../../store/migrations.ts'
 import { type Sql, sql } from '../../store/sql.ts'
@@ -46,7 +47,13 @@ const LOOK_MS = 200
  * `acquire` of a free lock is one statement and so is its `release`, each committed by itself. A lock survives what its row survives.
  */
 export function storeLocks(store: Store, options: StoreLocksOptions = {}): LockEngine {
-  checkOptions('storeLocks', options, ['listen'], [])
+  checkArguments('storeLocks', isStore(store), isObject('options', options))
+  checkOptions(
+    'storeLocks',
+    options,
+    ['listen'],
+    [options.listen === undefined || isFunction('listen', options.listen)],
+  )
   if (options.listen !== undefined && store.dialect.notify === undefined) {
     throw new UnsupportedError(
       `storeLocks({ listen }) needs LISTEN/NOTIFY, which ${store.dialect.name} does not have`,

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { ConfigError } from '../../core/errors.ts'
-import { checkOptions, isName } from '../../core/options.ts'
+import { checkArguments, checkOptions, isFunction, isName, isObject, show } from '../../core/options.ts'
 import type { LockAnswer, LockEngine, LockEntryInfo, LockInfo, LockRequest } from '../engine.ts'
 import { describeQueue, holdsAt, predecessorOf } from '../queue.ts'
 import { entryStart, type NodeEntry, nameOf, nodeOf, toEntries } from './nodes.ts'
@@ -21,6 +21,11 @@ export interface ZookeeperLocksOptions {
  * is called again when the session has expired. The engine connects and closes what it gives.
  */
 export function zookeeperLocks(open: () => ZookeeperLike, options: ZookeeperLocksOptions = {}): LockEngine {
+  checkArguments(
+    'zookeeperLocks',
+    isFunction('the first argument, which opens a client,', open),
+    isObject('options', options),
+  )
   const { root = '/holdfast/locks', clock = systemClock } = options
   checkOptions(
     'zookeeperLocks',
@@ -28,7 +33,8 @@ export function zookeeperLocks(open: () => ZookeeperLike, options: ZookeeperLock
     ['root', 'clock'],
     [
       isName('root', root),
-      /^(\/[^/]+)+$/.test(root) || `root must be a path like /holdfast/locks, got ${root}`,
+      (typeof root === 'string' && /^(\/[^/]+)+$/.test(root)) ||
+        `root must be a path like /holdfast/locks, got ${show(root)}`,
     ],
   )
   return new ZookeeperEngine(open, root, clock)

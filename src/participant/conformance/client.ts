@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { checkArguments, isDuration, isUrl } from '../../core/options.ts'
 import { STEP_HEADERS } from '../http/wire.ts'
 import type { StepPhase } from '../step.ts'
 
@@ -34,6 +35,7 @@ export class ConformanceClient {
   readonly saga = `conformance/${randomUUID()}`
 
   constructor(url: string, timeoutMs: number) {
+    checkArguments('ConformanceClient', isUrl('url', url), isDuration('timeoutMs', timeoutMs))
     this.#url = url.replace(/\/+$/, '')
     this.#timeoutMs = timeoutMs
   }

@@ -1,3 +1,4 @@
+import { checkArguments, checkOptions, isDuration, isFunction, isObject, isUrl } from '../../core/options.ts'
 import { type ConformanceCheck, conformanceChecks } from './checks.ts'
 import { ConformanceClient } from './client.ts'
 
@@ -13,12 +14,23 @@ export interface CheckResult {
  * be examined again and again. The service offers `POST <url>/step` and `GET <url>/accounts/<id>` as
  * docs/reference/participants.md says.
  *
- * Bounds: each request `timeoutMs`, default 10 000. Never rejects.
+ * Bounds: each request `timeoutMs`, default 10 000. Rejects for options that cannot work, and for nothing else.
+ @throws ConfigError
  */
 export async function checkParticipant(
   url: string,
   options: { readonly timeoutMs?: number; readonly onResult?: (result: CheckResult) => void } = {},
 ): Promise<CheckResult[]> {
+  checkArguments('checkParticipant', isUrl('url', url), isObject('options', options))
+  checkOptions(
+    'checkParticipant',
+    options,
+    ['timeoutMs', 'onResult'],
+    [
+      options.timeoutMs === undefined || isDuration('timeoutMs', options.timeoutMs),
+      options.onResult === undefined || isFunction('onResult', options.onResult),
+    ],
+  )
   const results: CheckResult[] = []
   for (const check of conformanceChecks) {
     const result = await runCheck(check, url, options)

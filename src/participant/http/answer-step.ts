@@ -1,6 +1,16 @@
 import { isHoldfastError, PayloadError } from '../../core/errors.ts'
 import { type Log, silentLog } from '../../core/log.ts'
-import { checkOptions, isCount, isDuration, isName } from '../../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  hasMethods,
+  isCount,
+  isDuration,
+  isFunction,
+  isName,
+  isObject,
+  isSchema,
+} from '../../core/options.ts'
 import { checkSchema, type StandardSchemaV1 } from '../../core/standard-schema.ts'
 import type { OwnTransaction } from '../../store/index.ts'
 import type { Participant, StepContext } from '../participant.ts'
@@ -49,17 +59,24 @@ export interface StepAnswer {
 export const BODY_LIMIT_BYTES = 1_000_000
 
 /** @throws ConfigError for a step that cannot be served */
-export function checkHttpStep<Input>(step: HttpStep<Input>): void {
+export function checkHttpStep<Input>(participant: Participant, step: HttpStep<Input>): void {
+  checkArguments(
+    'http step',
+    hasMethods('participant', participant, 'what createParticipant gives', 'run', 'transaction'),
+    isObject('step', step),
+  )
   checkOptions(
     'http step',
     step,
     ['step', 'schema', ...STEP_PHASES, 'limitBytes', 'timeoutMs', 'log'],
     [
+      ...STEP_PHASES.map((phase) => step[phase] === undefined || isFunction(phase, step[phase])),
       STEP_PHASES.some((phase) => typeof step[phase] === 'function') || 'give at least one of do, try',
       step.undo === undefined || step.do !== undefined || 'undo without do: there is nothing to undo',
       (step.try === undefined) === (step.confirm === undefined) || 'try and confirm belong together',
       (step.try === undefined) === (step.cancel === undefined) || 'try and cancel belong together',
       step.step === undefined || isName('step', step.step, 150),
+      step.schema === undefined || isSchema('schema', step.schema),
       step.limitBytes === undefined || isCount('limitBytes', step.limitBytes, 1, 100_000_000),
       step.timeoutMs === undefined || isDuration('timeoutMs', step.timeoutMs),
     ],

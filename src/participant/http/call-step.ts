@@ -2,7 +2,15 @@ import { anySignal, throwIfAborted } from '../../core/abort.ts'
 import { systemClock } from '../../core/clock.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { encodeJson } from '../../core/json.ts'
-import { checkOptions, isCount, isDuration } from '../../core/options.ts'
+import {
+  checkArguments,
+  checkOptions,
+  isCount,
+  isDuration,
+  isObject,
+  isSchema,
+  isUrl,
+} from '../../core/options.ts'
 import { checkSchema, type StandardSchemaV1 } from '../../core/standard-schema.ts'
 import { StaleEpochError } from '../../effects/index.ts'
 import {
@@ -73,6 +81,7 @@ export async function callStep<Result = unknown>(
   url: string | URL,
   options: CallStepOptions<Result>,
 ): Promise<StepOutcome<Result>> {
+  checkArguments('callStep', isUrl('url', url), isObject('options', options))
   const {
     input = null,
     schema,
@@ -101,6 +110,7 @@ export async function callStep<Result = unknown>(
     ],
     [
       ...stepChecks(call),
+      schema === undefined || isSchema('schema', schema),
       isDuration('timeoutMs', timeoutMs),
       isCount('limitBytes', limitBytes, 1, 1_000_000_000),
     ],

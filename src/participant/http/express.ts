@@ -34,7 +34,7 @@ export function expressStep<Input>(
   participant: Participant,
   step: HttpStep<Input>,
 ): (request: ExpressRequestLike, response: ExpressResponseLike) => Promise<void> {
-  checkHttpStep(step)
+  checkHttpStep(participant, step)
   return async (request, response) => {
     const answer = await readBody(request, step.limitBytes ?? BODY_LIMIT_BYTES).then(
       (body) =>

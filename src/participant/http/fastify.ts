@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../../core/options.ts'
 import type { Participant } from '../participant.ts'
 import {
   answerError,
@@ -44,7 +45,8 @@ export function fastifyStep<Input>(
   url: string,
   step: HttpStep<Input>,
 ): FastifyStepRoute {
-  checkHttpStep(step)
+  checkArguments('fastifyStep', isText('url', url))
+  checkHttpStep(participant, step)
   return {
     method: 'POST',
     url,

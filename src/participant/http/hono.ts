@@ -18,7 +18,7 @@ export function honoStep<Input>(
   participant: Participant,
   step: HttpStep<Input>,
 ): (context: HonoContextLike) => Promise<Response> {
-  checkHttpStep(step)
+  checkHttpStep(participant, step)
   return async ({ req }) => {
     const { status, headers, body } = await answerStep(participant, step, {
       method: req.method,

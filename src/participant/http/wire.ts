@@ -1,6 +1,7 @@
 /** The wire form of a step over HTTP (docs/reference/participants.md). Pure. */
 import { HoldfastError, isHoldfastError } from '../../core/errors.ts'
-import { SAGA_MAX, STEP_MAX, STEP_PHASES, type StepCall, type StepPhase } from '../step.ts'
+import { checkArguments, optionsOf } from '../../core/options.ts'
+import { SAGA_MAX, STEP_MAX, STEP_PHASES, type StepCall, type StepPhase, stepChecks } from '../step.ts'
 
 export const STEP_HEADERS = {
   saga: 'holdfast-saga',
@@ -41,7 +42,9 @@ export class StepInvalidError extends HoldfastError {
 }
 
 /** The headers that name a call, for a client. */
-export function stepHeaders({ saga, step, phase, epoch }: StepCall): Record<string, string> {
+export function stepHeaders(call: StepCall): Record<string, string> {
+  const { saga, step, phase, epoch } = optionsOf('stepHeaders', call)
+  checkArguments('stepHeaders', ...stepChecks(call))
   return {
     [STEP_HEADERS.saga]: encodeHeader(saga),
     [STEP_HEADERS.step]: encodeHeader(step),

@@ -1,4 +1,6 @@
 import { isHoldfastError, PayloadError } from '../../core/errors.ts'
+import { checkArguments, hasMethods, isObject, isText } from '../../core/options.ts'
+import { isStore } from '../../store/arguments.ts'
 import type { Store } from '../../store/store.ts'
 import { StaleContextError } from '../errors.ts'
 import type { Found } from '../read.ts'
@@ -32,7 +34,7 @@ export interface RecordEndpoint {
 }
 
 /**
- * Answers GET, PUT and DELETE of one record, with its context as the ETag. Never rejects.
+ * Answers GET, PUT and DELETE of one record, with its context as the ETag. Rejects for no request of a client's.
  *
  * GET: 200 with the value; 300 with `{ values }` where several stand; 404; 304 for `If-None-Match`. With
  * `Replica-Context`, the ETag of an earlier answer, it is at least as new as that, or 503 with `Retry-After`.
@@ -41,6 +43,15 @@ export interface RecordEndpoint {
  * @see RFC 9110, sections 13.1.1, 13.1.2 and 15.4.1; RFC 6585, section 3
  */
 export async function answerRecord(endpoint: RecordEndpoint, request: RecordRequest): Promise<RecordAnswer> {
+  checkArguments('answerRecord', isObject('endpoint', endpoint), isObject('request', request))
+  checkArguments(
+    'answerRecord',
+    hasMethods('replica', endpoint.replica, 'what createReplica gives', 'put', 'get', 'staleness'),
+    isStore(endpoint.store),
+    hasMethods('request', request, 'a method, a key and a way to read headers', 'header'),
+    isText('collection', endpoint.collection),
+    isText('method', request.method),
+  )
   const { replica } = endpoint
   const answer = await (request.method === 'GET' ? read : write)(endpoint, request).catch(answerOf)
   // What the store does not answer is not known of it either.

@@ -1,4 +1,5 @@
 import { PayloadError } from '../../core/errors.ts'
+import { checkArguments, isText, optionsOf } from '../../core/options.ts'
 import { parseIfMatch } from '../../version/index.ts'
 
 /** What a request says that it has seen of the record. */
@@ -9,7 +10,9 @@ export type Seen =
   | { readonly kind: 'context'; readonly context: string }
 
 /** The entity tag of a record as it was read or written: its context, which only a replica can read. */
-export function etagOf({ context }: { readonly context: string }): string {
+export function etagOf(read: { readonly context: string }): string {
+  const { context } = optionsOf('etagOf', read)
+  checkArguments('etagOf', isText('context', context))
   return `"${context}"`
 }
 

@@ -1,4 +1,4 @@
-import { checkOptions, isDuration } from '../../core/options.ts'
+import { checkOptions, isDuration, isUrl, optionsOf } from '../../core/options.ts'
 import type { PeerLink } from '../peer-link.ts'
 
 export interface HttpPeerOptions {
@@ -13,12 +13,12 @@ export interface HttpPeerOptions {
 
 /** A link to a peer over HTTP: each question is the body of a POST. @throws ConfigError */
 export function httpPeer(options: HttpPeerOptions): PeerLink {
-  const { url, headers = {}, timeoutMs = 30_000, fetch: call = fetch } = options
+  const { url, headers = {}, timeoutMs = 30_000, fetch: call = fetch } = optionsOf('httpPeer', options)
   checkOptions(
     'httpPeer',
     options,
     ['url', 'headers', 'timeoutMs', 'fetch'],
-    [URL.canParse(url) || 'url must be an absolute URL', isDuration('timeoutMs', timeoutMs)],
+    [isUrl('url', url), isDuration('timeoutMs', timeoutMs)],
   )
   return {
     async ask(question, { signal }) {

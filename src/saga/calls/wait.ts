@@ -1,4 +1,4 @@
-import { checkOptions, isDurationOrZero } from '../../core/options.ts'
+import { checkOptions, isSchema, optionsOf, show } from '../../core/options.ts'
 import { checkSchema } from '../../core/standard-schema.ts'
 import type { ReceiveOptions } from '../context.ts'
 import type { Entry } from '../entry.ts'
@@ -8,7 +8,7 @@ import type { Call, Place } from './place.ts'
 
 export function callSleep(place: Place, name: string, ms: number): Promise<void> {
   return place.begin('sleep', name, async (call) => {
-    checkOptions(`sleep "${name}"`, { ms }, ['ms'], [isLongDuration(ms)])
+    checkOptions(`sleep "${name}"`, { ms }, ['ms'], [isLongDuration('ms', ms)])
     const { run } = place
     const untilMs = await deadline(place, call, ms)
     if (untilMs > run.env.nowMs()) {
@@ -25,12 +25,15 @@ export function callReceive(
   options: ReceiveOptions<unknown> = {},
 ): Promise<unknown> {
   return place.begin('receive', name, async (call) => {
-    const { timeoutMs, schema } = options
+    const { timeoutMs, schema } = optionsOf(`receive "${name}"`, options)
     checkOptions(
       `receive "${name}"`,
       options,
       ['timeoutMs', 'schema'],
-      [timeoutMs === undefined || isLongDuration(timeoutMs)],
+      [
+        timeoutMs === undefined || isLongDuration('timeoutMs', timeoutMs),
+        schema === undefined || isSchema('schema', schema),
+      ],
     )
     const bounded = timeoutMs !== undefined && !call.answers.some(isAnswer)
     const untilMs =
@@ -95,6 +98,9 @@ function isTimer({ kind }: Entry): boolean {
 }
 
 /** Up to a hundred years. */
-function isLongDuration(ms: number): true | string {
-  return (Number.isFinite(ms) && ms >= 0 && ms <= 3_155_760_000_000) || String(isDurationOrZero('ms', -1))
+function isLongDuration(name: string, ms: number): true | string {
+  return (
+    (Number.isFinite(ms) && ms >= 0 && ms <= 3_155_760_000_000) ||
+    `${name} must be a number of milliseconds from 0 to a hundred years, got ${show(ms)}`
+  )
 }

@@ -1,5 +1,5 @@
 import { ConfigError, UnsupportedError } from '../../core/errors.ts'
-import { checkOptions } from '../../core/options.ts'
+import { checkOptions, isBoolean, optionsOf } from '../../core/options.ts'
 import { createStore, STORE_OPTION_NAMES, type StoreOptions, storeChecks } from '../create-store.ts'
 import type { BeginOptions, Engine, Session, Statements } from '../engine.ts'
 import { StoreClosedError } from '../errors.ts'
@@ -30,11 +30,12 @@ export interface PostgresOptions extends StoreOptions {
 export function postgres(pool: PgPoolLike, options: PostgresOptions = {}): Store {
   checkOptions(
     'postgres',
-    options,
+    optionsOf('postgres', options),
     [...STORE_OPTION_NAMES, 'prepare'],
     [
-      (typeof pool?.connect === 'function' && !('processID' in pool)) ||
+      (typeof pool === 'object' && typeof pool?.connect === 'function' && !('processID' in pool)) ||
         'the first argument must be a pg.Pool (a pg.Client is one connection)',
+      options.prepare === undefined || isBoolean('prepare', options.prepare),
       ...storeChecks(options),
     ],
   )

@@ -1,5 +1,5 @@
 import { systemClock } from '../../core/clock.ts'
-import { checkOptions, isCount, isDuration } from '../../core/options.ts'
+import { checkOptions, isCount, isDuration, isOneOf, optionsOf, show } from '../../core/options.ts'
 import { createStore, type StoreOptions, storeChecks } from '../create-store.ts'
 import { poolOfStore } from '../pool-of.ts'
 import type { Store } from '../store.ts'
@@ -28,18 +28,18 @@ export interface SqliteOptions extends Omit<StoreOptions, 'schema'> {
  * @throws ConfigError for unknown options
  */
 export function sqlite(given: SqliteOptions): Store {
-  const options = given ?? {} // who writes JavaScript may forget them
+  const options = optionsOf('sqlite', given ?? {}) // who writes JavaScript may forget them
   const { open, busyWaitMs = 5_000, readersMax = 4, synchronous = 'full', prefix, clock } = options
   checkOptions(
     'sqlite',
     options,
     ['prefix', 'clock', 'witnessWindowMs', 'open', 'busyWaitMs', 'readersMax', 'synchronous'],
     [
-      typeof open === 'function' || 'open must be a function that opens a connection',
+      typeof open === 'function' || `open must be a function that opens a connection, got ${show(open)}`,
       ...storeChecks(options),
       isDuration('busyWaitMs', busyWaitMs),
       isCount('readersMax', readersMax, 1, 64),
-      ['full', 'normal'].includes(synchronous) || `synchronous must be full or normal, got ${synchronous}`,
+      isOneOf('synchronous', synchronous, ['full', 'normal']),
     ],
   )
   const engine = new SqliteEngine({

@@ -1,3 +1,4 @@
+import { type Check, checkArguments, show as shown } from '../../../core/options.ts'
 import { isClient } from '../../operation.ts'
 import { FAIL, INFO, OK, type TransactionHistory, TransactionHistoryBuilder } from '../history.ts'
 import type { Datum } from '../intern.ts'
@@ -16,7 +17,13 @@ export interface OperationLike {
 /** Stands for the process of operations that name none. Each of them is then a session of its own. */
 export const NO_PROCESS = 'none'
 
-export type MicroOpModel = 'list-append' | 'rw-register' | 'set'
+const MICRO_OP_MODELS = ['list-append', 'rw-register', 'set'] as const
+export type MicroOpModel = (typeof MICRO_OP_MODELS)[number]
+
+export function isMicroOpModel(model: unknown): Check {
+  const known: readonly unknown[] = MICRO_OP_MODELS
+  return known.includes(model) || `model must be one of ${MICRO_OP_MODELS.join(', ')}, got ${shown(model)}`
+}
 
 /**
  * Turns invocations and answers into transactions. `value` is a list of micro-operations: `["r", key, value]`,
@@ -30,6 +37,12 @@ export function transactionsFromOperations(
   operations: Iterable<OperationLike>,
   model: MicroOpModel,
 ): TransactionHistory {
+  checkArguments(
+    'transactionsFromOperations',
+    (typeof operations === 'object' && operations !== null && Symbol.iterator in operations) ||
+      `operations must be an iterable of events, got ${shown(operations)}`,
+    isMicroOpModel(model),
+  )
   const builder = new TransactionHistoryBuilder()
   const pending = new Map<Datum, { op: OperationLike; at: number; where: number }>()
   let index = 0

@@ -1,3 +1,4 @@
+import { checkArguments } from '../../../core/options.ts'
 import { INFO, OK, type TransactionHistory, TransactionHistoryBuilder } from '../history.ts'
 import { MalformedHistoryError } from '../malformed.ts'
 
@@ -18,6 +19,12 @@ const COLLECTED = [0x23332333n, 0x66666666n]
  * @throws MalformedHistoryError with the log and the byte.
  */
 export function parseCobra(logs: readonly CobraLog[]): TransactionHistory {
+  checkArguments(
+    'parseCobra',
+    (Array.isArray(logs) &&
+      logs.every((log) => typeof log?.name === 'string' && log.bytes instanceof Uint8Array)) ||
+      'logs must be an array of { name, bytes }',
+  )
   const builder = new TransactionHistoryBuilder()
   let operations = 0
   for (const { name, bytes } of [...logs].sort((a, b) => (a.name < b.name ? -1 : 1))) {

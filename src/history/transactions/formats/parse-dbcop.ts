@@ -1,3 +1,4 @@
+import { checkArguments, isBytes } from '../../../core/options.ts'
 import { decodeUtf8 } from '../../formats/utf8.ts'
 import { FAIL, OK, type TransactionHistory, TransactionHistoryBuilder } from '../history.ts'
 import type { Datum } from '../intern.ts'
@@ -13,6 +14,7 @@ import { MalformedHistoryError } from '../malformed.ts'
  * @throws MalformedHistoryError with the line (text), the byte (binary) or the path (JSON).
  */
 export function parseDbcop(bytes: Uint8Array): TransactionHistory {
+  checkArguments('parseDbcop', isBytes('bytes', bytes))
   let first = 0
   while (first < bytes.length && (bytes[first] as number) <= 32) first++
   const head = String.fromCharCode(bytes[first] ?? 0)

@@ -1,3 +1,4 @@
+import { checkArguments, isText } from '../../../core/options.ts'
 import { FAIL, OK, type TransactionHistory, TransactionHistoryBuilder } from '../history.ts'
 import { MalformedHistoryError } from '../malformed.ts'
 
@@ -13,6 +14,7 @@ import { MalformedHistoryError } from '../malformed.ts'
  * @throws MalformedHistoryError with the line and what is wrong with it.
  */
 export function parseText(text: string): TransactionHistory {
+  checkArguments('parseText', isText('text', text))
   for (const line of text.split('\n', 1000)) {
     const trimmed = line.trim()
     if (/^[rw]\s*\(/i.test(trimmed)) return parsePlume(text)

@@ -1,4 +1,5 @@
 // biome-ignore-all lint/style/noNonNullAssertion: indices into typed arrays are bounded by construction, and `a[i]! += 1` has no other short form
+import { checkArguments, isBytes } from '../../../core/options.ts'
 import { parseExact } from '../../formats/exact-json.ts'
 import { shown } from '../../formats/jsonl.ts'
 import { decodeUtf8 } from '../../formats/utf8.ts'
@@ -14,7 +15,7 @@ import {
   WRITE,
 } from '../history.ts'
 import { MalformedHistoryError } from '../malformed.ts'
-import { type MicroOpModel, microOp, NO_PROCESS } from './from-operations.ts'
+import { isMicroOpModel, type MicroOpModel, microOp, NO_PROCESS } from './from-operations.ts'
 import { JsonBytes } from './json-bytes.ts'
 
 const QUOTE = 34
@@ -50,10 +51,12 @@ export class JsonLinesScanner {
   readonly #json = new JsonBytes()
 
   constructor(model: MicroOpModel) {
+    checkArguments('JsonLinesScanner', isMicroOpModel(model))
     this.#model = model
   }
 
   push(chunk: Uint8Array): void {
+    checkArguments('JsonLinesScanner.push', isBytes('chunk', chunk))
     let bytes = chunk
     if (this.#rest.length > 0) {
       bytes = new Uint8Array(this.#rest.length + chunk.length)
