@@ -1,13 +1,19 @@
 /**
  * Checks the built package as a stranger meets it: copied where no driver is installed, every entry is imported and
- * required there. Also: the paths of tsconfig.json lead each entry to the source that was built.
+ * required there. Also: the paths of tsconfig.json lead each entry to the source that was built, and typesVersions to its types.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root, run } from './tool.mjs'
 
-const { name, bin, exports, dependencies = {} } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const {
+  name,
+  bin,
+  exports,
+  typesVersions,
+  dependencies = {},
+} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const { paths } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8')).compilerOptions
 
 const problems = []
@@ -26,6 +32,9 @@ for (const [subpath, target] of Object.entries(exports)) {
   const path = paths[entry]?.[0] ?? paths[`${name}/*`]?.[0].replace('*', subpath.slice(2))
   if (path !== source)
     problems.push(`${subpath}: tsconfig.json leads to ${path}, the build is from ${source}`)
+  // TypeScript's resolution of before `exports` (`node10`, of most CommonJS projects) looks here.
+  const [types] = subpath === '.' ? [target.types] : (typesVersions['*'][subpath.slice(2)] ?? [])
+  if (types !== target.types) problems.push(`${subpath}: typesVersions leads to ${types}`)
 }
 for (const file of Object.values(bin)) {
   if (!existsSync(join(root, file))) problems.push(`bin: ${file} was not built`)

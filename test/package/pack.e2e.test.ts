@@ -8,7 +8,7 @@ import { tempFolder } from '../support/files.ts'
 import { INSTALL_MS, nodeBinary } from '../support/node-binary.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { version, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 /**
  * One script, written for both module systems: `load` is `import` or `require`. It publishes in a transaction that
@@ -58,7 +58,7 @@ beforeAll(() => {
   run('npm', ['pack', '--ignore-scripts', '--pack-destination', application.path], root)
   const [tarball = ''] = readdirSync(application.path)
   writeFileSync(application.file('package.json'), '{ "private": true }\n')
-  run('npm', ['install', '--no-audit', '--no-fund', `./${tarball}`], application.path)
+  run('npm', ['install', '--no-audit', '--no-fund', `./${tarball}`, 'typescript@5.9'], application.path)
   for (const [name, text] of Object.entries(scripts)) writeFileSync(application.file(name), text)
 }, INSTALL_MS)
 
@@ -94,6 +94,45 @@ describe.each(['20', '22', '24'])('on Node %s', (major) => {
     const result = JSON.parse(run(node, [cli, 'demo', '--orders', '50', '--json'], application.path))
     expect(result.ok).toBe(true)
   }, 120_000)
+})
+
+/** Each entry imported by a TypeScript file that becomes CommonJS, as in most services of today. */
+it.each([
+  ['commonjs', 'node10'],
+  ['nodenext', 'nodenext'],
+  ['esnext', 'bundler'],
+])('has types with the module system %s and the resolution %s', (module, resolution) => {
+  const entries = Object.keys(exports).filter((entry) => entry !== './package.json')
+  const lines = entries.map((entry, i) => `import * as m${i} from 'holdfast${entry.slice(1)}'`)
+  const used = `export const count: number = [${entries.map((_, i) => `typeof m${i}`).join(', ')}].length
+const wrong: string = m0.sql\`select 1\`
+`
+  writeFileSync(application.file('entries.ts'), `${lines.join('\n')}\n${used}`)
+  const tsc = application.file('node_modules/typescript/bin/tsc')
+  const args = [
+    tsc,
+    '--outDir',
+    `out-${resolution}`,
+    '--strict',
+    '--skipLibCheck',
+    '--target',
+    'es2022',
+    '--module',
+    module,
+    '--moduleResolution',
+    resolution,
+    'entries.ts',
+  ]
+  const { stdout } = spawnSync(process.execPath, args, { cwd: application.path, encoding: 'utf8' })
+  // The one line that is wrong shows that the types are there.
+  expect(stdout.trim().split('\n')).toEqual([
+    expect.stringContaining("Type 'Sql' is not assignable to type 'string'"),
+  ])
+  if (module === 'esnext') return
+  const compiled = application.file(`out-${resolution}/entries.js`)
+  expect(
+    run(process.execPath, ['-p', `require(${JSON.stringify(compiled)}).count`], application.path).trim(),
+  ).toBe(`${entries.length}`)
 })
 
 it('npx finds the command', () => {
