@@ -21,6 +21,7 @@ import type { Model } from './linearizability/model.ts'
 import { LINEARIZABLE_MODELS, type LinearizableModel } from './linearizability/models.ts'
 import { looksIndependent, pairOperations } from './linearizability/operation.ts'
 import type { HistoryEvent } from './operation.ts'
+import { checkTally, TALLY_MODELS, type TallyModel } from './tallies/check-tally.ts'
 import {
   type CobraLog,
   checkTransactions,
@@ -41,6 +42,7 @@ import type { Verdict } from './verdict.ts'
 export const MODELS = [
   ...LINEARIZABLE_MODELS,
   ...TRANSACTION_MODELS.filter((name) => name !== 'set'),
+  ...TALLY_MODELS,
   'delivery',
 ] as const
 export type ModelName = (typeof MODELS)[number]
@@ -163,10 +165,13 @@ function check(
     })
   }
   const paired = pairOperations(events, { independent: options.independent ?? looksIndependent(events) })
+  const unit = events[0]?.line === undefined ? 'operation' : 'line'
+  const tally = TALLY_MODELS.find((name): name is TallyModel => name === model)
+  if (tally !== undefined) return checkTally(paired, { model: tally, unit })
   return checkLinearizable(paired, {
     model: model as LinearizableModel | Model,
     initial: options.initial === undefined ? initial : options.initial,
-    unit: events[0]?.line === undefined ? 'operation' : 'line',
+    unit,
     ...(expired === undefined ? {} : { expired }),
     ...(options.configurationsMax === undefined ? {} : { configurationsMax: options.configurationsMax }),
   })
@@ -178,7 +183,11 @@ const OF_SOME_MODELS: readonly {
   readonly what: string
   readonly models: readonly (ModelName | Model)[]
 }[] = [
-  { option: 'initial', what: 'an initial value', models: ['register', 'cas-register', 'kv'] },
+  {
+    option: 'initial',
+    what: 'an initial value',
+    models: ['register', 'cas-register', 'multi-register', 'kv'],
+  },
   { option: 'total', what: 'a total', models: ['bank'] },
   { option: 'negativeBalances', what: 'leave for negative balances', models: ['bank'] },
   { option: 'allowDuplicates', what: 'leave for duplicates', models: ['delivery'] },

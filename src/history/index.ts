@@ -31,7 +31,9 @@ export {
   register,
   set,
   stack,
+  unorderedQueue,
 } from './linearizability/models.ts'
+export { multiRegister } from './linearizability/multi-register.ts'
 export { type Operation, pairOperations } from './linearizability/operation.ts'
 export type { HistoryEvent } from './operation.ts'
 export { type RecordedPool, type Recording, type RecordOptions, record } from './record/record.ts'

@@ -146,7 +146,10 @@ it.each([
   [[good, '--model', './none.mjs'], /none\.mjs cannot be read/],
   [[good, '--model', './check.json'], /check\.json exports no model|check\.json cannot be loaded/],
   [[good, '--model', 'register', '--timeout', 'soon'], /--timeout must be a number/],
-  [[good, '--model', 'set', '--initial', '0'], /an initial value is for register, cas-register, kv/],
+  [
+    [good, '--model', 'set', '--initial', '0'],
+    /an initial value is for register, cas-register, multi-register, kv/,
+  ],
   [[good, '--model', 'rw-register', '--initial', '0'], /an initial value is for .*, not for rw-register/],
   [[good, '--model', 'register', '--initial', 'x y'], /--initial must be JSON/],
   [[good, '--model', 'rw-register', '--level', 'PL-4'], /--level cannot be "PL-4"/],
@@ -222,7 +225,47 @@ it('null as what is held at first overrules what a format says, and a model of y
   expect(await check(good, '--model', model, '--initial', '0')).toEqual({
     code: 64,
     out: '',
-    err: expect.stringMatching(/an initial value is for register, cas-register, kv, not for .*any\.mjs/),
+    err: expect.stringMatching(
+      /an initial value is for register, cas-register, multi-register, kv, not for .*any\.mjs/,
+    ),
+  })
+})
+
+it('what registers hold at first is told by key', async () => {
+  const txn = (type: string, value: string): string =>
+    `{:process 0, :type ${type}, :f :txn, :value ${value}}\n`
+  const path = file(
+    'registers.edn',
+    txn(':invoke', '[[:read :x nil] [:w :y 2]]') + txn(':ok', '[[:read :x 0] [:w :y 2]]'),
+  )
+  const at = (initial: string) => check(path, '--model', 'multi-register', '--initial', initial)
+  expect([(await at('{"x":0}')).code, (await at('{"y":0}')).code]).toEqual([0, 1])
+  expect(await at('0')).toMatchObject({
+    code: 64,
+    err: expect.stringMatching(/must be an object of keys and values/),
+  })
+})
+
+it('lets a bank owe where it may', async () => {
+  const read = (value: string): string => `{:process 0, :type :ok, :f :read, :value ${value}}\n`
+  const path = file('bank.edn', read('{0 10, 1 0}') + read('{0 11, 1 -1}'))
+  expect((await check(path, '--model', 'bank')).out).toMatch(/negative-balance/)
+  expect((await check(path, '--model', 'bank', '--negative-balances')).code).toBe(0)
+  expect((await check(good, '--model', 'register', '--negative-balances')).code).toBe(64)
+})
+
+it('checks what came out against what went in', async () => {
+  const path = file(
+    'queue.jsonl',
+    event(0, 'invoke', 'enqueue', 1) +
+      event(0, 'ok', 'enqueue', 1) +
+      event(0, 'invoke', 'drain') +
+      event(0, 'ok', 'drain', []),
+  )
+  const { code, out } = await check(path, '--model', 'total-queue')
+  expect({ code, out }).toEqual({
+    code: 1,
+    out: expect.stringMatching(/lost\n {2}1 was put in and never came out/),
   })
 })
 

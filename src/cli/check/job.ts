@@ -15,6 +15,7 @@ export interface CheckJob {
   readonly independent?: boolean
   readonly allowDuplicates?: boolean
   readonly total?: number
+  readonly negativeBalances?: boolean
   readonly initial?: unknown
   /** For how long the check itself may go on. */
   readonly timeoutMs?: number

@@ -34,6 +34,7 @@ export async function runJob(job: CheckJob, orphaned: () => boolean): Promise<Ch
       ...(job.allowDuplicates === undefined ? {} : { allowDuplicates: job.allowDuplicates }),
       ...(job.initial === undefined ? {} : { initial: job.initial }),
       ...(job.total === undefined ? {} : { total: job.total }),
+      ...(job.negativeBalances === undefined ? {} : { negativeBalances: job.negativeBalances }),
       expired: () => performance.now() > deadlineMs || orphaned(),
     })
     return { kind: 'verdict', verdict }

@@ -51,10 +51,12 @@ export const check: Command = {
       value: 'N',
       summary: 'bank: what the accounts add up to; default: what the first read says',
     },
+    'negative-balances': { type: 'boolean', summary: 'bank: a balance may be below 0' },
     initial: {
       type: 'string',
       value: 'VALUE',
-      summary: 'registers and kv: what is held that nobody wrote, as JSON; default null',
+      summary:
+        'registers and kv: what is held that nobody wrote, as JSON; of multi-register by key; default null',
     },
     html: { type: 'string', value: 'OUT', summary: 'write a page with the anomalies drawn' },
     timeout: { type: 'string', value: 'S', summary: 'seconds after which the answer is unknown' },
@@ -100,6 +102,7 @@ async function runCheck(given: Given): Promise<Report> {
     ...(format === undefined || format === 'auto' ? {} : { format }),
     ...(total === undefined ? {} : { total }),
     ...(initial === undefined ? {} : { initial }),
+    ...(flag(given, 'negative-balances') ? { negativeBalances: true } : {}),
     ...(flag(given, 'independent') ? { independent: true } : {}),
     allowDuplicates: flag(given, 'allow-duplicates'),
   }

@@ -151,22 +151,22 @@ function partition(
   if (
     named !== undefined &&
     named !== 'set' &&
+    named !== 'unordered-queue' &&
     operations.every((o) => o.key === undefined || o.key === null)
   ) {
     return parts.set(null, { name: undefined, operations })
   }
-  // A set without whole reads is one small object per element.
-  const elementwise = named === 'set' && operations.every((o) => o.f !== 'read')
+  const elementOf = named === undefined ? undefined : elementwise(operations, named)
   for (const operation of operations) {
     const own = model.partition?.(operation)
     const name = own ?? operation.key
     const key =
       typeof name === 'string' || typeof name === 'number'
-        ? elementwise
-          ? `${typeof name} ${name} ${canonical(operation.input)}`
+        ? elementOf
+          ? `${typeof name} ${name} ${elementOf(operation)}`
           : name
-        : elementwise
-          ? `${canonical(name)} ${canonical(operation.input)}`
+        : elementOf
+          ? `${canonical(name)} ${elementOf(operation)}`
           : name === undefined || name === null
             ? null
             : `\u0000${canonical(name)}` // apart from the text that looks like it
@@ -178,6 +178,25 @@ function partition(
     ;(part.operations as Operation[]).push(operation)
   }
   return parts
+}
+
+/**
+ * The element that an operation is about, where each is an object of its own: of a set that nobody reads as a whole, and of a
+ * queue without order in which each dequeue answered what it took.
+ */
+function elementwise(
+  operations: readonly Operation[],
+  named: LinearizableModel,
+): ((operation: Operation) => string) | undefined {
+  if (named === 'set')
+    return operations.every((o) => o.f !== 'read') ? ({ input }) => canonical(input) : undefined
+  const telling =
+    named === 'unordered-queue' &&
+    operations.every(
+      ({ f, known, output }) =>
+        f === 'enqueue' || (f === 'dequeue' && known && output !== null && output !== undefined),
+    )
+  return telling ? ({ f, input, output }) => canonical(f === 'enqueue' ? input : output) : undefined
 }
 
 /** What is wrong, `null` when nothing is, or the reason why nobody knows. */
@@ -264,6 +283,8 @@ function fastAnswer(
         : checkUniqueRegister(operations, initial, 'read', 'write')
     case 'queue':
       return checkUniqueQueue(operations)
+    case 'unordered-queue':
+      return checkUniqueQueue(operations, { ordered: false })
     case 'set':
       return checkGrowOnlySet(operations)
     default:

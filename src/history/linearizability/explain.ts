@@ -102,7 +102,8 @@ function showOperation({ f, input, output, known }: Operation): string {
   return `${asked} → ${show(output)}`
 }
 
-function involve(operation: Operation, unit: string): InvolvedOperation {
+/** As data for a verdict. */
+export function involve(operation: Operation, unit: string): InvolvedOperation {
   return {
     name: `${unit} ${operation.invokedLine}`,
     session: String(operation.process),

@@ -1,6 +1,7 @@
 import { canonical } from '../../core/canonical.ts'
 import { show } from '../show.ts'
 import type { Model, ModelOperation } from './model.ts'
+import { multiRegister } from './multi-register.ts'
 import { stepsOfDrains } from './queue-drain.ts'
 
 /** Two values with the same contents; the usual cases without making texts. */
@@ -108,7 +109,35 @@ export const queue: Model<readonly unknown[]> = {
   },
 }
 
-function problemOfNothing({ f, input }: ModelOperation): string | undefined {
+interface Bag {
+  /** The values as texts, sorted. */
+  readonly items: readonly string[]
+  /** How many of them dequeues without an answer have taken. Which, is not known: none that a later dequeue answers. */
+  readonly taken: number
+}
+
+/**
+ * A queue that keeps no order, as Knossos' `unordered-queue`: `enqueue`, `dequeue`, `drain` as of the queue. A dequeue without
+ * an answer may have taken any value. Only an empty queue tells that it took one, so which it was is left open until then.
+ */
+export const unorderedQueue: Model<Bag> = {
+  name: 'unordered-queue',
+  operations: ['enqueue', 'dequeue', 'drain'],
+  steps: stepsOfDrains,
+  init: () => ({ items: [], taken: 0 }),
+  problem: (op) => (op.f === 'enqueue' ? problemOfNothing(op) : undefined),
+  step({ items, taken }, { f, input, output, known }) {
+    if (f === 'enqueue') return { items: [...items, canonical(input)].sort(), taken }
+    if (!known) return { items, taken: Math.min(taken + 1, items.length) }
+    if (output === null || output === undefined)
+      return items.length === taken ? { items: [], taken: 0 } : undefined
+    const at = items.indexOf(canonical(output))
+    return at < 0 || items.length === taken ? undefined : { items: items.toSpliced(at, 1), taken }
+  },
+}
+
+/** What is wrong with putting in nothing. */
+export function problemOfNothing({ f, input }: ModelOperation): string | undefined {
   return orNull(input) === null ? `${f} takes a value; as an answer null says that there was none` : undefined
 }
 
@@ -279,8 +308,10 @@ export const fencedLock: Model<{ readonly holder: string | null; readonly token:
 export const LINEARIZABLE_MODELS = [
   'register',
   'cas-register',
+  'multi-register',
   'kv',
   'queue',
+  'unordered-queue',
   'stack',
   'set',
   'counter',
@@ -296,10 +327,14 @@ export function linearizableModel(name: LinearizableModel, initial?: unknown): M
       return register(initial)
     case 'cas-register':
       return casRegister(initial)
+    case 'multi-register':
+      return multiRegister(initial) as Model
     case 'kv':
       return kv(initial)
     case 'queue':
       return queue as Model
+    case 'unordered-queue':
+      return unorderedQueue as Model
     case 'stack':
       return stack as Model
     case 'set':

@@ -37,8 +37,13 @@ interface Empty {
  *
  * Steps of a drain take effect one after the other, and so did the enqueues of what they took. Since all steps have the bounds
  * of the drain, that says no more than `keepSteps` looks at: any other knot through two steps has a shorter one through one.
+ *
+ * Without `ordered` it is a queue that keeps no order: all of this but the order.
  */
-export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
+export function checkUniqueQueue(
+  operations: readonly Operation[],
+  { ordered }: { readonly ordered: boolean } = { ordered: true },
+): FastAnswer {
   const many = operations.length
   const numbers = new Numbers(many)
   const enqueueOf = new Int32Array(many)
@@ -95,10 +100,10 @@ export function checkUniqueQueue(operations: readonly Operation[]): FastAnswer {
     }
     take(values, v, i, operation)
   }
-  const inverted = steps ? keepSteps(operations, values, empties) : null
+  const inverted = steps ? keepSteps(operations, values, { empties, ordered }) : null
   if (inverted !== null) return inverted
-  const needed = unanswered.length === 0 || assign(operations, values, { empties, unanswered })
-  const wrong = outOfOrder(operations, values)
+  const needed = unanswered.length === 0 || assign(operations, values, { empties, unanswered, ordered })
+  const wrong = ordered ? outOfOrder(operations, values) : null
   if (wrong !== null) return wrong
   const hidden = seenEmpty(operations, values, empties)
   return hidden !== null && unanswered.length > 0 && needed ? undefined : hidden
@@ -114,7 +119,11 @@ function take(values: Values, v: number, i: number, { invokedAt, completedAt }: 
  * What steps of one drain took was put in in that order; and the queue that it found empty at the end was so after the last of
  * it had been sent. Says so when the enqueues leave no room for that order, and moves the beginning of that empty answer.
  */
-function keepSteps(operations: readonly Operation[], values: Values, empties: readonly Empty[]): FastAnswer {
+function keepSteps(
+  operations: readonly Operation[],
+  values: Values,
+  { empties, ordered }: { readonly empties: readonly Empty[]; readonly ordered: boolean },
+): FastAnswer {
   const { sent, putIn, dequeueOf, enqueueOf } = values
   const takenBy = new Int32Array(operations.length).fill(-1)
   for (let v = 0; v < values.count; v++) if (dequeueOf[v]! >= 0) takenBy[dequeueOf[v]!] = v
@@ -126,7 +135,7 @@ function keepSteps(operations: readonly Operation[], values: Values, empties: re
     else if (v < 0) {
       const end = endOf.get(i)!
       end.from = Math.max(end.from, sent[latest]!)
-    } else if (putIn[v]! < sent[latest]!) {
+    } else if (ordered && putIn[v]! < sent[latest]!) {
       const [first, second] = [latest, v].map((value) => show(operations[enqueueOf[value]!]!.input))
       return {
         explanation: `It took ${first} before ${second}, but ${second} was put in first.`,
@@ -144,14 +153,23 @@ function keepSteps(operations: readonly Operation[], values: Values, empties: re
 function assign(
   operations: readonly Operation[],
   values: Values,
-  { empties, unanswered }: { readonly empties: readonly Empty[]; readonly unanswered: readonly number[] },
+  {
+    empties,
+    unanswered,
+    ordered,
+  }: {
+    readonly empties: readonly Empty[]
+    readonly unanswered: readonly number[]
+    readonly ordered: boolean
+  },
 ): boolean {
   // Whoever was put in before `from` had gone by `until`: the next value was taken, or the queue was empty.
   const gone: { from: number; until: number }[] = empties.map(({ from, until }) => ({ from, until }))
   const left: { value: number; from: number; until: number }[] = []
   for (let v = 0; v < values.count; v++) {
-    if (values.dequeueOf[v]! >= 0) gone.push({ from: values.sent[v]!, until: values.takenBy[v]! })
-    else if (values.putIn[v] !== Number.POSITIVE_INFINITY)
+    if (values.dequeueOf[v]! >= 0) {
+      if (ordered) gone.push({ from: values.sent[v]!, until: values.takenBy[v]! })
+    } else if (values.putIn[v] !== Number.POSITIVE_INFINITY)
       left.push({ value: v, from: values.putIn[v]!, until: Number.POSITIVE_INFINITY })
   }
   gone.sort((a, b) => b.from - a.from)

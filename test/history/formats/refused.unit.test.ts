@@ -157,6 +157,20 @@ const refused: readonly (readonly [what: string, model: Model, text: string, pro
   ],
   ['neither true nor false', 'set', asked('contains', 1, {}), /line 2: contains must answer true or false/],
   ['no token', 'fenced-lock', asked('acquire', null, {}), /line 2: acquire must answer the fencing token/],
+  ['a transaction that is no list', 'multi-register', asked('txn', 3), /line 1: txn takes a list of/],
+  ['one without a key', 'multi-register', asked('txn', [['r']]), /line 1: txn takes a list of/],
+  [
+    'an answer of another key in a transaction',
+    'multi-register',
+    asked('txn', [['r', 'x', null]], { value: [['r', 'y', 1]] }),
+    /line 2: a txn must answer what it was asked/,
+  ],
+  [
+    'an answer with another write',
+    'multi-register',
+    asked('txn', [['w', 'x', 1]], { value: [['w', 'x', 2]] }),
+    /line 2: a txn must answer what it was asked/,
+  ],
   ['an append of no text', 'kv', asked('append', { a: 1 }), /line 1: append takes a text/],
   [
     'an operation that is no delivery',

@@ -31,6 +31,17 @@ const op = (
   fc.record({ f: fc.constant(f), value, answer: answer ?? fc.constant(undefined) })
 const none = fc.constant(null)
 const subset = fc.subarray([1, 2, 3, 4])
+/** Asks and answers of a transaction over two registers. */
+const txn = fc
+  .array(fc.tuple(fc.constantFrom('r', 'w'), fc.constantFrom('x', 'y'), small, maybe), {
+    minLength: 1,
+    maxLength: 3,
+  })
+  .map((micros) => ({
+    f: 'txn',
+    value: micros.map(([f, key, value]) => [f, key, f === 'r' ? null : value]),
+    answer: micros.map(([f, key, value, read]) => [f, key, f === 'r' ? read : value]),
+  }))
 
 const cases: readonly Case[] = [
   { model: 'register', unique: false, operations: fc.oneof(op('read', none, maybe), op('write', small)) },
@@ -44,6 +55,7 @@ const cases: readonly Case[] = [
       op('cas', fc.tuple(maybe, small), fc.constantFrom(undefined, false)),
     ),
   },
+  { model: 'multi-register', unique: false, operations: txn },
   {
     model: 'kv',
     unique: false,
