@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net'
-import { createLocks } from 'holdfast/lock'
+import { createLocks, LockEngineError } from 'holdfast/lock'
 import { describeLockContract } from 'holdfast/testing'
 import { zookeeperLocks } from 'holdfast/zookeeper'
 import zookeeper from 'node-zookeeper-client'
@@ -29,40 +29,50 @@ describeWith(await zookeeperServer(), 'ZooKeeper', (url) => {
   )
 
   it('reads a new connection from its start when the last one was lost in the middle of a packet', async () => {
-    const [host = '', port] = url.split(':')
     let cutNext = false
-    const ends: Socket[] = []
-    const proxy = createServer((near) => {
-      const far = connect(Number(port), host)
-      ends.push(near, far)
-      for (const end of [near, far]) end.on('error', () => {})
-      near.on('close', () => far.destroy())
-      far.on('close', () => near.destroy())
-      near.pipe(far)
-      far.on('data', (bytes) => {
-        if (!cutNext) return void near.write(bytes)
-        cutNext = false
-        near.end(bytes.subarray(0, 6))
-      })
+    await using proxy = await proxyTo(url, (bytes, near) => {
+      if (!cutNext) return void near.write(bytes)
+      cutNext = false
+      near.end(bytes.subarray(0, 6))
     })
-    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-    const { port: at } = proxy.address() as { port: number }
-    const through = () => zookeeper.createClient(`127.0.0.1:${at}`, { sessionTimeout: SESSION_MS })
-    try {
-      await using locks = createLocks(zookeeperLocks(through))
-      await (await locks.acquire('before', { ttlMs: 60_000 })).release()
-      for (let round = 0; round < 3; round++) {
-        cutNext = true
-        await until(async () => {
-          const lock = await locks.acquire('after', { ttlMs: 60_000, waitMs: 2_000 }).catch(() => undefined)
-          await lock?.release().catch(() => {})
-          return lock !== undefined && !cutNext
-        })
-      }
-    } finally {
-      for (const end of ends) end.destroy()
-      proxy.close()
+    await using locks = createLocks(zookeeperLocks(proxy.open))
+    await (await locks.acquire('before', { ttlMs: 60_000 })).release()
+    for (let round = 0; round < 3; round++) {
+      cutNext = true
+      await until(async () => {
+        const lock = await locks.acquire('after', { ttlMs: 60_000, waitMs: 2_000 }).catch(() => undefined)
+        await lock?.release().catch(() => {})
+        return lock !== undefined && !cutNext
+      })
     }
+  })
+
+  it('reads a new connection from its start when the last ones were lost in the middle of the greeting', async () => {
+    let cuts = 3
+    await using proxy = await proxyTo(url, (bytes, near) => {
+      if (cuts === 0) return void near.write(bytes)
+      cuts -= 1
+      near.end(bytes.subarray(0, 6))
+    })
+    await using locks = createLocks(zookeeperLocks(proxy.open))
+    const lock = await locks.acquire('greeted', { ttlMs: 60_000 })
+    expect(lock.ttlMs).toBe(SESSION_MS)
+    expect(await lock.release()).toBe(true)
+  })
+
+  it('closed while it connects, takes the greeting that comes then for nothing, and connects no more', async () => {
+    let greeting: (() => void) | undefined
+    await using proxy = await proxyTo(url, (bytes, near) => {
+      greeting = () => near.write(bytes)
+    })
+    const locks = createLocks(zookeeperLocks(proxy.open))
+    const asking = locks.acquire('never', { ttlMs: 60_000, waitMs: 500 }).catch((error: unknown) => error)
+    await until(async () => greeting !== undefined, { what: 'the greeting' })
+    const closed = locks.close()
+    greeting?.()
+    await closed
+    expect(await asking).toBeInstanceOf(LockEngineError)
+    await until(async () => proxy.connections() === 0, { what: 'the end of the connections' })
   })
 
   it('reports the timeout of the session as what was granted', async () => {
@@ -80,3 +90,35 @@ describeWith(await zookeeperServer(), 'ZooKeeper', (url) => {
     await expect(locks.acquire('x', { ttlMs: 50 })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
   })
 })
+
+/** A way to the server that lets `answer` say what becomes of what the server says. */
+async function proxyTo(url: string, answer: (bytes: Buffer, near: Socket) => void) {
+  const [host = '', port] = url.split(':')
+  const ends = new Set<Socket>()
+  const proxy = createServer((near) => {
+    const far = connect(Number(port), host)
+    for (const [end, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      ends.add(end)
+      end.on('error', () => {})
+      end.on('close', () => {
+        ends.delete(end)
+        other.destroy()
+      })
+    }
+    near.pipe(far)
+    far.on('data', (bytes) => answer(bytes, near))
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const { port: at } = proxy.address() as { port: number }
+  return {
+    open: () => zookeeper.createClient(`127.0.0.1:${at}`, { sessionTimeout: SESSION_MS }),
+    connections: () => ends.size,
+    async [Symbol.asyncDispose]() {
+      for (const end of ends) end.destroy()
+      proxy.close()
+    },
+  }
+}

@@ -57,6 +57,7 @@ class ZookeeperEngine implements LockEngine {
   readonly #leaving = new Map<string, string>()
   #sweeping = false
   #session: ZookeeperSession | undefined
+  #closed = false
 
   constructor(open: () => ZookeeperLike, root: string, clock: Clock) {
     this.#open = open
@@ -213,12 +214,14 @@ class ZookeeperEngine implements LockEngine {
   }
 
   async close(): Promise<void> {
+    this.#closed = true // who asks again, also to take something back, is not to connect anew
     this.#session?.close()
     this.#session = undefined
   }
 
   /** The session that runs, or a new one. */
   async #connected(): Promise<ZookeeperSession> {
+    if (this.#closed) throw new Error('the ZooKeeper locks were closed')
     if (this.#session === undefined || this.#session.over) {
       this.#session = new ZookeeperSession({
         client: this.#open(),

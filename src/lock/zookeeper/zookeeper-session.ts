@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import { within } from '../../core/timer.ts'
+import { abandon, forgetHalfPackets } from './driver.ts'
 import type { ZookeeperLike, ZookeeperStat } from './zookeeper-client.ts'
 
 const EPHEMERAL_SEQUENTIAL = 3
@@ -21,18 +22,27 @@ export interface ZookeeperSessionOptions {
  * not notice a server that was cut off and would wait for ever.
  */
 export class ZookeeperSession {
-  /** Rejects when no server was reached in time. */
+  /** Rejects when no server was reached in time, or it is closed before. */
   readonly ready: Promise<void>
   readonly #client: ZookeeperLike
   readonly #clock: Clock
   readonly #onInterrupted: () => void
+  #connected = false
+  #refuse: (error: Error) => void = () => {}
   #over = false
 
   constructor({ client, clock, onInterrupted }: ZookeeperSessionOptions) {
     this.#client = client
     this.#clock = clock
     this.#onInterrupted = onInterrupted
-    const connected = new Promise<void>((resolve) => client.on('connected', resolve))
+    forgetHalfPackets(client)
+    const connected = new Promise<void>((resolve, reject) => {
+      this.#refuse = reject
+      client.on('connected', () => {
+        this.#connected = true
+        resolve()
+      })
+    })
     this.ready = within(
       clock,
       CONNECT_MS,
@@ -43,7 +53,7 @@ export class ZookeeperSession {
     client.on('expired', () => this.#giveUp())
     client.on('authenticationFailed', () => this.#giveUp())
     client.on('disconnected', () => {
-      forgetHalfPacket(client)
+      this.#connected = false
       onInterrupted()
     })
     client.connect()
@@ -58,10 +68,12 @@ export class ZookeeperSession {
     return this.#client.getSessionTimeout()
   }
 
-  /** Ends it: the server then removes its nodes. */
+  /** Ends it: the server then removes its nodes, at once where it is connected and else when the session's time is over. */
   close(): void {
     this.#over = true
-    this.#client.close()
+    if (this.#connected) this.#client.close()
+    else abandon(this.#client)
+    this.#refuse(new Error('the session was closed before it was connected'))
   }
 
   /** Makes an ephemeral node whose name ends with the next number; its parent comes to be when it is missing. */
@@ -134,13 +146,4 @@ export function isExpired(error: unknown): boolean {
 
 function codeOf(error: unknown): number | undefined {
   return (error as { code?: number } | undefined)?.code
-}
-
-/**
- * The driver keeps what it has of a packet when its connection is lost, and takes what the next one says for the rest of it: its
- * answers are then noise, and it throws where nobody can catch, which ends the process (node-zookeeper-client 1.1.3).
- */
-function forgetHalfPacket(client: ZookeeperLike): void {
-  const { connectionManager } = client as { connectionManager?: { pendingBuffer?: unknown } }
-  if (connectionManager?.pendingBuffer) connectionManager.pendingBuffer = null
 }
