@@ -115,9 +115,10 @@ function preparedWork<T>({
   return {
     result,
     kept,
-    async commit() {
+    async commit({ decided = false } = {}) {
       const ended = await end('commit')
-      await runHooks(scope, result)
+      // One that is gone may have been rolled back, and what waits for the commit (messages in memory, too) must not go out.
+      if (ended === 'done' || decided) await runHooks(scope, result)
       return ended
     },
     rollback: () => end('rollback'),

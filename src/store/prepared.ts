@@ -19,8 +19,11 @@ export interface PreparedWork<Result> {
   readonly result: Result
   /** False when the work touched nothing in this store: there is nothing to end. */
   readonly kept: boolean
-  /** On the connection that prepared it, which nobody else waits for. Runs the `afterCommit` hooks. */
-  commit(): Promise<PreparedEnd>
+  /**
+   * On the connection that prepared it, which nobody else waits for. Runs the `afterCommit` hooks when it is committed; one
+   * that is `absent` may have been rolled back, unless it is `decided` that all are to commit: then another did it.
+   */
+  commit(options?: { readonly decided?: boolean }): Promise<PreparedEnd>
   rollback(): Promise<PreparedEnd>
   /** Leaves it prepared, for whoever comes later. */
   leave(): void

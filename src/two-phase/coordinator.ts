@@ -216,7 +216,7 @@ export async function runTwoPhase<Result>(
     const ends = await Promise.allSettled(
       shares.map(async (share) => {
         await orLeave([share], 'two-phase.committing')
-        await share.commit()
+        await share.commit({ decided: true })
         await failpoint('two-phase.committed')
       }),
     )
