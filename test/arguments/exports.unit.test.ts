@@ -168,10 +168,12 @@ const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     lock: A_MODEL,
     mutex: A_MODEL,
     queue: A_MODEL,
+    unorderedQueue: A_MODEL,
     set: A_MODEL,
     stack: A_MODEL,
     register: [anything()],
     casRegister: [anything()],
+    multiRegister: [anything()],
     kv: [anything()],
   },
   './id': {
