@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { registerTsx } from '../core/register-tsx.ts'
+import { messageOf, tame } from '../core/thrown.ts'
 import { CliError, usageError } from './cli-error.ts'
 import { EXIT } from './command.ts'
 import { framesOf } from './frames.ts'
@@ -31,7 +32,8 @@ async function registerTypeScript(path: string): Promise<void> {
 async function importFile(path: string): Promise<Record<string, unknown>> {
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>
-  } catch (cause) {
+  } catch (thrown) {
+    const cause = tame(thrown)
     const { code, message } = (cause ?? {}) as { code?: string; message?: string }
     if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') {
       throw unsupported(
@@ -48,7 +50,7 @@ async function importFile(path: string): Promise<Record<string, unknown>> {
     throw new CliError(
       'MODULE_UNREADABLE',
       EXIT.unreachable,
-      `${path} cannot be loaded: ${message ?? cause}`,
+      `${path} cannot be loaded: ${messageOf(cause)}`,
       {
         cause,
         frames: cause instanceof SyntaxError ? placeOfSyntax(path) : framesOf(cause),

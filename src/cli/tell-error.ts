@@ -1,3 +1,4 @@
+import { printable } from '../core/printable.ts'
 import { CliError } from './cli-error.ts'
 import { describeError } from './describe-error.ts'
 import type { Io } from './io.ts'
@@ -8,7 +9,7 @@ export function tellError(
   { io, json, verbose }: { readonly io: Io; readonly json: boolean; readonly verbose: boolean },
 ): number {
   const { exitCode, code, outcome, message } = describeError(error)
-  io.err(`holdfast: ${message}\n`)
+  io.err(`holdfast: ${printable(message)}\n`)
   if (verbose) io.err(`${stacksOf(error)}\n`)
   else if (error instanceof CliError) for (const frame of error.frames) io.err(`    ${frame}\n`)
   if (json) io.out(toJson({ error: { code, outcome, message } }))

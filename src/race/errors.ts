@@ -1,4 +1,5 @@
 import { HoldfastError } from '../core/index.ts'
+import { messageOf, tame } from '../core/thrown.ts'
 import { usersFrames } from '../core/users-frames.ts'
 
 /** A task waits for something that the explorer does not govern, such as a network call. `stack` is where it began. */
@@ -43,9 +44,7 @@ export class RaceSetupError extends HoldfastError {
   readonly outcome = 'unknown'
 
   constructor(race: string, cause: unknown) {
-    super(`setup of race "${race}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+    super(`setup of race "${race}" failed: ${messageOf(cause)}`, { cause: tame(cause) })
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../core/thrown.ts'
 import { RaceSetupError } from './errors.ts'
 import { type Footprint, footprintsOf } from './footprint.ts'
 import type { Row } from './generated-ids.ts'
@@ -119,6 +120,6 @@ async function violation(
   try {
     return (await invariant(db)) === false ? 'the invariant is false' : undefined
   } catch (error) {
-    return `the invariant failed: ${error instanceof Error ? error.message : String(error)}`
+    return `the invariant failed: ${messageOf(error)}`
   }
 }

@@ -174,6 +174,7 @@ export class Explorer {
       tasks: this.#names,
       ok: finding === undefined,
       finding,
+      failing: this.#failing(),
       coverage: {
         schedules: this.#schedules,
         outcomes: this.#outcomes.size,
@@ -188,6 +189,15 @@ export class Explorer {
         blockedP50Ms: sorted[Math.floor(sorted.length / 2)],
       },
     }
+  }
+
+  #failing(): RaceReport['failing'] {
+    const outcomes = [...this.#serial.values()]
+    return this.#names.flatMap((task, index) => {
+      const errors = outcomes.flatMap(({ errors }) => errors[index] ?? [])
+      const [error] = errors
+      return error !== undefined && errors.length === outcomes.length ? [{ task, error }] : []
+    })
   }
 
   #knownSerial(orders: readonly (readonly number[])[]): SerialOutcome[] {

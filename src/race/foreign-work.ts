@@ -25,6 +25,16 @@ const CRYPTO =
   /^(ARGON2|CHECKPRIME|CIPHER|DERIVEBITS|HASH|KEYEXPORT|KEYGEN|KEYPAIRGEN|PBKDF2|RANDOMBYTES|RANDOMPRIME|SCRYPT|SIGN|VERIFY)REQUEST$/
 /** Where Node asks the thread of a loader (`module.register`, as tsx does on Node 20) for a module. */
 const LOADER = /node:internal\/modules\/esm\//
+/** What may speak at any time, by the names that users know. */
+const LASTING: ReadonlyMap<string, string> = new Map([
+  ['WORKER', 'a Worker'],
+  ['MESSAGEPORT', 'a MessagePort or a Worker'],
+  ['FSEVENTWRAP', 'fs.watch'],
+  ['STATWATCHER', 'fs.watchFile'],
+  ['UDPWRAP', 'a UDP socket'],
+  ['SIGNALWRAP', 'listening for a signal'],
+  ['TTYWRAP', 'a terminal'],
+])
 /** Node's own resources have names in capitals, or these. */
 const NODES_OWN = /^([A-Z][A-Z0-9]*|PROMISE|Timeout|Immediate|TickObject|Microtask)$/
 
@@ -54,13 +64,15 @@ export function watchForeignWork(): { disable(): unknown } {
       else if (type === 'TCPWRAP' || type === 'PIPEWRAP')
         sockets.set(id, beginning(`a connection begun by task ${task.name}`))
       else if (NETWORK.test(type)) noteNetwork(task, type, resource, sockets.get(trigger))
-      // One for each question to the thread of a loader, closed by the answer.
-      else if (type === 'MESSAGEPORT') {
-        const began = beginning(`import() by task ${task.name}`)
-        if (!LOADER.test(began.stack ?? '')) return
-        task.foreign.set(id, { began, isUnderWay: () => true })
-        owners.set(id, task)
-        destroyed.enable()
+      else if (LASTING.has(type)) {
+        const began = beginning(`${LASTING.get(type)} begun by task ${task.name}`)
+        if (type !== 'MESSAGEPORT' || !LOADER.test(began.stack ?? '')) task.lasting = began
+        else {
+          // One for each question to the thread of a loader, closed by the answer.
+          task.foreign.set(id, { began: beginning(`import() by task ${task.name}`), isUnderWay: () => true })
+          owners.set(id, task)
+          destroyed.enable()
+        }
       }
       // A handle outlives its pieces of work, and holds one while it is at it.
       else if (type === 'ZLIB') note(() => resource.buffer != null)

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { registerTsx } from '../core/register-tsx.ts'
+import { messageOf, tame } from '../core/thrown.ts'
 import { RaceModuleError } from './errors.ts'
 import type { Race } from './race.ts'
 import { racesOf } from './races-of.ts'
@@ -17,8 +18,8 @@ export async function loadRace(module: string, name: string): Promise<Race> {
     races = racesOf(await import(module))
   } catch (cause) {
     throw new RaceModuleError(
-      `${path} cannot be loaded by a thread or process of the search (${(cause as Error).message}): export the race as default from a file that needs no test runner, and import it in the test`,
-      { cause },
+      `${path} cannot be loaded by a thread or process of the search (${messageOf(cause)}): export the race as default from a file that needs no test runner, and import it in the test`,
+      { cause: tame(cause) },
     )
   }
   const race = races.find((one) => one.name === name)

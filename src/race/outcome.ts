@@ -1,4 +1,5 @@
 /** What a schedule left behind, in a form that can be compared. */
+import { textOf } from './error-report.ts'
 import { type Names, nameIds, type Row, refsByName, type TableIds } from './generated-ids.ts'
 import type { RawClient } from './intercept-pg.ts'
 import { plain } from './returned.ts'
@@ -113,8 +114,7 @@ function isNear(atMs: number): boolean {
 }
 
 function errorText(error: unknown): string {
-  if (error instanceof Error) return `${error.name}: ${error.message}`
-  return typeof error === 'string' ? error : (JSON.stringify(plain(error)) ?? String(error))
+  return error instanceof Error ? `${error.name}: ${error.message}` : textOf(error)
 }
 
 function same(a: readonly unknown[], b: readonly unknown[]): boolean {

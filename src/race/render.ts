@@ -1,11 +1,13 @@
 import { checkArguments, isCount } from '../core/options.ts'
+import { oneLine } from '../core/printable.ts'
+import { cut } from '../history/report/svg-text.ts'
 import { remedyText } from './remedy/remedy.ts'
 import type { RaceReport } from './report.ts'
 import { isReport } from './report.ts'
 import {
   answerText,
   coverageText,
-  oneLine,
+  failingTexts,
   outcomeTexts,
   preemptionsText,
   statementText,
@@ -17,7 +19,10 @@ import type { Step } from './task.ts'
 export function renderReport(report: RaceReport, width = 100): string {
   checkArguments('renderReport', isReport(report), isCount('width', width, 1, 10_000))
   const { finding } = report
-  if (finding === undefined) return `${report.name}: no race found\n  coverage: ${coverageText(report)}\n`
+  const name = oneLine(report.name)
+  const notes = failingTexts(report).map((text) => `  note:     ${text}`)
+  if (finding === undefined)
+    return [`${name}: no race found`, ...notes, `  coverage: ${coverageText(report)}`, ''].join('\n')
   const column = Math.max(24, Math.floor((width - 6) / report.tasks.length) - 2)
   const line = (cells: readonly string[], first: string): string =>
     `${first.padStart(4)}  ${cells.map((cell) => cell.padEnd(column)).join('  ')}`.trimEnd()
@@ -30,26 +35,29 @@ export function renderReport(report: RaceReport, width = 100): string {
       ),
     )
   })
+  const names = report.tasks.map((task) => cut(oneLine(task), column))
   const widest = Math.max(0, ...finding.remedies.map(({ remedy }) => remedy.length))
   return [
-    `${report.name}: ${finding.anomaly.toUpperCase()}`,
-    `  ${finding.explanation}`,
+    `${name}: ${finding.anomaly.toUpperCase()}`,
+    `  ${oneLine(finding.explanation)}`,
     '',
-    line(report.tasks, ''),
+    line(names, ''),
     line(
-      report.tasks.map((task) => '-'.repeat(task.length)),
+      names.map((one) => '-'.repeat(one.length)),
       '',
     ),
     ...rows,
     '',
     ...(finding.deadlock?.map(
-      (edge) => `  ${edge.task} waits for ${edge.waitsFor.join(', ')}: ${oneLine(edge.statement)}`,
+      ({ task, waitsFor, statement }) =>
+        `  ${oneLine(`${task} waits for ${waitsFor.join(', ')}: ${statement}`)}`,
     ) ?? []),
     ...outcomes(report),
     '',
     `  remedy:   ${finding.remedy}`,
-    ...finding.remedies.map((tried) => `    ${tried.remedy.padEnd(widest)}  ${remedyText(tried)}`),
+    ...finding.remedies.map((tried) => `    ${tried.remedy.padEnd(widest)}  ${oneLine(remedyText(tried))}`),
     `  replay:   --replay ${finding.schedule}   (${preemptionsText(finding.preemptions)})`,
+    ...notes,
     `  coverage: ${coverageText(report)}`,
     '',
   ].join('\n')
@@ -58,13 +66,15 @@ export function renderReport(report: RaceReport, width = 100): string {
 function outcomes(report: RaceReport): string[] {
   return outcomeTexts(report).map(({ title, rows, values, errors }) => {
     const shown = rows.length === 0 ? 'no row differs' : rows.slice(0, 4).join(', ')
-    return `  ${title}: ${[shown, ...values, ...errors].join('; ')}`
+    return `  ${oneLine(`${title}: ${[shown, ...values, ...errors].join('; ')}`)}`
   })
 }
 
 function describe(step: Step): string {
   const [waited, answer] = [waitText(step), answerText(step)]
-  return `${statementText(step)}${waited === undefined ? '' : ` [${waited}]`}${answer === undefined ? '' : ` -> ${answer}`}`
+  return oneLine(
+    `${statementText(step)}${waited === undefined ? '' : ` [${waited}]`}${answer === undefined ? '' : ` -> ${answer}`}`,
+  )
 }
 
 function wrap(text: string, width: number): string[] {

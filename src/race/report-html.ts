@@ -1,4 +1,5 @@
 import { checkArguments, checkOptions, isList, isObject, isText } from '../core/options.ts'
+import { oneLine } from '../core/printable.ts'
 import { factsList, htmlPage } from '../history/report/html-page.ts'
 import { escapeText } from '../history/report/svg-text.ts'
 import { remedyText } from './remedy/remedy.ts'
@@ -7,7 +8,7 @@ import { isReport } from './report.ts'
 import {
   answerText,
   coverageText,
-  oneLine,
+  failingTexts,
   outcomeTexts,
   preemptionsText,
   statementText,
@@ -52,14 +53,20 @@ ${reports.map(section).join('\n')}`,
 function section(report: RaceReport): string {
   const { finding, name } = report
   if (finding === undefined)
-    return `<section><h2>${escapeText(name)}: no race found</h2><p>${escapeText(coverageText(report))}</p></section>`
+    return `<section><h2>${escapeText(name)}: no race found</h2>${notes(report)}<p>${escapeText(coverageText(report))}</p></section>`
   return `<section><h2>${escapeText(name)}: ${escapeText(finding.anomaly)}</h2>
 <p>${escapeText(finding.explanation)}.</p>
 <div class="scroll"><table class="steps" style="--tasks: ${report.tasks.length}"><tr><th></th>${report.tasks.map((task) => `<th>${escapeText(task)}</th>`).join('')}</tr>
 ${lanes(report.tasks, finding)}</table></div>
 ${deadlock(finding)}<p><b>Remedy:</b> ${escapeText(finding.remedy)}.</p>
 ${remedies(finding)}<div class="scroll">${outcomes(report)}</div>
-<p>Replay: <code>--replay ${finding.schedule}</code> (${preemptionsText(finding.preemptions)}). ${escapeText(coverageText(report))}.</p></section>`
+${notes(report)}<p>Replay: <code>--replay ${finding.schedule}</code> (${preemptionsText(finding.preemptions)}). ${escapeText(coverageText(report))}.</p></section>`
+}
+
+function notes(report: RaceReport): string {
+  return failingTexts(report)
+    .map((text) => `<p><b>Note:</b> ${escapeText(text)}.</p>\n`)
+    .join('')
 }
 
 /** A row per step. A step that waits reaches down to the one that let it go on, where its task did nothing else meanwhile. */

@@ -1,4 +1,5 @@
 /** What a report says in words, for a terminal and for a page. */
+import { oneLine } from '../core/printable.ts'
 import type { RaceReport } from './report.ts'
 import type { Step } from './task.ts'
 import { valueText } from './value-text.ts'
@@ -8,7 +9,7 @@ export function statementText(step: Step): string {
   const text = step.text.replace(/\$(\d+)/g, (all, n) =>
     Number(n) <= step.values.length ? valueText(step.values[Number(n) - 1]) : all,
   )
-  return [step.with?.before, oneLine(text), step.with?.after].filter((part) => part !== undefined).join('; ')
+  return oneLine([step.with?.before, text, step.with?.after].filter((part) => part !== undefined).join('; '))
 }
 
 /** What the database answered: rows, or an error; undefined where it says nothing of interest. */
@@ -66,6 +67,13 @@ function countOf(rows: readonly string[]): Map<string, number> {
   return counts
 }
 
+/** What a reader has to know also where nothing was found. */
+export function failingTexts({ failing }: RaceReport): string[] {
+  return failing.map(({ task, error }) =>
+    oneLine(`${task} fails in every serial order (${error}), so what it does after that was not explored`),
+  )
+}
+
 export function preemptionsText(count: number): string {
   return counted(count, 'preemption')
 }
@@ -93,8 +101,4 @@ function missed({ priorities, prioritySteps }: RaceReport['coverage']): string {
   return said.length === 0
     ? ''
     : `; among runs of ${prioritySteps} steps they miss a race of ${said.join(', of ')} at most`
-}
-
-export function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').trim()
 }

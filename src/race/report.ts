@@ -30,6 +30,8 @@ export interface RaceReport {
   readonly tasks: readonly string[]
   readonly ok: boolean
   readonly finding: RaceFinding | undefined
+  /** Tasks that fail in every serial order: what they would do after that was not explored. */
+  readonly failing: readonly { readonly task: string; readonly error: string }[]
   readonly coverage: {
     readonly schedules: number
     readonly outcomes: number

@@ -1,7 +1,7 @@
 /**
  * A returned value in a form that can be compared and printed, whatever it is: as JSON would carry it, and beyond that
  * bigints as text, numbers that are none by name, maps and sets by what they hold, errors by name and message, and a value
- * that contains itself cut there.
+ * that contains itself cut there. What throws when it is looked at (a getter, a `toJSON`, a Proxy) is a word.
  */
 export function plain(value: unknown, above: readonly unknown[] = []): unknown {
   switch (typeof value) {
@@ -19,6 +19,14 @@ export function plain(value: unknown, above: readonly unknown[] = []): unknown {
   }
   if (value === null) return null
   if (above.includes(value)) return '[circular]'
+  try {
+    return plainObject(value, above)
+  } catch {
+    return '[unreadable]'
+  }
+}
+
+function plainObject(value: object, above: readonly unknown[]): unknown {
   const inside = [...above, value]
   const { toJSON } = value as { toJSON?: unknown }
   if (typeof toJSON === 'function') return plain(toJSON.call(value), inside)

@@ -4,6 +4,7 @@ import type { Ground } from './ground.ts'
 import { SerialOracle } from './oracle.ts'
 import type { Race } from './race.ts'
 import type { RaceFinding } from './report.ts'
+import { plain } from './returned.ts'
 import { encodeSchedule, preemptions } from './schedule.ts'
 import { serially } from './search.ts'
 import { chooseOf, type Ran, type Runner, type SerialOutcome, type Unit } from './unit.ts'
@@ -75,10 +76,15 @@ export class ScheduleRunner implements Runner {
       remedies: [],
       schedule: encodeSchedule(run.choices),
       preemptions: preemptions(run.choices, run.ready),
-      steps: run.steps,
+      steps: run.steps.map((step) => ({ ...step, values: step.values.map(tellable) })),
       deadlock: run.deadlock,
       outcome,
       serial: this.#oracle.seen(),
     }
   }
+}
+
+/** A parameter as it may stand in JSON: a driver takes what JSON does not. */
+function tellable(value: unknown): unknown {
+  return typeof value === 'object' ? plain(value) : value
 }

@@ -1,4 +1,5 @@
 import { isHoldfastError } from '../core/errors.ts'
+import { messageOf, tame } from '../core/thrown.ts'
 import { placeOf, UncontrolledAwaitError } from './errors.ts'
 import { runs } from './spin-watch.ts'
 import { asNobody, type Op, type Step, Task } from './task.ts'
@@ -179,7 +180,7 @@ export class Scheduler {
    */
   #listenForEscapes(): () => void {
     const note = (error: unknown): void => {
-      if (this.#running !== undefined) this.#running.escaped ??= { error }
+      if (this.#running !== undefined) this.#running.escaped ??= { error: tame(error) }
     }
     const undo = ESCAPES.map((event) => listenAlone(event, note))
     return () => {
@@ -251,7 +252,7 @@ export class Scheduler {
     task.sent.splice(task.sent.indexOf(op), 1)
     task.virtualMs += op.kind === 'statement' ? 1 : 0
     if ('error' in answer) {
-      step.error = messageOf(answer.error)
+      step.error = errorText(answer.error)
       op.reject(answer.error)
     } else {
       if (op.kind === 'statement') step.result = resultOf(answer.value)
@@ -357,6 +358,7 @@ export class Scheduler {
       )
       const names = stuck.map((task) => task.name).join(', ')
       if (waiting.length === 0) {
+        for (const task of stuck) if (task.lasting !== undefined) throw uncontrolled(task, task.lasting)
         throw new UncontrolledAwaitError(
           `task ${names} waits for something that no task and no statement will give`,
         )
@@ -415,15 +417,14 @@ function uncontrolled(task: Task, began: Error): Error {
   // One of our own says more than that nothing governs it.
   if (isHoldfastError(began)) return began
   return new UncontrolledAwaitError(
-    `task ${task.name} waits for something that the explorer does not govern (${began.message}${placeOf(began)}): keep network calls out of tasks or replace them`,
+    `task ${task.name} waits for something that the explorer does not govern (${began.message}${placeOf(began)}): keep such waits out of tasks, or replace them`,
     { cause: began },
   )
 }
 
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { code } = error as { code?: unknown }
-  return typeof code === 'string' ? `${code} ${error.message}` : error.message
+function errorText(thrown: unknown): string {
+  const { code } = (tame(thrown) ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? `${code} ${messageOf(thrown)}` : messageOf(thrown)
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: several statements in one string give several results

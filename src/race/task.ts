@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Companions } from '../core/index.ts'
+import { tame } from '../core/thrown.ts'
 import type { ForeignWork } from './foreign-work.ts'
 
 /** Who is calling: set where a task starts, and again where a driver's callback enters the task's code. */
@@ -95,6 +96,8 @@ export class Task {
   uncontrolled: Error | undefined
   /** The last timer that it has not from the explorer: taken before the search, as by `promisify(setTimeout)`. */
   realTimer: Error | undefined
+  /** The last of what it began that may speak at any time and that nothing here listens to: a thread, a watched file. */
+  lasting: Error | undefined
   /** Connections that were begun; where they lead is known a moment later. */
   readonly connecting: { readonly began: Error; isHere(): boolean }[] = []
   /** Requests to servers of this process that are under way. */
@@ -160,7 +163,7 @@ export class Task {
             this.ended = { value }
           },
           (error: unknown) => {
-            this.ended = { error }
+            this.ended = { error: tame(error) }
           },
         )
     })

@@ -10,9 +10,13 @@ import {
   randomUUID,
   webcrypto,
 } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { watch } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { scheduler, setTimeout as sleep, setImmediate as soon } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { MessageChannel } from 'node:worker_threads'
 import { gunzipSync, gzip, gzipSync } from 'node:zlib'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -154,6 +158,24 @@ it('a circle of a row lock and a lock of the process is a deadlock, with both wa
     { task: 'bob', waitsFor: ['alice'], statement: 'select balance from account for update' },
     { task: 'alice', waitsFor: ['bob'], statement: expect.stringMatching(/^no statement: .* in memory/) },
   ])
+})
+
+it.each<[string, () => unknown]>([
+  ['a MessagePort or a Worker', () => once(new MessageChannel().port1, 'message')],
+  ['fs.watch', () => once(watch(here).unref(), 'change')],
+  ['a UDP socket', () => once(createSocket('udp4').bind(0).unref(), 'message')],
+  ['listening for a signal', () => once(process, 'SIGUSR2')],
+])('%s that a task waits for is named, with its place', async (what, wait) => {
+  const tasks = {
+    alice: async () => {
+      await take(1)
+      await wait()
+    },
+    bob: () => take(2),
+  }
+  await expect(look(tasks, 25, { stallMs: 200 })).rejects.toThrow(
+    new RegExp(`${what} begun by task alice, at .*governed\\.db\\.test\\.ts:\\d+`),
+  )
 })
 
 it('a task that waits for what only another one sends has an order in which it cannot run alone, and is refused', async () => {

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
+import { printable } from '../../core/printable.ts'
 import {
   FORMATS,
   type Format,
@@ -163,7 +164,7 @@ function textOf(verdict: Verdict, html: string | undefined): string {
   const more = verdict.anomalies.length - SHOWN_MAX
   if (more > 0) lines.push('', `and ${more} more: see --json or --html`)
   if (html !== undefined) lines.push('', `report: ${html}`)
-  return `${lines.join('\n')}\n`
+  return printable(`${lines.join('\n')}\n`)
 }
 
 function oneOf<T extends string>(given: Given, name: string, allowed: readonly T[]): T | undefined {

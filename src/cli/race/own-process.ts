@@ -1,4 +1,5 @@
 /** What a race file may do to the process of the command, and must not decide its exit code by. */
+import { tame } from '../../core/thrown.ts'
 import { CliError } from '../cli-error.ts'
 import { EXIT, flag, type Given } from '../command.ts'
 import { describeError } from '../describe-error.ts'
@@ -42,7 +43,7 @@ export async function inOwnProcess<T>(given: Given, work: () => Promise<T>): Pro
   try {
     return await work()
   } catch (error) {
-    throw asNotExplored(error)
+    throw asNotExplored(tame(error))
   } finally {
     over = true
     process.exit = exit
@@ -57,7 +58,7 @@ export function endCommand(error: unknown, given: Given): never {
 }
 
 function tellEnd(error: unknown, given: Given): number {
-  return tellError(asNotExplored(error), {
+  return tellError(asNotExplored(tame(error)), {
     io: given.io,
     json: flag(given, 'json'),
     verbose: flag(given, 'verbose'),

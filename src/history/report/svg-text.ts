@@ -1,6 +1,12 @@
+import { printable } from '../../core/printable.ts'
+
 /** A text as the content of an element or of a quoted attribute, in SVG and HTML. */
 export function escapeText(text: string): string {
-  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;')
+  return printable(text)
+    .replace(/&/g, '&amp;')
+    .replace(/</g, '&lt;')
+    .replace(/>/g, '&gt;')
+    .replace(/"/g, '&quot;')
 }
 
 /** At most `length` characters, with an ellipsis where some were left out. */

@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/thrown.ts'
 import { type Outcome, sameOutcome } from '../outcome.ts'
 import type { Race, RaceOptions } from '../race.ts'
 import type { RaceReport } from '../report.ts'
@@ -102,7 +103,7 @@ async function tryOne(
     }
     return [{ result: 'removes', how, schedules, exhaustive }, used]
   } catch (error) {
-    const reason = `with ${how}: ${error instanceof Error ? error.message : String(error)}`
+    const reason = `with ${how}: ${messageOf(error)}`
     return [
       { result: 'not tried', reason },
       { schedules: 0, seconds: 0 },

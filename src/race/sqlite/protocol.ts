@@ -65,7 +65,12 @@ export type FromWorker =
       /** One is open on some handle of the task. */
       readonly holds: boolean
     }
-  | { readonly kind: 'idle'; readonly timers: readonly TimerReport[] }
+  | {
+      readonly kind: 'idle'
+      readonly timers: readonly TimerReport[]
+      /** `Task.lasting`. */
+      readonly lasting: ErrorReport | undefined
+    }
   | { readonly kind: 'ended'; readonly value: unknown }
   | { readonly kind: 'threw'; readonly error: ErrorReport }
   | { readonly kind: 'uncontrolled'; readonly error: ErrorReport }

@@ -115,7 +115,10 @@ export class TaskWorker {
     else if (message.kind === 'ended') this.#end?.resolve(message.value)
     else if (message.kind === 'threw') this.#end?.reject(this.#errorOf(message.error))
     else if (message.kind === 'uncontrolled') task.uncontrolled = errorOf(message.error)
-    else this.#arm(task, message.timers)
+    else {
+      task.lasting = message.lasting && errorOf(message.lasting)
+      this.#arm(task, message.timers)
+    }
   }
 
   #errorOf(report: ErrorReport): Error {

@@ -1,5 +1,6 @@
 /** The thread of one task: loads the user's file, runs the task in each schedule, and stops at each statement. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { tame } from '../../core/thrown.ts'
 import type { SqliteDatabaseLike } from '../../store/sqlite/sqlite-client.ts'
 import { reportError } from '../error-report.ts'
 import { loadRace } from '../load-race.ts'
@@ -65,7 +66,7 @@ async function serve(): Promise<void> {
   const treated = treatment.again ? runAgain(whole, isRefused) : whole
   // As in the scheduler: it fails by what it lets go of.
   process.on('unhandledRejection', (error) => {
-    task.escaped ??= { error }
+    task.escaped ??= { error: tame(error) }
   })
   parentPort?.on('message', (message: ToWorker) => {
     if (message.kind === 'reset') {
@@ -131,6 +132,7 @@ async function report(): Promise<void> {
       post({
         kind: 'idle',
         timers: pending.map(({ text, dueMs = 0, again = false }) => ({ text, dueMs, again })),
+        lasting: task.lasting && reportError(task.lasting),
       })
       if (pending.length > 0) return
     }
