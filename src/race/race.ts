@@ -98,7 +98,8 @@ export function race(name: string, definition: RaceDefinition): Race {
     definition,
     ['store', 'module', 'setup', 'tasks', 'invariant', 'refused', 'options'],
     [
-      typeof definition.store === 'string' ||
+      definition.store === undefined || // the command's --store names it
+        typeof definition.store === 'string' ||
         typeof definition.store === 'object' ||
         typeof definition.store === 'function' ||
         `store must be a store, a pool or an SQLite handle, got ${show(definition.store)}`,

@@ -259,7 +259,7 @@ const ROWS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     diagnose: [must([], 'an array'), may([], 'an array')],
     encodeSchedule: [must([0], 'an array')],
     explore: [must(RACE), options()],
-    race: [must('r'), required({ store: driver, tasks: { a: () => {}, b: () => {} } })],
+    race: [must('r'), required({ tasks: { a: () => {}, b: () => {} } }, 'store')],
     raceHtml: [must([], 'an array'), required({ title: 't' })],
     renderReport: [must(REPORT), may(100, 'a number')],
     yieldPoint: [text('file')],
