@@ -38,7 +38,9 @@ describe('manualClock', () => {
   })
 
   it('refuses to go back', async () => {
-    await expect(manualClock().advance(-1)).rejects.toThrow('ms must be a number of milliseconds, 0 or more, got -1')
+    await expect(manualClock().advance(-1)).rejects.toThrow(
+      'ms must be a number of milliseconds, 0 or more, got -1',
+    )
   })
 })
 
