@@ -4,13 +4,15 @@ import { MalformedHistoryError } from '../transactions/malformed.ts'
 export interface EdnForm {
   readonly value: unknown
   readonly line: number
+  /** What is wrong with the first ##Inf or ##NaN in it, which cannot be compared as other values are. */
+  readonly incomparable?: MalformedHistoryError
 }
 
 const DEPTH_MAX = 256
 
 /**
- * Reads all forms of an EDN text: nil, booleans, numbers (large ones as bigint), texts, characters, keywords, symbols,
- * lists and vectors (arrays), maps (objects when all keys are texts, else Map), sets, tagged forms (the tag is dropped,
+ * Reads all forms of an EDN text: nil, booleans, numbers (large ones as bigint), texts, regular expressions as Clojure
+ * prints them (texts), characters, keywords, symbols, lists and vectors (arrays), maps (objects when all keys are texts, else Map), sets, tagged forms (the tag is dropped,
  * records too), comments and discards.
  * @throws MalformedHistoryError with the line
  */
@@ -32,6 +34,11 @@ export function parseEdnItems(text: string): EdnForm[] {
   return new EdnReader(text).wrapped() ?? parseEdn(text)
 }
 
+const NOT_FINITE: Readonly<Record<string, number>> = {
+  Inf: Number.POSITIVE_INFINITY,
+  '-Inf': Number.NEGATIVE_INFINITY,
+  NaN: Number.NaN,
+}
 const DELIMITERS = new Set([' ', '\n', '\t', '\r', ',', '(', ')', '[', ']', '{', '}', '"', ';'])
 const CLOSED_BY: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' }
 const CHARACTERS: Readonly<Record<string, string>> = { newline: '\n', space: ' ', tab: '\t', return: '\r' }
@@ -50,6 +57,7 @@ class EdnReader {
   readonly #text: string
   #at = 0
   #line = 1
+  #incomparable: MalformedHistoryError | undefined
 
   constructor(text: string) {
     this.#text = text
@@ -61,7 +69,7 @@ class EdnReader {
       if (this.#at >= this.#text.length) return undefined
       const line = this.#line
       const value = this.#form(0)
-      if (value !== DISCARDED) return { value, line }
+      if (value !== DISCARDED) return this.#read(value, line)
     }
   }
 
@@ -74,8 +82,14 @@ class EdnReader {
     const close = CLOSED_BY[this.#text[this.#at] ?? '']
     if (close === undefined || close === '}') return undefined
     const items: EdnForm[] = []
-    this.#each(close, 0, (value, line) => items.push({ value, line }))
+    this.#each(close, 0, (value, line) => items.push(this.#read(value, line)))
     return this.next() === undefined ? items : undefined
+  }
+
+  #read(value: unknown, line: number): EdnForm {
+    const incomparable = this.#incomparable
+    this.#incomparable = undefined
+    return { value, line, ...(incomparable && { incomparable }) }
   }
 
   #space(): void {
@@ -156,7 +170,16 @@ class EdnReader {
     }
     if (next === '#') {
       this.#at += 2
-      throw this.#malformed(`##${this.#token()} is no value that can be compared`)
+      const token = this.#token()
+      const number = NOT_FINITE[token]
+      const problem = this.#malformed(`##${token} is no value that can be compared`)
+      if (number === undefined) throw problem
+      this.#incomparable ??= problem
+      return number
+    }
+    if (next === '"') {
+      this.#at++
+      return this.#expression()
     }
     if (next === '_') {
       this.#at += 2
@@ -197,6 +220,18 @@ class EdnReader {
     }
   }
 
+  /** A regular expression, as Clojure prints one: its backslashes are its own. */
+  #expression(): string {
+    const [from, begin] = [this.#line, ++this.#at]
+    for (;;) {
+      const c = this.#text[this.#at++]
+      if (c === undefined) throw this.#malformed('a text is not closed', from)
+      if (c === '"') return this.#text.slice(begin, this.#at - 1)
+      if (c === '\\') this.#at++
+      if (this.#text[this.#at - 1] === '\n') this.#line++
+    }
+  }
+
   #character(): string {
     this.#at++
     const first = this.#text[this.#at++] ?? ''
@@ -232,6 +267,12 @@ class EdnReader {
       const digits = token.replace(/^\+|N$/g, '')
       const number = Number(digits)
       return Number.isSafeInteger(number) ? number : BigInt(digits)
+    }
+    const hexadecimal = /^([+-]?)(0[xX][\da-fA-F]+)N?$/.exec(token)
+    if (hexadecimal !== null) {
+      const [, sign, digits] = hexadecimal as unknown as [string, string, string]
+      const number = sign === '-' ? -BigInt(digits) : BigInt(digits)
+      return Number.isSafeInteger(Number(number)) ? Number(number) : number
     }
     if (/^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?$/.test(token)) return Number(token.replace(/M$/, ''))
     if (/^[+-]?\d+\/\d+$/.test(token)) {

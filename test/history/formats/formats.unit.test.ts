@@ -75,6 +75,8 @@ describe('EDN', () => {
     ['[1 #_ {:x 2} 3 ; comment\n 4]', [1, 3, 4]],
     ['#jepsen.history.Op{:index 0}', { index: 0 }],
     ['#inst "2020-01-01"', '2020-01-01'],
+    ['[#"a[b]+\\d\\"" 1]', ['a[b]+\\d\\"', 1]],
+    ['[0x2b6 -0xFF 0xffffffffffffffff]', [694, -255, 18446744073709551615n]],
   ])('%s', (text, value) => {
     expect(parseEdn(text)).toEqual([{ value, line: 1 }])
   })
@@ -86,6 +88,9 @@ describe('EDN', () => {
     ['"open', /line 1: a text is not closed/],
     ['"\\q"', /line 1: \\q is no escape/],
     ['12x', /line 1: 12x is no number/],
+    ['0x', /line 1: 0x is no number/],
+    ['##Infinite', /line 1: ##Infinite is no value/],
+    ['#"open', /line 1: a text is not closed/],
     [':', /line 1: a keyword has no name/],
     ['['.repeat(300), /nested deeper than 256/],
   ])('%j is malformed', (text, problem) => {
@@ -106,6 +111,18 @@ describe('EDN', () => {
     expect(() => parseEdnHistory('{:process 0}\n')).toThrow(/line 1: type must be/)
     expect(() => parseEdnHistory('7')).toThrow(/line 1: expected a map/)
   })
+})
+
+it('reads what Clojure prints beside the operations: objects, expressions, numbers without an end', () => {
+  const aside =
+    '{:process :nemesis, :type :info, :f :bump, :value {"n1" ##Inf, "n2" ##NaN}, :by #object[user$f 0x2b6 "user$f@2b6"]}\n' +
+    '{:process 0, :type :info, :f :read, :value nil, :latency ##-Inf, :exception {:of #"a\\"b\n"}}\n'
+  const read = '{:process 1, :type :invoke, :f :read, :value [nil\n #{##Inf}]}'
+  expect(parseEdnHistory(aside).map(({ f, line }) => [f, line])).toEqual([
+    ['bump', 1],
+    ['read', 2],
+  ])
+  expect(() => parseEdnHistory(aside + read)).toThrow(/line 5: ##Inf is no value that can be compared/)
 })
 
 describe('logs of Porcupine', () => {
