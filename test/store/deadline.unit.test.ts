@@ -1,13 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
 import { Deadline } from '../../src/store/deadline.ts'
+import { timersOf } from '../support/timers.ts'
 import { until } from '../support/wait.ts'
 
 afterEach(() => {
   vi.useRealTimers()
 })
-
-const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
 
 function deadline(ms: number, caller?: AbortSignal): Deadline {
   const made = new Deadline(ms, () => 'time is up', caller)
@@ -16,16 +15,16 @@ function deadline(ms: number, caller?: AbortSignal): Deadline {
 }
 
 it('is given a timer when it has lived for a while, and not before', async () => {
-  const before = timers()
-  const old = deadline(60_000)
-  for (let i = 0; i < 100; i++) new Deadline(60_000, () => 'never', undefined).clear()
-  const cleared = deadline(60_000)
-  deadline(60_000)
+  const timers = timersOf(60_001)
+  const old = deadline(60_001)
+  for (let i = 0; i < 100; i++) new Deadline(60_001, () => 'never', undefined).clear()
+  const cleared = deadline(60_001)
+  deadline(60_001)
   cleared.clear()
-  expect(timers() - before).toBeLessThanOrEqual(1)
-  await until(() => timers() - before === 2)
+  expect(timers.made()).toBe(0)
+  await until(() => timers.running() === 2)
   old.clear()
-  expect(timers() - before).toBe(1)
+  expect(timers.running()).toBe(1)
 })
 
 it('fires in its time, whether it is short or long', async () => {
