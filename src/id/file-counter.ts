@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { lstat, realpath, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { isHoldfastError } from '../core/errors.ts'
 import { failpoint } from '../core/failpoint.ts'
@@ -20,7 +21,28 @@ import { checkFits, type OpenSource, type SequenceSource } from './source.ts'
  */
 export function fileCounter(path: string): SequenceSource {
   checkOptions('fileCounter', {}, [], [isPath(path)])
-  return { shared: false, open: () => openFile(resolve(path)) }
+  return { shared: false, open: async () => openFile(await locate(resolve(path))) }
+}
+
+/**
+ * The file itself where the name is a link to it: the state is replaced whole, and beside a link there would be two of them.
+ * What is no file (a device, a pipe, a folder) is refused before it is read, or one would take its place.
+ */
+async function locate(path: string): Promise<string> {
+  const named = await lstat(path).catch(() => undefined)
+  if (named === undefined) return path
+  let real: string
+  let isFile: boolean
+  try {
+    real = await realpath(path)
+    isFile = (await stat(real)).isFile()
+  } catch (error) {
+    throw new IdStateError(path, `is a link that leads nowhere: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+  if (!isFile) throw new IdStateError(path, 'is not a regular file; name one that only this generator writes')
+  return real
 }
 
 async function openFile(path: string): Promise<OpenSource> {
@@ -69,7 +91,7 @@ export interface FileCounterState {
 /** Reads a state file without touching it. @throws IdStateError */
 export async function inspectFileCounter(path: string): Promise<FileCounterState> {
   checkOptions('inspectFileCounter', {}, [], [isPath(path)])
-  const full = resolve(path)
+  const full = await locate(resolve(path))
   if (!existsSync(full)) throw new IdStateError(full, 'does not exist')
   return { next: await readState(full), inUse: await isOwned(full), hasRecord: existsSync(recordPath(full)) }
 }

@@ -1,5 +1,16 @@
-import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { feistel, fileCounter, inspectFileCounter, type PermutedIds, permutedIds } from 'holdfast/id'
@@ -27,8 +38,8 @@ afterEach(async () => {
   folder.remove()
 })
 
-function generator(blockSize = 10): PermutedIds {
-  const ids = permutedIds({ instance: 3, source: fileCounter(path), permutation, blockSize, prefetch: false })
+function generator(blockSize = 10, file = path): PermutedIds {
+  const ids = permutedIds({ instance: 3, source: fileCounter(file), permutation, blockSize, prefetch: false })
   open.add(ids)
   return ids
 }
@@ -101,6 +112,33 @@ describe('the state file', () => {
     await expect(generator().next()).rejects.toThrow(/numbers up to 199 were reserved.*Write 200/)
     writeFileSync(path, '200')
     expect(await next(generator())).toBe(200n)
+  })
+
+  it('is one file by whatever links it is named', async () => {
+    const links = ['a.state', 'b.state'].map((name) => folder.file(name))
+    for (const link of links) symlinkSync(path, link)
+    await expect(generator(10, links[0]).next()).rejects.toThrow('is a link that leads nowhere')
+    writeFileSync(path, '40')
+    const first = generator(10, links[0])
+    expect(await next(first)).toBe(40n)
+    await expect(generator(10, links[1]).next()).rejects.toMatchObject({ code: 'ID_IN_USE' })
+    await first.close()
+    expect(state()).toBe('50')
+    expect(await next(generator(10, links[1]))).toBe(50n)
+    expect(links.map((link) => lstatSync(link).isSymbolicLink())).toEqual([true, true])
+  })
+
+  it.each([
+    ['a pipe', () => execFileSync('mkfifo', [path])],
+    ['a folder', () => mkdirSync(path)],
+  ])('%s is refused and left alone', async (_name, make) => {
+    make()
+    const before = lstatSync(path)
+    const refused = { code: 'ID_STATE_INVALID', message: expect.stringContaining('is not a regular file') }
+    await expect(generator().next()).rejects.toMatchObject(refused)
+    await expect(inspectFileCounter(path)).rejects.toMatchObject(refused)
+    expect(lstatSync(path).ino).toBe(before.ino)
+    expect(readdirSync(dirname(path))).toEqual([basename(path)])
   })
 
   it('may be moved on by another program', async () => {
