@@ -157,7 +157,7 @@ async function insertMissing(tx: Transaction, { scope, names, owner, ttlMs }: Gr
   )
 }
 
-/** What this owner now holds of `names`. */
+/** What this owner now holds of `names`, in the order of the names: that of the rows on disk changes by itself. */
 async function readOwn(
   tx: Transaction,
   { scope, names, owner, ttlMs }: Grant,
@@ -168,7 +168,8 @@ async function readOwn(
   const askedAtMs = store.clock.monotonic()
   const rows = await tx.query<GrantedRow>(
     sql`select scope, name, owner, epoch, until_ms - ${nowMs} as left_ms from ${store.table('lease')}
-      where scope = ${scope} and ${nameIn(store, names)} and owner = ${owner} and until_ms > ${nowMs}`,
+      where scope = ${scope} and ${nameIn(store, names)} and owner = ${owner} and until_ms > ${nowMs}
+      order by name`,
   )
   return rows.map((row) => toLease(row, { ttlMs, sentAtMs, askedAtMs }))
 }
