@@ -1,5 +1,5 @@
 import { ConfigError } from '../core/errors.ts'
-import { checkArguments, checkOptions, isName, isToken } from '../core/options.ts'
+import { checkArguments, checkOptions, isName, isObject, isToken } from '../core/options.ts'
 import { isTransaction } from '../store/arguments.ts'
 import { sql } from '../store/sql.ts'
 import type { Transaction } from '../store/transaction.ts'
@@ -28,13 +28,13 @@ export interface FencedLock {
 
 /**
  * Presents a fencing token to a resource, in the transaction that then writes to it. Of a lock, or of several, the
- * resource is its name.
+ * resource is its name. An empty list is refused: it would guard nothing.
  *
  * Guarantee: the tokens that a resource accepts never decrease, and once a newer one was presented in a committed
  * transaction, older ones are refused. An equal token is accepted from the same holder only. The fence row stays
  * locked until COMMIT, so whoever presents another token waits until this transaction has ended. What it cannot do:
  * stop a stale holder before the newer one has presented its token here.
- * @throws StaleFenceError, outcome `not-applied`; let it end the transaction
+ * @throws StaleFenceError, outcome `not-applied`; let it end the transaction. ConfigError
  */
 export async function fence(
   tx: Transaction,
@@ -42,6 +42,11 @@ export async function fence(
 ): Promise<void> {
   checkArguments('fence', isTransaction(tx))
   if (isList(given)) {
+    checkArguments(
+      'fence',
+      given.length > 0 || 'give at least one lock: an empty list would guard nothing',
+      ...Array.from(given, (lock) => isObject('each lock', lock)),
+    )
     // One order everywhere, so that two transactions with the same locks do not wait for each other in a circle.
     for (const lock of [...given].sort((a, b) => (a.name < b.name ? -1 : 1))) await fence(tx, lock)
     return

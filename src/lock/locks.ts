@@ -206,7 +206,7 @@ class LocksOn implements Locks {
     const { waitMs = DEFAULT_WAIT_MS } = optionsOf('locks.acquire', options)
     checkOptions('locks.acquire', options, ACQUIRE_OPTIONS, [
       isCount('the number of names', names.length, 1, 100),
-      ...names.map((name) => isName('each name', name)),
+      ...Array.from(names, (name) => isName('each name', name)), // from: map skips holes
       new Set(names).size === names.length || 'names must be without duplicates',
       ...this.#checks(options),
     ])

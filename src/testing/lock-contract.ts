@@ -264,6 +264,10 @@ export function describeLockContract(
       for (const permits of [0, -1, 1.5, 1e9]) {
         expect(await codeOf(a.acquirePermit(lockName, { ...options, permits }))).toBe('CONFIG_INVALID')
       }
+      for (const names of [[], [lockName, ''], new Array(1)]) {
+        expect(await codeOf(a.acquire(names as string[], options))).toBe('CONFIG_INVALID')
+      }
+      await expect(a.acquire(new Array(1), options)).rejects.toThrow('each name must be')
       expect(await codeOf(a.acquirePermit(lockName, undefined as never))).toBe('CONFIG_INVALID')
     })
 

@@ -72,6 +72,14 @@ describe.each(stores)('the guard on $name', ({ name, open }) => {
     expect(await codeOf(store.transaction((tx) => fence(tx, reader)))).toBe('CONFIG_INVALID')
   })
 
+  it.each([
+    ['none', []],
+    ['nothing among them', [null]],
+    ['nothing after a name', [{ mode: 'exclusive', name: 'a', token: 1n, holder: 'h' }, null]],
+  ])('a list with %s is refused, since it would guard nothing', async (_, list) => {
+    expect(await codeOf(store.transaction((tx) => fence(tx, list as never)))).toBe('CONFIG_INVALID')
+  })
+
   it('is the same as SQL', async () => {
     for (const text of fenceSql(store)) await store.execute(text)
     const call = (lock: FencedLock) =>
